@@ -1,0 +1,69 @@
+/* backend.h - what runs a plan. A backend is one const table of functions; it sees plans,
+ * batches and caches, never a model. Two objects: a program (a plan prepared for the backend,
+ * immutable, shared by sessions: repacked weights live there) and a worker (scratch memory and
+ * threads of one session, used by one thread at a time). */
+#ifndef PUNA_OPS_BACKEND_H
+#define PUNA_OPS_BACKEND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "ops/kv.h"
+#include "ops/plan.h"
+
+/* Rows [first, first + n) of a batch: the consecutive positions pos .. pos + n - 1 of one
+ * sequence. Position p lies in slot p % PUNA_KV_BLOCK of block blocks[p / PUNA_KV_BLOCK];
+ * blocks covers 0 .. pos + n - 1 (entries that a window has passed may be -1). */
+typedef struct puna_span {
+    int32_t first, n, pos;
+    const int32_t *blocks;
+} puna_span;
+
+typedef struct puna_batch {
+    int32_t n_tokens;           /* 1 .. the worker's max_tokens */
+    const int32_t *tokens;      /* [n_tokens], each checked against the vocabulary by the engine */
+    const int32_t *positions;   /* [n_tokens] */
+    int32_t n_spans;
+    const puna_span *spans;     /* disjoint, in order, covering all rows */
+    int32_t n_outputs;
+    const int32_t *output_rows; /* [n_outputs], ascending; rows that get logits */
+    float *logits;              /* [n_outputs, plan->n_vocab], written by LOGITS */
+} puna_batch;
+
+/* Called after each node with the rows of its output (NULL when it has none); for tracing. */
+typedef void puna_trace_fn(void *user, const puna_node *node, const float *rows, int32_t n_rows,
+                           int32_t width);
+
+typedef struct puna_backend_options {
+    int32_t n_threads;      /* 0 = choose */
+    int32_t max_tokens;     /* rows of the largest batch */
+    int32_t max_outputs;    /* rows of logits of the largest batch */
+    bool fusion;            /* false: one step per node */
+    puna_trace_fn *trace;   /* may be NULL; turns fusion off */
+    void *trace_user;
+} puna_backend_options;
+
+typedef struct puna_program puna_program;
+typedef struct puna_worker puna_worker;
+
+typedef struct puna_backend {
+    const char *name;
+    /* The plan and its weights outlive the program. */
+    puna_status (*program_open)(puna_program **out, const puna_plan *plan, puna_error *err);
+    void (*program_close)(puna_program *program);
+    puna_status (*worker_open)(puna_worker **out, const puna_program *program,
+                               const puna_backend_options *options, puna_error *err);
+    void (*worker_close)(puna_worker *worker);
+    /* Runs the whole plan over one batch. Allocates nothing. The keys and values of the batch's
+     * positions are in kv afterwards. */
+    puna_status (*run)(puna_worker *worker, const puna_batch *batch, puna_kv *kv, puna_error *err);
+    /* Nodes of the program that run through the scalar reference, of all its nodes; why goes to
+     * text (one line, e.g. "linear iq3_s x 12"). */
+    int32_t (*n_fallback)(const puna_program *program, char *text, size_t capacity);
+} puna_backend;
+
+extern const puna_backend puna_backend_ref; /* ops/ref: the scalar oracle */
+extern const puna_backend puna_backend_cpu; /* backend/cpu */
+
+#endif
