@@ -1,0 +1,48 @@
+/* linear.h - y = W x on the CPU, for every encoding that has kernel rows in kernels.def.
+ * Owns the encodings of activations and the choice of kernels; refuses threads: callers divide
+ * output rows among themselves.
+ *
+ * A weight row is dotted either with float activations (PUNA_ACT_F32) or with activations
+ * quantised to int8 in blocks of 32 (PUNA_ACT_Q8), which the caller makes once per input row and
+ * shares between all weights that read it. */
+#ifndef PUNA_BACKEND_CPU_LINEAR_H
+#define PUNA_BACKEND_CPU_LINEAR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "quant/tensor.h"
+
+typedef enum puna_act { PUNA_ACT_F32, PUNA_ACT_Q8 } puna_act;
+
+/* A weight with its kernels chosen. */
+typedef struct puna_linear puna_linear;
+struct puna_linear {
+    const puna_tensor *weight;  /* [n_in, n_out] */
+    puna_act act;               /* what it wants to read */
+    int32_t n_in, n_out;
+    int32_t chunk;              /* output rows are best divided in multiples of this */
+    bool reference;             /* no kernel row: dequantised row by row */
+    const void *kernel[4];      /* chosen rows of kernels.def; private to linear.c */
+};
+
+/* Chooses kernels: the best rows with (needs & allowed) == needs. Never fails: the last resort
+ * dequantises through quant/. */
+puna_linear puna_linear_choose(const puna_tensor *weight, uint32_t allowed);
+
+/* Bytes of one row of activations of width n_in in an encoding (a multiple of 64). */
+size_t puna_act_bytes(puna_act act, int32_t n_in);
+
+/* Encodes one row; x[n_in] float. Copies for PUNA_ACT_F32. */
+void puna_act_encode(puna_act act, const float *x, int32_t n_in, void *row, uint32_t allowed);
+
+/* Bytes of private scratch that one thread needs for any call with this weight and up to n_rows rows. */
+size_t puna_linear_scratch_bytes(const puna_linear *linear, int32_t n_rows);
+
+/* y[r * y_stride + o] = sum_i W[o][i] x[r][i] for r in [0, n_rows), o in [begin, end).
+ * act: n_rows encoded rows, puna_act_bytes apart. Thread-safe for disjoint ranges. */
+void puna_linear_run(const puna_linear *linear, const void *act, int32_t n_rows, float *y, size_t y_stride,
+                     int32_t begin, int32_t end, void *scratch);
+
+#endif
