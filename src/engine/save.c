@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/checked.h"
 #include "engine/engine.h"
 
 typedef struct save_header {
@@ -15,44 +14,50 @@ typedef struct save_header {
 
 static const char magic[8] = { 'P', 'U', 'N', 'A', 'S', 'E', 'S', '1' };
 
-/* Calls `copy` for every piece of a session's payload, in the order of the file. */
-typedef void copy_fn(unsigned char **at, void *memory, size_t n);
+/* Where a walk over the payload stands. */
+typedef struct cursor {
+    unsigned char *at; /* NULL while sizes are only counted */
+    size_t n_bytes;
+} cursor;
 
-static void walk(puna_session *s, int32_t n_tokens, bool logits, unsigned char **at, copy_fn *copy)
+typedef void visit_fn(cursor *c, void *memory, size_t n);
+
+/* Visits every piece of a session's payload, in the order of the file. */
+static void walk(puna_session *s, int32_t n_tokens, bool logits, cursor *c, visit_fn *visit)
 {
     size_t n_blocks = ((size_t)n_tokens + PUNA_KV_BLOCK - 1) / PUNA_KV_BLOCK;
-    copy(at, s->tokens, (size_t)n_tokens * sizeof *s->tokens);
+    visit(c, s->tokens, (size_t)n_tokens * sizeof *s->tokens);
     for (int32_t i = 0; i < s->kv.n_caches; i++) {
-        copy(at, s->kv.caches[i].k, n_blocks * s->kv.caches[i].k_block_bytes);
-        copy(at, s->kv.caches[i].v, n_blocks * s->kv.caches[i].v_block_bytes);
+        visit(c, s->kv.caches[i].k, n_blocks * s->kv.caches[i].k_block_bytes);
+        visit(c, s->kv.caches[i].v, n_blocks * s->kv.caches[i].v_block_bytes);
     }
     if (logits)
-        copy(at, s->logits, (size_t)s->model->net.hp.n_vocab * sizeof *s->logits);
+        visit(c, s->logits, (size_t)s->model->net.hp.n_vocab * sizeof *s->logits);
 }
 
-static void count(unsigned char **at, void *memory, size_t n)
+static void count(cursor *c, void *memory, size_t n)
 {
     (void)memory;
-    *at += n;
+    c->n_bytes += n;
 }
 
-static void write_out(unsigned char **at, void *memory, size_t n)
+static void write_out(cursor *c, void *memory, size_t n)
 {
-    memcpy(*at, memory, n);
-    *at += n;
+    memcpy(c->at + c->n_bytes, memory, n);
+    c->n_bytes += n;
 }
 
-static void read_in(unsigned char **at, void *memory, size_t n)
+static void read_in(cursor *c, void *memory, size_t n)
 {
-    memcpy(memory, *at, n);
-    *at += n;
+    memcpy(memory, c->at + c->n_bytes, n);
+    c->n_bytes += n;
 }
 
 static size_t payload_bytes(puna_session *s, int32_t n_tokens, bool logits)
 {
-    unsigned char *base = (unsigned char *)s, *at = base;
-    walk(s, n_tokens, logits, &at, count);
-    return (size_t)((uintptr_t)at - (uintptr_t)base);
+    cursor c = { 0 };
+    walk(s, n_tokens, logits, &c, count);
+    return c.n_bytes;
 }
 
 puna_status puna_session_save(const puna_session *session, void **data, size_t *size_bytes, puna_error *err)
@@ -67,9 +72,9 @@ puna_status puna_session_save(const puna_session *session, void **data, size_t *
     *data = malloc((size_t)header.size_bytes);
     if (!*data)
         return puna_fail_memory(err, "saved session", (size_t)header.size_bytes);
-    unsigned char *at = *data;
-    write_out(&at, &header, sizeof header);
-    walk(s, s->n_tokens, logits, &at, write_out);
+    cursor c = { .at = *data };
+    write_out(&c, &header, sizeof header);
+    walk(s, s->n_tokens, logits, &c, write_out);
     *size_bytes = (size_t)header.size_bytes;
     return PUNA_OK;
 }
@@ -98,8 +103,8 @@ puna_status puna_session_load(puna_session *s, const void *data, size_t size_byt
         return puna_fail(err, PUNA_ERR_FORMAT, "saved session: size: got %zu bytes, expected at least %zu", size_bytes, sizeof header);
     memcpy(&header, data, sizeof header);
     TRY(check_header(s, &header, size_bytes, err));
-    unsigned char *at = (unsigned char *)(uintptr_t)data + sizeof header;
-    walk(s, (int32_t)header.n_tokens, header.n_logits != 0, &at, read_in);
+    cursor c = { .at = (unsigned char *)(uintptr_t)data + sizeof header }; /* only read */
+    walk(s, (int32_t)header.n_tokens, header.n_logits != 0, &c, read_in);
     for (uint32_t i = 0; i < header.n_tokens; i++)
         if (s->tokens[i] < 0 || s->tokens[i] >= s->model->net.hp.n_vocab)
             return puna_fail(err, PUNA_ERR_FORMAT, "saved session: token %u: got %d, expected 0..%d", i, (int)s->tokens[i],
