@@ -39,9 +39,12 @@ static void count_alloc(size_t n)
 #endif
 #endif
 
+/* Visible, so that libc's own allocations (qsort's) and the sanitizers' runtime find them. */
+#define SEEN __attribute__((visibility("default")))
+
 #ifdef SANITIZED
-void __sanitizer_malloc_hook(const volatile void *at, size_t n);
-void __sanitizer_free_hook(const volatile void *at);
+SEEN void __sanitizer_malloc_hook(const volatile void *at, size_t n);
+SEEN void __sanitizer_free_hook(const volatile void *at);
 size_t __sanitizer_get_allocated_size(const volatile void *at);
 
 void __sanitizer_malloc_hook(const volatile void *at, size_t n)
@@ -60,21 +63,21 @@ void *__libc_calloc(size_t n, size_t each);
 void *__libc_realloc(void *at, size_t n);
 void __libc_free(void *at);
 
-void *malloc(size_t n)
+SEEN void *malloc(size_t n)
 {
     void *at = __libc_malloc(n);
     count_alloc(at ? malloc_usable_size(at) : 0);
     return at;
 }
 
-void *calloc(size_t n, size_t each)
+SEEN void *calloc(size_t n, size_t each)
 {
     void *at = __libc_calloc(n, each);
     count_alloc(at ? malloc_usable_size(at) : 0);
     return at;
 }
 
-void *realloc(void *old, size_t n)
+SEEN void *realloc(void *old, size_t n)
 {
     memory.now -= old ? malloc_usable_size(old) : 0;
     void *at = __libc_realloc(old, n);
@@ -82,7 +85,7 @@ void *realloc(void *old, size_t n)
     return at;
 }
 
-void free(void *at)
+SEEN void free(void *at)
 {
     memory.now -= at ? malloc_usable_size(at) : 0;
     __libc_free(at);
@@ -258,7 +261,8 @@ static void fill(gguf_builder *b, size_t n)
         puna_buf_add_byte(&b->data, 0);
 }
 
-static void entry(gguf_builder *b, const char *name, uint32_t type, uint64_t ne0, uint64_t ne1, uint64_t offset)
+static void entry(gguf_builder *b, const char *name, uint32_t type, uint64_t ne0, uint64_t ne1,
+                  uint64_t offset)
 {
     gguf_add_entry(b, name, type, 2, (uint64_t[]){ ne0, ne1 }, offset);
     fill(b, 256);
@@ -420,8 +424,8 @@ static void only_sensible_alignments_are_taken(void)
         gguf_add_u32(&b, "general.alignment", bad[i]);
         gguf_finish(&b);
         CHECK_INT(try_open(b.file.data, b.file.n, &err), PUNA_ERR_FORMAT);
-        snprintf(message, sizeof message, "bad.gguf: key general.alignment: value: got %u, expected a power of "
-                 "two from 8 to 1048576", (unsigned)bad[i]);
+        snprintf(message, sizeof message, "bad.gguf: key general.alignment: value: got %u, expected "
+                 "a power of two from 8 to 1048576", (unsigned)bad[i]);
         CHECK_TEXT(err.message, message);
         gguf_free(&b);
     }
@@ -476,7 +480,7 @@ static void random_changes_are_refused_or_read_safely(void)
         uint64_t n_changes = 1 + puna_rng_next(&rng) % 3;
         for (uint64_t i = 0; i < n_changes; i++) {
             size_t at = (size_t)(puna_rng_next(&rng) % b.header_bytes);
-            spoiled[at] = (char)(round % 2 ? puna_rng_next(&rng) : (uint64_t)(spoiled[at] ^ 1 << (round / 2 % 8)));
+            spoiled[at] ^= (char)(round % 2 ? puna_rng_next(&rng) : 1u << (round / 2 % 8));
         }
         try_open(spoiled, b.file.n, &err);
     }
