@@ -67,7 +67,8 @@ def main(paths):
         subprocess.run(["cc", "-std=c17", "-O2", "-Isrc", "-Iinclude", "tools/reference/gguf_dump.c",
                         "build/release/libpuna.a", "-lm", "-o", program], check=True)
         for path in paths:
-            done = subprocess.run([program, path], capture_output=True, text=True, errors="surrogateescape")
+            done = subprocess.run([program, path], capture_output=True, text=True,
+                                  errors="surrogateescape")
             ours, theirs = done.stdout.splitlines(), list(listing(path))
             same = ours == theirs and done.returncode == 0
             n_different += not same
