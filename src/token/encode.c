@@ -174,7 +174,7 @@ static bool each_metaspace(void *user, const char *word, size_t n)
     if (marked.failed)
         e->failed = true;
     for (const char *at = marked.data, *end = at + marked.n; !e->failed && at < end;) {
-        const char *next = v->metaspace ? find_mark(at + 1, (size_t)(end - at) - 1) : end;
+        const char *next = v->metaspace_split ? find_mark(at + 1, (size_t)(end - at) - 1) : end;
         each_word(e, at, (size_t)(next - at));
         at = next;
     }
@@ -186,7 +186,7 @@ static bool each_metaspace(void *user, const char *word, size_t n)
 static void encode_words(puna_encoder *e, const char *text, size_t n)
 {
     const puna_vocab *v = e->vocab;
-    puna_word_fn *each = v->metaspace_prefix || v->metaspace ? each_metaspace : each_word;
+    puna_word_fn *each = v->metaspace ? each_metaspace : each_word;
     puna_split_text(v->stages, v->n_stages, text, n, each, e);
 }
 
@@ -279,7 +279,7 @@ static void text_fragment(puna_encoder *e, const char *text, size_t n, bool firs
     const puna_vocab *v = e->vocab;
     bool prefix = v->prefix == PUNA_PREFIX_ALWAYS ? first : v->prefix == PUNA_PREFIX_FIRST && e->ids.n == e->begin;
     if (!v->n_steps && !(v->prefix_space && prefix)) {
-        cut_special(e, &v->late_trie, text, n, first, plain_fragment);
+        encode_words(e, text, n);
         return;
     }
     puna_buf buf = puna_buf_make((size_t)PUNA_MAX_TEXT_BYTES * 4);
@@ -297,7 +297,8 @@ static void text_fragment(puna_encoder *e, const char *text, size_t n, bool firs
     }
     e->generation++;
     if (!e->failed && buf.n)
-        cut_special(e, &v->late_trie, buf.data, buf.n, first, plain_fragment);
+        cut_special(e, e->parse_special ? &v->late_special_trie : &v->late_trie, buf.data, buf.n, first,
+                    plain_fragment);
     e->generation++;
     puna_buf_free(&buf);
 }
@@ -336,14 +337,14 @@ puna_status puna_vocab_encode(const puna_vocab *v, const char *text, size_t n, u
     if (n > PUNA_MAX_TEXT_BYTES)
         return puna_fail(err, PUNA_ERR_ARGUMENT, "tokenize: text: got %zu bytes, expected at most %u", n,
                          PUNA_MAX_TEXT_BYTES);
-    puna_encoder e = { .vocab = v, .unknown_end = SIZE_MAX, .generation = 1 };
+    bool parse = (flags & PUNA_VOCAB_PARSE_SPECIAL) != 0;
+    puna_encoder e = { .vocab = v, .parse_special = parse, .unknown_end = SIZE_MAX, .generation = 1 };
     if (n >= CACHE_FROM_BYTES)
         e.cache = calloc(PUNA_WORD_SLOTS, sizeof *e.cache); /* without it everything works, slower */
     if (flags & PUNA_VOCAB_ADD_SPECIAL)
         add_before(&e);
     e.begin = e.ids.n;
-    cut_special(&e, flags & PUNA_VOCAB_PARSE_SPECIAL ? &v->special_trie : &v->plain_trie, text, n,
-                true, text_fragment);
+    cut_special(&e, parse ? &v->special_trie : &v->plain_trie, text, n, true, text_fragment);
     if (flags & PUNA_VOCAB_ADD_SPECIAL)
         add_after(&e);
     free(e.word);

@@ -70,6 +70,7 @@ struct puna_vocab {
     puna_trie special_trie;   /* cut out of a text: control and user-defined tokens */
     puna_trie plain_trie;     /* the same without control tokens */
     puna_trie late_trie;      /* looked for after normalization */
+    puna_trie late_special_trie; /* these and control tokens */
     puna_trie user_trie;      /* user_in_model: found while encoding */
     puna_trie pieces;         /* Unigram: everything that text may become */
 
@@ -85,7 +86,8 @@ struct puna_vocab {
     bool byte_fallback;
     bool user_in_model;       /* SentencePiece: user-defined tokens are found while encoding */
     bool score_float;         /* Unigram sums in float as SentencePiece does */
-    bool metaspace;           /* a space mark before each word, words cut before each mark */
+    bool metaspace;           /* spaces become marks after cutting, */
+    bool metaspace_split;     /* then each mark starts a word */
     puna_prefix_scheme metaspace_prefix;
     bool cut_at_spaces;       /* no entry goes on behind a space: words may be cut there */
     bool spaces_escaped;      /* U+2581 in entries stands for a space */
@@ -96,7 +98,9 @@ struct puna_vocab {
     const char *word_suffix;  /* BPE end_of_word_suffix or NULL */
 
     int32_t byte_ids[256];    /* the token of a byte, or -1 */
-    float min_score, max_score;
+    double *scores;           /* Unigram from tokenizer.json: with all their digits; or NULL */
+    double min_score;
+    float max_score;
     size_t max_piece;
     uint32_t max_token_bytes;
     bool strip_start;         /* decoding takes the first space off */
@@ -141,6 +145,7 @@ typedef struct puna_encoder {
     const puna_vocab *vocab;
     puna_ids ids;
     bool failed;            /* memory is out */
+    bool parse_special;
     size_t begin;           /* ids.n where the text begins */
     size_t unknown_end;     /* ids.n after the last unknown token */
     char *word;             /* the word in the vocabulary's alphabet */
@@ -183,6 +188,12 @@ puna_status puna_vocab_read_sentencepiece(puna_vocab *vocab, const unsigned char
                                           const char *name, puna_error *err);
 puna_status puna_vocab_read_llama2c(puna_vocab *vocab, const unsigned char *data, size_t n,
                                     const char *name, puna_error *err);
+
+/* tokenizer.json's normalizer, pre_tokenizer, post_processor and decoder; root is a json_t. */
+puna_status puna_vocab_read_pipeline(puna_vocab *vocab, const void *root, puna_error *err);
+
+/* Roles from tokenizer_config.json's text; what it does not say stays. */
+void puna_vocab_read_config(puna_vocab *vocab, const char *text, size_t n);
 
 /* The value 0..255 of "<0xAB>", or -1. */
 int puna_byte_token(const char *text, size_t n);

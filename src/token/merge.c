@@ -78,7 +78,7 @@ static void consider(puna_encoder *e, const char *word, int32_t left, int32_t ri
 static size_t symbols_from(puna_encoder *e, const char *word, size_t n)
 {
     const puna_vocab *v = e->vocab;
-    size_t count = 0;
+    size_t count = 0, suffix = v->word_suffix ? strlen(v->word_suffix) : 0;
     for (size_t at = 0; at < n; count++) {
         if (!puna_encoder_room(e, &e->symbols, &e->symbols_capacity, count + 1, sizeof *e->symbols))
             return 0;
@@ -87,6 +87,8 @@ static size_t symbols_from(puna_encoder *e, const char *word, size_t n)
         bool frozen = length > 0;
         if (!frozen)
             length = (size_t)puna_utf8_decode(word + at, n - at, &code);
+        if (at + length + suffix == n) /* the mark of the word's end belongs to its last character */
+            length += suffix;
         e->symbols[count] = (puna_symbol){
             .start = (uint32_t)at, .n = (uint32_t)length, .frozen = frozen,
             .prev = (int32_t)count - 1, .next = at + length < n ? (int32_t)count + 1 : -1,

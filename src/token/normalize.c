@@ -153,9 +153,15 @@ static void replace(const puna_step *step, const char *text, size_t n, puna_buf 
             at++;
             continue;
         }
-        puna_buf_add(out, text + start, at - start);
-        puna_buf_add(out, step->to, step->n_to);
-        start = at += step->n_from;
+        size_t end = at + step->n_from;
+        while (step->runs && end + step->n_from <= n && memcmp(text + end, step->from, step->n_from) == 0)
+            end += step->n_from;
+        if (!step->runs || end > at + step->n_from) {
+            puna_buf_add(out, text + start, at - start);
+            puna_buf_add(out, step->to, step->n_to);
+            start = end;
+        }
+        at = end;
     }
     puna_buf_add(out, text + start, n - start);
 }

@@ -28,6 +28,7 @@ typedef struct puna_step {
     puna_step_kind kind;
     const char *from, *to;
     size_t n_from, n_to;
+    bool runs;                        /* REPLACE: two and more of `from` at once */
     bool left, right;                 /* STRIP */
     bool clean, cjk, accents, lower;  /* BERT */
     bool remove_extra, escape, suffix, keep_bytes; /* SENTENCEPIECE */

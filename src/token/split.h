@@ -97,11 +97,18 @@ const puna_split_preset *puna_split_named(const char *name, size_t n); /* or NUL
 
 const char *puna_split_name_at(size_t i); /* the names in order, NULL behind the last */
 
-/* The rule for a pattern as tokenizer.json writes it, isolated; NULL when unknown. */
-const puna_split_rule *puna_split_pattern(const char *pattern);
+/* The rule for a regular expression as tokenizer.json writes it; false when unknown. */
+bool puna_split_pattern(const char *pattern, puna_split_rule *rule);
+
+/* Whole patterns of one rule each, for split_pattern.c. */
+typedef struct puna_split_text_rule {
+    const char *pattern;
+    const puna_split_rule *rule;
+} puna_split_text_rule;
+extern const puna_split_text_rule puna_split_texts[]; /* ends with a NULL pattern */
 
 /* Rules that tokenizer.json names by type. */
 extern const puna_split_rule puna_split_gpt2, puna_split_digits, puna_split_digits_each,
-    puna_split_whitespace, puna_split_punctuation;
+    puna_split_whitespace, puna_split_punctuation, puna_split_word_chars;
 
 #endif

@@ -95,6 +95,7 @@ const rule puna_split_gpt2 = { .kind = PUNA_SPLIT_WORDS, .contraction = PUNA_EXA
                                .digits_blank = true, .punct_not = NOT_WORD };
 const rule puna_split_whitespace = RUN(.set = PUNA_C_SPACE, .behavior = PUNA_REMOVED);
 const rule puna_split_punctuation = RUN(.set = PUNA_C_PUNCT, RANGES(ascii_symbols), .max = 1);
+const rule puna_split_word_chars = RUN(.set = PUNA_C_L | PUNA_C_MARK | PUNA_C_DIGIT | PUNA_C_WORD);
 const rule puna_split_digits = NUMBERS(0);
 const rule puna_split_digits_each = NUMBERS(1);
 
@@ -120,6 +121,9 @@ static const rule spark = { DEEPSEEK, .lines = PUNA_LINES_ONE };
 
 static const rule numbers3 = NUMBERS(3);
 static const rule ascii_digits3 = RUN(RANGES(ascii_digit), .min = 3, .max = 3);
+static const rule ascii_digit_each = RUN(RANGES(ascii_digit), .max = 1);
+static const rule space_run = RUN(.set = PUNA_C_SPACE);
+static const rule not_space_run = RUN(.set_not = PUNA_C_SPACE);
 static const rule newline_each = RUN(RANGES(newline), .max = 1);
 static const rule letters_run = RUN(.lead = 2, .set = PUNA_C_L);
 static const rule punct_run = RUN(.lead = 2, .set = PUNA_C_PUNCT);
@@ -139,6 +143,29 @@ static const rule tail_space = { .kind = PUNA_SPLIT_TAIL_SPACE };
 static const rule lines = { .kind = PUNA_SPLIT_LINES };
 static const rule threes = { .kind = PUNA_SPLIT_DIGITS };
 static const rule threes_bounded = { .kind = PUNA_SPLIT_DIGITS, .boundary = true };
+
+/* ---- Patterns in tokenizer.json ---------------------------------------------------------- */
+
+const puna_split_text_rule puna_split_texts[] = {
+    { "\\p{N}", &puna_split_digits_each },
+    { "\\p{N}{1}", &puna_split_digits_each },
+    { "\\p{N}+", &puna_split_digits },
+    { "\\p{N}{1,3}", &numbers3 },
+    { "[0-9]", &ascii_digit_each },
+    { "[0-9][0-9][0-9]", &ascii_digits3 },
+    { "[\\r\\n]", &newline_each },
+    { "[\r\n]", &newline_each },
+    { "\\s?\\p{L}+", &letters_run },
+    { "\\s?\\p{P}+", &punct_run },
+    { "\\s+$", &tail_space },
+    { "[\xe4\xb8\x80-\xe9\xbe\xa5\xe0\xa0\x80-\xe4\xb8\x80\xea\xb0\x80-\xed\x9f\xbf]+", &deepseek_cjk_run },
+    { "[\xe4\xb8\x80-\xe9\xbe\xa5\xe3\x81\x80-\xe3\x82\x9f\xe3\x82\xa0-\xe3\x83\xbf]+", &cjk_run },
+    { "\\d{1,3}(?=(?:\\d{3})*\\b)", &threes_bounded },
+    { " ?[^(\\s|.,!?\xe2\x80\xa6\xe3\x80\x82\xef\xbc\x8c\xe3\x80\x81\xe0\xa5\xa4\xdb\x94\xd8\x8c)]+", &bloom_words },
+    { "\\s+", &space_run },
+    { "\\S+", &not_space_run },
+    { NULL, NULL },
+};
 
 /* ---- Names in tokenizer.ggml.pre --------------------------------------------------------- */
 

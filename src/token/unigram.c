@@ -12,7 +12,7 @@ typedef struct node {
 } node;
 
 /* What an unknown character costs below the worst entry. */
-static const float unknown_penalty = 10.0f;
+static const double unknown_penalty = 10.0;
 
 static double add_scores(const puna_vocab *v, double a, double b)
 {
@@ -26,17 +26,16 @@ static void reach(node *to, double score, int32_t id, size_t from)
 }
 
 /* User-defined tokens win over what could be cut out of them. */
-static double token_score(const puna_vocab *v, const puna_token *token, size_t n)
+static double token_score(const puna_vocab *v, int32_t id, size_t n)
 {
-    if (token->type != PUNA_TOKEN_USER)
-        return token->score;
+    if (v->tokens[id].type != PUNA_TOKEN_USER)
+        return v->scores ? v->scores[id] : (double)v->tokens[id].score;
     return v->score_float ? (double)(float)((double)((float)n * v->max_score) - 0.1) : 0.0;
 }
 
 static void forward(const puna_vocab *v, node *nodes, const char *word, size_t n)
 {
-    double unknown = v->score_float ? (double)(v->min_score - unknown_penalty)
-                                    : (double)v->min_score - (double)unknown_penalty;
+    double unknown = add_scores(v, v->min_score, -unknown_penalty);
     for (size_t at = 0; at < n;) {
         int32_t code;
         size_t length = (size_t)puna_utf8_decode(word + at, n - at, &code);
@@ -50,7 +49,7 @@ static void forward(const puna_vocab *v, node *nodes, const char *word, size_t n
             if (id < 0)
                 continue;
             single |= end - at == length;
-            reach(&nodes[end], add_scores(v, nodes[at].score, token_score(v, &v->tokens[id], end - at)), id, at);
+            reach(&nodes[end], add_scores(v, nodes[at].score, token_score(v, id, end - at)), id, at);
         }
         if (!single)
             reach(&nodes[at + length], add_scores(v, nodes[at].score, unknown), -1, at);

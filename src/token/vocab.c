@@ -30,6 +30,7 @@ void puna_vocab_free(puna_vocab *v)
     puna_trie_free(&v->special_trie);
     puna_trie_free(&v->plain_trie);
     puna_trie_free(&v->late_trie);
+    puna_trie_free(&v->late_special_trie);
     puna_trie_free(&v->user_trie);
     puna_trie_free(&v->pieces);
     free(v->tokens);
@@ -209,21 +210,37 @@ static puna_status check_tokens(puna_vocab *v, puna_error *err)
                              (unsigned)id, (double)token->score);
         if (token->n > v->max_token_bytes)
             v->max_token_bytes = token->n;
-        if (token->type == PUNA_TOKEN_NORMAL && token->score < v->min_score)
-            v->min_score = token->score;
+        double score = v->scores ? v->scores[id] : (double)token->score;
+        if ((token->type == PUNA_TOKEN_NORMAL || v->scores) && score < v->min_score)
+            v->min_score = score;
         if (token->type == PUNA_TOKEN_NORMAL && token->score > v->max_score)
             v->max_score = token->score;
         int byte = token->type == PUNA_TOKEN_BYTE || v->byte_fallback ? puna_byte_token(token->text, token->n) : -1;
         if (byte >= 0 && v->byte_ids[byte] < 0)
             v->byte_ids[byte] = (int32_t)id;
     }
-    if (v->min_score > v->max_score)
-        v->min_score = v->max_score = 0;
+    if (!isfinite(v->min_score))
+        v->min_score = 0;
+    if (!isfinite(v->max_score))
+        v->max_score = 0;
     v->max_piece = (size_t)v->max_token_bytes + 8;
     for (int role = 0; role < PUNA_VOCAB_ROLES; role++)
         if (v->special[role] >= (int32_t)v->n)
             v->special[role] = -1;
     return PUNA_OK;
+}
+
+/* A token looked for in normalized text is looked for in its own normalized form. */
+static puna_status add_late(puna_vocab *v, const puna_token *token, int32_t id, puna_error *err)
+{
+    puna_buf buf = puna_buf_make(PUNA_MAX_TOKEN_BYTES * 4);
+    puna_status status = puna_normalize(v->steps, v->n_steps, false, token->text, token->n, &buf, err);
+    if (status == PUNA_OK && buf.n)
+        status = puna_trie_add(&v->late_special_trie, buf.data, buf.n, id, err);
+    if (status == PUNA_OK && buf.n && token->type == PUNA_TOKEN_USER)
+        status = puna_trie_add(&v->late_trie, buf.data, buf.n, id, err);
+    puna_buf_free(&buf);
+    return status;
 }
 
 static puna_status build_special_tries(puna_vocab *v, puna_error *err)
@@ -238,8 +255,8 @@ static puna_status build_special_tries(puna_vocab *v, puna_error *err)
             TRY(puna_trie_add(&v->user_trie, token->text, token->n, (int32_t)id, err));
             continue;
         }
-        if (token->flags & PUNA_FLAG_NORMALIZED && user) {
-            TRY(puna_trie_add(&v->late_trie, token->text, token->n, (int32_t)id, err));
+        if (token->flags & PUNA_FLAG_NORMALIZED && v->n_steps) {
+            TRY(add_late(v, token, (int32_t)id, err));
             continue;
         }
         TRY(puna_trie_add(&v->special_trie, token->text, token->n, (int32_t)id, err));
