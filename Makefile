@@ -112,12 +112,18 @@ $(OBJ)/src/engine/version.o: $(OBJ)/.commit
 $(OBJ)/tests/harness.o: MORE += -DTEST_ROOT='"$(CURDIR)"'
 $(OBJ)/tests/% $(OBJ)/fuzz/% $(OBJ)/bench/%: MORE += -Itests
 
-# Files whose content changes only when what they record does.
-record = @mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$(1))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(1))' >$@
-.PHONY: FORCE
-$(OBJ)/.flags: FORCE
-	$(call record,$(COMPILE) $(KERNEL_FLAGS) $(ISA_avx512) $(LINK) $(LIBS))
-$(OBJ)/.commit: FORCE
+# Files that record what objects were made with; written again, and so newer, when that changes.
+FLAGS := $(strip $(COMPILE) $(KERNEL_FLAGS) $(ISA_avx512) $(LINK) $(LIBS))
+ifneq ($(file <$(OBJ)/.flags),$(FLAGS))
+.PHONY: $(OBJ)/.flags
+endif
+ifneq ($(file <$(OBJ)/.commit),$(COMMIT))
+.PHONY: $(OBJ)/.commit
+endif
+record = @mkdir -p $(@D) && printf '%s\n' '$(subst ','\'',$(1))' >$@
+$(OBJ)/.flags:
+	$(call record,$(FLAGS))
+$(OBJ)/.commit:
 	$(call record,$(COMMIT))
 
 $(OBJ)/%.o: %.c $(OBJ)/.flags
