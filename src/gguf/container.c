@@ -71,9 +71,9 @@ void puna_directory_free(puna_directory *dir)
     free(dir->meta);
     free(dir->by_key);
     free(dir->tensors);
-    free(dir->key_text);
+    free(dir->meta_bytes);
     free(dir->name_text);
-    free(dir->values);
+    free(dir->decoded);
     *dir = (puna_directory){ 0 };
 }
 
@@ -110,7 +110,8 @@ static puna_status refuse_unknown(const puna_file *file, const char *name, puna_
         return puna_hint(err, PUNA_ERR_FORMAT, "%s", others[i].hint);
     }
     for (size_t i = 0; i < 4 && i < file->size_bytes; i++)
-        n_text += (size_t)snprintf(first + n_text, sizeof first - n_text, i ? " %02x" : "%02x", file->data[i]);
+        n_text += (size_t)snprintf(first + n_text, sizeof first - n_text, i ? " %02x" : "%02x",
+                                   file->data[i]);
     return puna_fail(err, PUNA_ERR_FORMAT, "%.120s: magic: got %s, expected GGUF or llama2.c", name, first);
 }
 
@@ -126,6 +127,8 @@ static puna_status read_part(part *p, const char *path, puna_error *err)
     const char *name = base_name(path);
     if (starts_with(&p->file, "GGUF"))
         return puna_gguf_read(&p->dir, &p->file, name, err);
+    if (puna_llama2c_starts(&p->file))
+        return puna_llama2c_read(&p->dir, &p->file, name, err);
     return refuse_unknown(&p->file, name, err);
 }
 
@@ -140,8 +143,8 @@ static puna_status open_part(part *p, const char *path, puna_error *err)
 enum { SPLIT_SUFFIX_BYTES = sizeof "-00001-of-00001.gguf" - 1 };
 
 /* One of the split.* keys; `missing` when it is not there. */
-static puna_status split_number(const puna_directory *dir, const char *name, const char *key, uint64_t missing,
-                                uint64_t *value, puna_error *err)
+static puna_status split_number(const puna_directory *dir, const char *name, const char *key,
+                                uint64_t missing, uint64_t *value, puna_error *err)
 {
     const puna_meta *meta = puna_directory_meta(dir, key);
     *value = missing;

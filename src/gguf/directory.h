@@ -15,13 +15,21 @@ typedef struct puna_directory {
     size_t n_meta;
     puna_tensor *tensors;     /* in the file's order */
     size_t n_tensors;
-    char *key_text, *name_text;
-    unsigned char *values;    /* decoded tensors and made-up metadata, or NULL */
+    char *meta_bytes;         /* keys, and values that do not stand in the file */
+    char *name_text;          /* tensor names */
+    float *decoded;           /* tensors that do not stand in the file as they are, or NULL */
 } puna_directory;
 
 /* Reads a file known to start with "GGUF". `name` is for messages. On failure the directory
  * still has to be freed. */
 puna_status puna_gguf_read(puna_directory *dir, const puna_file *file, const char *name, puna_error *err);
+
+/* Whether the file starts like one of llama2.c's: with its magic, or (version 0 has none) with
+ * seven numbers that make sense as a model's sizes. */
+bool puna_llama2c_starts(const puna_file *file);
+
+/* Reads a file of which puna_llama2c_starts is true; like puna_gguf_read. */
+puna_status puna_llama2c_read(puna_directory *dir, const puna_file *file, const char *name, puna_error *err);
 
 /* Sorts dir->meta into dir->by_key and refuses duplicates. */
 puna_status puna_directory_index(puna_directory *dir, const char *name, puna_error *err);

@@ -84,14 +84,15 @@ static puna_status check_version(const reader *r, uint32_t version)
         return PUNA_OK;
     if (version == 1) {
         refuse(r, "version: got 1, expected 2 or 3");
-        return puna_hint(r->err, PUNA_ERR_FORMAT, "convert the model again: version 1 was in use for weeks in 2023");
+        return puna_hint(r->err, PUNA_ERR_FORMAT, "convert the model again with a current tool");
     }
     if (version > BIG_ENDIAN_MARK && (version & 0xffff) == 0)
         return refuse(r, "version: got a big-endian file, expected a little-endian one");
     return refuse(r, "version: got %" PRIu32 ", expected 2 or 3", version);
 }
 
-static puna_status check_count(const reader *r, const char *field, uint64_t n, uint64_t fit, uint64_t max)
+static puna_status check_count(const reader *r, const char *field, uint64_t n, uint64_t fit,
+                               uint64_t max)
 {
     if (n > fit)
         return refuse(r, "%s: got %" PRIu64 ", expected at most %" PRIu64 " (bytes left)", field, n, fit);
@@ -234,7 +235,7 @@ static puna_status read_metadata(reader *r)
         TRY(read_pair(r, &dir->meta[i]));
         n_text += (size_t)r->n_name + 1;
     }
-    char *pool = dir->key_text = malloc(n_text);
+    char *pool = dir->meta_bytes = malloc(n_text);
     if (!pool)
         return puna_fail_memory(r->err, "keys", n_text);
     for (size_t i = 0; i < dir->n_meta; i++)
@@ -250,11 +251,12 @@ static puna_status find_alignment(reader *r, uint64_t *alignment)
     if (!meta)
         return PUNA_OK;
     if (meta->type != PUNA_META_U32)
-        return refuse(r, "key general.alignment: type: got %d, expected %d (u32)", meta->type, PUNA_META_U32);
+        return refuse(r, "key general.alignment: type: got %d, expected %d (u32)", meta->type,
+                      PUNA_META_U32);
     uint32_t value = puna_load_u32(meta->data);
     if (value < MIN_ALIGNMENT || value > PUNA_MAX_ALIGNMENT || (value & (value - 1)) != 0)
-        return refuse(r, "key general.alignment: value: got %" PRIu32 ", expected a power of two from %d to %u",
-                      value, MIN_ALIGNMENT, PUNA_MAX_ALIGNMENT);
+        return refuse(r, "key general.alignment: value: got %" PRIu32
+                      ", expected a power of two from %d to %u", value, MIN_ALIGNMENT, PUNA_MAX_ALIGNMENT);
     *alignment = value;
     return PUNA_OK;
 }
@@ -278,20 +280,19 @@ static puna_status read_shape(reader *r, puna_tensor *t)
     return PUNA_OK;
 }
 
+/* A product that overflows is refused like one that is larger than the file: it is. */
 static puna_status size_tensor(const reader *r, puna_tensor *t)
 {
-    uint64_t n_rows, n_elems;
-    if (!puna_mul_u64(t->ne[1], t->ne[2], &n_rows) || !puna_mul_u64(n_rows, t->ne[3], &n_rows) ||
-        !puna_mul_u64(n_rows, t->ne[0], &n_elems) || n_elems > INT64_MAX)
-        return refuse(r, "dim: got %" PRIu64 " x %" PRIu64 " x %" PRIu64 " x %" PRIu64
-                      ", expected a product below 2^63", t->ne[0], t->ne[1], t->ne[2], t->ne[3]);
+    uint64_t n_rows, n_values, file_bytes = r->in.size_bytes;
     if (t->ne[0] % t->format->block_elems != 0)
         return refuse(r, "dim[0]: got %" PRIu64 ", expected a multiple of %" PRIu32 " (%s)", t->ne[0],
                       t->format->block_elems, t->format->name);
-    if (!puna_format_size(t->format, t->ne[0], n_rows, &t->size_bytes))
+    if (!puna_mul_u64(t->ne[1], t->ne[2], &n_rows) || !puna_mul_u64(n_rows, t->ne[3], &n_rows) ||
+        !puna_mul_u64(n_rows, t->ne[0], &n_values) ||
+        !puna_format_size(t->format, t->ne[0], n_rows, &t->size_bytes) || t->size_bytes > file_bytes)
         return refuse(r, "dim: got %" PRIu64 " x %" PRIu64 " x %" PRIu64 " x %" PRIu64
-                      " of %s, expected a size below 2^64 bytes", t->ne[0], t->ne[1], t->ne[2], t->ne[3],
-                      t->format->name);
+                      " of %s, expected at most %" PRIu64 " bytes (the file)", t->ne[0], t->ne[1], t->ne[2],
+                      t->ne[3], t->format->name, file_bytes);
     return PUNA_OK;
 }
 
@@ -319,7 +320,7 @@ static puna_status place_tensor(const reader *r, puna_tensor *t, uint64_t base, 
     if (offset % alignment != 0)
         return refuse(r, "offset: got %" PRIu64 ", expected a multiple of %" PRIu64, offset, alignment);
     if (offset > room || t->size_bytes > room - offset)
-        return refuse(r, "offset: got %" PRIu64 " with %" PRIu64 " bytes, expected an end of at most %" PRIu64,
+        return refuse(r, "offset: got %" PRIu64 " with %" PRIu64 " bytes, expected to end by %" PRIu64,
                       offset, t->size_bytes, room);
     t->data = r->in.data + base + offset;
     return PUNA_OK;
