@@ -89,7 +89,7 @@ add src/base/a.h "/* T""ODO: later */";                    expect "leftover" che
 add tools/t "cd /ho""me/someone";                          expect "path of one machine" check-text 'path of one machine'
 add src/base/a.h "$(printf '\tint x;')";                   expect "tab" check-text 'a tab'
 add src/base/a.h 'int x; ';                                expect "space at the end" check-text 'spaces at the end'
-add src/base/a.h "/* $(printf 'x%.0s' {1..140}) */";       expect "long line" check-text 'columns'
+add src/base/a.h "/* $(printf 'x%.0s' {1..150}) */";       expect "long line" check-text 'columns'
 printf '#!/bin/sh\necho\n' >"$tree/tools/u";               expect "script without banner" check-text 'banner on the second line'
 add tools/t 'if true; then';                               expect "script that does not parse" check-shell 'syntax error'
 
