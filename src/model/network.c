@@ -1,0 +1,81 @@
+/* network.c - from a container to a recorded plan. */
+#include "model/network.h"
+
+#include <string.h>
+
+#define A(symbol) extern const puna_arch puna_arch_##symbol;
+#include "model/arch.def"
+#undef A
+
+static const puna_arch *const archs[] = {
+#define A(symbol) &puna_arch_##symbol,
+#include "model/arch.def"
+#undef A
+};
+
+enum { N_ARCHS = sizeof archs / sizeof *archs };
+
+const puna_arch *puna_arch_at(size_t i)
+{
+    return i < N_ARCHS ? archs[i] : NULL;
+}
+
+const puna_arch *puna_arch_find(const char *name, size_t n)
+{
+    for (size_t i = 0; i < N_ARCHS; i++)
+        if (strlen(archs[i]->name) == n && memcmp(archs[i]->name, name, n) == 0)
+            return archs[i];
+    return NULL;
+}
+
+static puna_status find_arch(puna_network *net, const puna_container *c, puna_error *err)
+{
+    const char *name;
+    size_t n;
+    if (!puna_meta_text(puna_container_meta(c, "general.architecture"), &name, &n))
+        return puna_fail(err, PUNA_ERR_FORMAT, "metadata general.architecture: got none, expected a string");
+    net->arch = puna_arch_find(name, n);
+    if (net->arch)
+        return PUNA_OK;
+    puna_fail(err, PUNA_ERR_FORMAT, "metadata general.architecture: got %.*s, which this build cannot run",
+              n < 64 ? (int)n : 64, name);
+    return puna_hint(err, PUNA_ERR_FORMAT, "puna formats");
+}
+
+static puna_status open_network(puna_network *net, const puna_container *c, puna_error *err)
+{
+    TRY(find_arch(net, c, err));
+    net->hp = net->arch->defaults;
+    TRY(puna_hparams_read(&net->hp, c, net->arch->name, &net->arena, err));
+    if (net->hp.n_expert)
+        return puna_fail(err, PUNA_ERR_FORMAT, "metadata %s.expert_count: got %d, expected 0: experts are not supported",
+                         net->arch->name, (int)net->hp.n_expert);
+    if (net->arch->adjust)
+        net->arch->adjust(&net->hp);
+    TRY(puna_network_bind(net, c, err));
+    for (size_t i = 0; i < puna_container_n_tensors(c); i++) {
+        const puna_tensor *t = puna_container_tensor_at(c, i);
+        net->n_parameters += t->ne[0] * puna_tensor_rows(t);
+    }
+    if (net->arch->build)
+        net->arch->build(net);
+    else
+        puna_build_decoder(net);
+    return puna_plan_place(&net->plan, true, err);
+}
+
+puna_status puna_network_open(puna_network *net, const puna_container *container, puna_error *err)
+{
+    *net = (puna_network){ 0 };
+    puna_status status = open_network(net, container, err);
+    if (status)
+        puna_network_close(net);
+    return status;
+}
+
+void puna_network_close(puna_network *net)
+{
+    puna_plan_free(&net->plan);
+    puna_arena_free(&net->arena);
+    *net = (puna_network){ 0 };
+}

@@ -1,0 +1,67 @@
+/* kv.c - memory of the key/value caches: one mapping, pages taken when first touched. */
+#define _DEFAULT_SOURCE
+#include "ops/kv.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "base/checked.h"
+
+static bool tile_bytes(int32_t head_dim, int32_t n_head, size_t elem, size_t *out)
+{
+    return puna_mul_size((size_t)head_dim * PUNA_KV_BLOCK, elem, out) && puna_mul_size(*out, (size_t)n_head, out);
+}
+
+static bool sizes(puna_kv_cache *cache, int32_t n_blocks, size_t elem, size_t *total)
+{
+    size_t k, v;
+    const puna_cache_layout *l = &cache->layout;
+    return tile_bytes(l->head_dim_k, l->n_head, elem, &cache->k_block_bytes) &&
+           tile_bytes(l->head_dim_v, l->n_head, elem, &cache->v_block_bytes) &&
+           puna_mul_size(cache->k_block_bytes, (size_t)n_blocks, &k) &&
+           puna_mul_size(cache->v_block_bytes, (size_t)n_blocks, &v) && puna_add_size(*total, k, total) &&
+           puna_add_size(*total, v, total);
+}
+
+puna_status puna_kv_open(puna_kv *kv, const puna_plan *plan, int32_t n_blocks, puna_format format,
+                         puna_error *err)
+{
+    *kv = (puna_kv){ .n_caches = plan->n_caches, .n_blocks = n_blocks, .format = format };
+    size_t elem = format == PUNA_FORMAT_F16 ? 2 : 4;
+    kv->caches = calloc((size_t)plan->n_caches + 1, sizeof *kv->caches);
+    if (!kv->caches)
+        return puna_fail_memory(err, "key/value cache", (size_t)plan->n_caches * sizeof *kv->caches);
+    for (int32_t i = 0; i < plan->n_caches; i++) {
+        kv->caches[i].layout = plan->caches[i];
+        if (!sizes(&kv->caches[i], n_blocks, elem, &kv->size_bytes)) {
+            puna_kv_close(kv);
+            return puna_fail_memory(err, "key/value cache", SIZE_MAX);
+        }
+    }
+    if (kv->size_bytes == 0)
+        return PUNA_OK;
+    unsigned char *at = mmap(NULL, kv->size_bytes, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED) {
+        size_t wanted = kv->size_bytes;
+        kv->size_bytes = 0;
+        puna_kv_close(kv);
+        puna_fail_memory(err, "key/value cache", wanted);
+        return puna_hint(err, PUNA_ERR_MEMORY, "a smaller context: --ctx N");
+    }
+    for (int32_t i = 0; i < plan->n_caches; i++) {
+        kv->caches[i].k = at;
+        at += kv->caches[i].k_block_bytes * (size_t)n_blocks;
+        kv->caches[i].v = at;
+        at += kv->caches[i].v_block_bytes * (size_t)n_blocks;
+    }
+    return PUNA_OK;
+}
+
+void puna_kv_close(puna_kv *kv)
+{
+    if (kv->size_bytes && kv->n_caches)
+        munmap(kv->caches[0].k, kv->size_bytes);
+    free(kv->caches);
+    *kv = (puna_kv){ 0 };
+}

@@ -1,0 +1,65 @@
+/* linear.c - reference: embedding, matrix product, logits. A weight row is dequantised once and
+ * dotted with every input row, summed in double. */
+#include <math.h>
+#include <string.h>
+
+#include "ops/run.h"
+
+void puna_ref_embed(const puna_run *run, const puna_node *node)
+{
+    const puna_tensor *table = node->weight;
+    size_t width = table->ne[0];
+    float *out = puna_run_value(run, node->out);
+    for (int32_t t = 0; t < run->batch->n_tokens; t++) {
+        float *y = out + (size_t)t * width;
+        table->format->dequantize(puna_tensor_row(table, (uint64_t)run->batch->tokens[t]), y, width);
+        for (size_t i = 0; i < width; i++)
+            y[i] *= node->p.scale;
+    }
+}
+
+static double dot(const float *a, const float *b, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)a[i] * (double)b[i];
+    return sum;
+}
+
+/* y[n_rows, n_out] = x[n_rows, n_in] W^T */
+static void product(const puna_run *run, const puna_tensor *w, const float *x, float *y, int32_t n_rows)
+{
+    size_t n_in = w->ne[0], n_out = w->ne[1];
+    for (size_t o = 0; o < n_out; o++) {
+        w->format->dequantize(puna_tensor_row(w, o), run->row, n_in);
+        for (size_t r = 0; r < (size_t)n_rows; r++)
+            y[r * n_out + o] = (float)dot(run->row, x + r * n_in, n_in);
+    }
+}
+
+void puna_ref_linear(const puna_run *run, const puna_node *node)
+{
+    int32_t n_rows = puna_run_n_rows(run, node->out);
+    size_t n_out = node->weight->ne[1];
+    float *y = puna_run_value(run, node->out);
+    product(run, node->weight, puna_run_value(run, node->in[0]), y, n_rows);
+    if (!node->bias)
+        return;
+    const float *bias = node->bias->data;
+    for (size_t r = 0; r < (size_t)n_rows; r++)
+        for (size_t o = 0; o < n_out; o++)
+            y[r * n_out + o] += bias[o];
+}
+
+void puna_ref_logits(const puna_run *run, const puna_node *node)
+{
+    int32_t n_rows = run->batch->n_outputs;
+    float *y = run->batch->logits, cap = node->p.logits.softcap;
+    size_t n = (size_t)n_rows * node->weight->ne[1];
+    product(run, node->weight, puna_run_value(run, node->in[0]), y, n_rows);
+    for (size_t i = 0; i < n; i++) {
+        y[i] *= node->p.logits.scale;
+        if (cap > 0)
+            y[i] = cap * tanhf(y[i] / cap);
+    }
+}

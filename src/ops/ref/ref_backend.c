@@ -1,0 +1,119 @@
+/* ref_backend.c - the oracle as a backend: one node after the other, one thread, no SIMD.
+ * What every other backend is compared with; kept simple before fast. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/checked.h"
+#include "ops/run.h"
+
+puna_ref_fn *const puna_ref_functions[PUNA_OP_COUNT] = {
+#define OP(ID, name, n_inputs, in_place) [PUNA_OP_##ID] = puna_ref_##name,
+#include "ops/ops.def"
+#undef OP
+};
+
+struct puna_program {
+    const puna_plan *plan;
+};
+
+struct puna_worker {
+    puna_run run;
+    puna_backend_options options;
+};
+
+static puna_status program_open(puna_program **out, const puna_plan *plan, puna_error *err)
+{
+    puna_program *program = calloc(1, sizeof *program);
+    if (!program)
+        return puna_fail_memory(err, "program", sizeof *program);
+    program->plan = plan;
+    *out = program;
+    return PUNA_OK;
+}
+
+static void program_close(puna_program *program)
+{
+    free(program);
+}
+
+/* Floats that a single row of any weight, a head in double, or the angles of a position need. */
+static size_t widest(const puna_plan *plan)
+{
+    size_t most = 1;
+    for (int32_t i = 0; i < plan->n_nodes; i++) {
+        const puna_node *node = &plan->nodes[i];
+        if (node->weight && node->weight->ne[0] > most)
+            most = node->weight->ne[0];
+        if (node->op == PUNA_OP_ATTENTION && (size_t)node->p.attention.head_dim_v * 2 > most)
+            most = (size_t)node->p.attention.head_dim_v * 2;
+        if (node->op == PUNA_OP_ROPE && (size_t)node->p.rope.n_rot > most)
+            most = (size_t)node->p.rope.n_rot;
+    }
+    return most;
+}
+
+static void worker_close(puna_worker *worker)
+{
+    if (!worker)
+        return;
+    free(worker->run.scratch);
+    free(worker->run.row);
+    free(worker);
+}
+
+static puna_status worker_open(puna_worker **out, const puna_program *program, const puna_backend_options *options,
+                               puna_error *err)
+{
+    puna_worker *worker = calloc(1, sizeof *worker);
+    if (!worker)
+        return puna_fail_memory(err, "worker", sizeof *worker);
+    size_t n;
+    bool fits = puna_mul_size(program->plan->row_floats, (size_t)options->max_tokens, &n);
+    worker->options = *options;
+    worker->run = (puna_run){ .plan = program->plan, .max_rows = options->max_tokens };
+    worker->run.scratch = fits ? calloc(n + 1, sizeof(float)) : NULL;
+    worker->run.row = calloc(widest(program->plan), sizeof(float));
+    if (!worker->run.scratch || !worker->run.row) {
+        worker_close(worker);
+        return puna_fail_memory(err, "activations", n);
+    }
+    *out = worker;
+    return PUNA_OK;
+}
+
+static puna_status run_plan(puna_worker *worker, const puna_batch *batch, puna_kv *kv, puna_error *err)
+{
+    (void)err;
+    puna_run *run = &worker->run;
+    run->batch = batch;
+    run->kv = kv;
+    for (int32_t i = 0; i < run->plan->n_nodes; i++) {
+        const puna_node *node = &run->plan->nodes[i];
+        puna_ref_functions[node->op](run, node);
+        if (!worker->options.trace)
+            continue;
+        bool has = node->out >= 0;
+        worker->options.trace(worker->options.trace_user, node, has ? puna_run_value(run, node->out) : NULL,
+                              has ? puna_run_n_rows(run, node->out) : 0,
+                              has ? run->plan->values[node->out].width : 0);
+    }
+    return PUNA_OK;
+}
+
+static int32_t n_fallback(const puna_program *program, char *text, size_t capacity)
+{
+    (void)program;
+    if (capacity)
+        text[0] = '\0';
+    return 0;
+}
+
+const puna_backend puna_backend_ref = {
+    .name = "ref",
+    .program_open = program_open,
+    .program_close = program_close,
+    .worker_open = worker_open,
+    .worker_close = worker_close,
+    .run = run_plan,
+    .n_fallback = n_fallback,
+};
