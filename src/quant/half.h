@@ -1,0 +1,134 @@
+/* half.h - IEEE binary16 and bfloat16 to and from float, and little-endian loads and stores of
+ * any alignment. Exact for subnormals and infinities; a NaN stays a (quiet) NaN; narrowing rounds
+ * to nearest, ties to even. Inline: every module that reads scales or caches in 16 bits uses it. */
+#ifndef PUNA_QUANT_HALF_H
+#define PUNA_QUANT_HALF_H
+
+#include <stdint.h>
+#include <string.h>
+
+#ifdef __F16C__
+#include <immintrin.h>
+#endif
+
+static inline uint32_t puna_f32_bits(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+static inline float puna_f32_make(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static inline float puna_f16_to_f32(uint16_t half)
+{
+#ifdef __F16C__
+    return _cvtsh_ss(half);
+#else
+    const uint32_t sign = (uint32_t)(half & 0x8000u) << 16;
+    uint32_t bits = (uint32_t)(half & 0x7fffu) << 13;
+    if (half & 0x7c00u) {
+        if ((half & 0x7c00u) != 0x7c00u)
+            bits += (uint32_t)(127 - 15) << 23;
+        else
+            bits |= 0x7f800000u | (bits & 0x7fffffu ? 0x400000u : 0);
+    } else {
+        /* A subnormal m * 2^-24: put m below a leading one of 2^-14 and take the one away. No
+         * float here is subnormal, so flush-to-zero modes do not matter. */
+        bits = puna_f32_bits(puna_f32_make(bits | (127u - 14) << 23) - 0x1p-14f);
+    }
+    return puna_f32_make(sign | bits);
+#endif
+}
+
+static inline uint16_t puna_f32_to_f16(float value)
+{
+#ifdef __F16C__
+    return (uint16_t)_cvtss_sh(value, _MM_FROUND_TO_NEAREST_INT);
+#else
+    uint32_t bits = puna_f32_bits(value);
+    const uint32_t sign = bits >> 16 & 0x8000u;
+    bits &= 0x7fffffffu;
+    if (bits > 0x7f800000u)
+        return (uint16_t)(sign | 0x7e00u | (bits >> 13 & 0x3ffu));
+    if (bits >= 0x477ff000u) /* 65520, the middle between 65504 and the next power of two */
+        return (uint16_t)(sign | 0x7c00u);
+    if (bits < 0x38800000u) /* below 2^-14: adding 1/2 leaves the rounded multiple of 2^-24 */
+        return (uint16_t)(sign | (puna_f32_bits(puna_f32_make(bits) + 0.5f) - 0x3f000000u));
+    bits += 0xfffu + (bits >> 13 & 1u);
+    return (uint16_t)(sign | (bits - 0x38000000u) >> 13);
+#endif
+}
+
+static inline float puna_bf16_to_f32(uint16_t half)
+{
+    return puna_f32_make((uint32_t)half << 16);
+}
+
+static inline uint16_t puna_f32_to_bf16(float value)
+{
+    const uint32_t bits = puna_f32_bits(value);
+    if ((bits & 0x7fffffffu) > 0x7f800000u)
+        return (uint16_t)(bits >> 16 | 0x40u);
+    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
+static inline uint16_t puna_load_u16(const uint8_t *at)
+{
+    return (uint16_t)(at[0] | at[1] << 8);
+}
+
+static inline uint32_t puna_load_u32(const uint8_t *at)
+{
+    return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+}
+
+static inline uint64_t puna_load_u64(const uint8_t *at)
+{
+    return puna_load_u32(at) | (uint64_t)puna_load_u32(at + 4) << 32;
+}
+
+static inline void puna_store_u16(uint8_t *at, uint16_t value)
+{
+    at[0] = (uint8_t)value;
+    at[1] = (uint8_t)(value >> 8);
+}
+
+static inline void puna_store_u32(uint8_t *at, uint32_t value)
+{
+    puna_store_u16(at, (uint16_t)value);
+    puna_store_u16(at + 2, (uint16_t)(value >> 16));
+}
+
+static inline void puna_store_u64(uint8_t *at, uint64_t value)
+{
+    puna_store_u32(at, (uint32_t)value);
+    puna_store_u32(at + 4, (uint32_t)(value >> 32));
+}
+
+static inline float puna_load_f16(const uint8_t *at)
+{
+    return puna_f16_to_f32(puna_load_u16(at));
+}
+
+static inline void puna_store_f16(uint8_t *at, float value)
+{
+    puna_store_u16(at, puna_f32_to_f16(value));
+}
+
+static inline float puna_load_f32(const uint8_t *at)
+{
+    return puna_f32_make(puna_load_u32(at));
+}
+
+static inline void puna_store_f32(uint8_t *at, float value)
+{
+    puna_store_u32(at, puna_f32_bits(value));
+}
+
+#endif
