@@ -119,6 +119,9 @@ PUNA_API puna_status puna_tokenize(const puna_model *model, const char *text, si
  * counted). special != 0 writes special tokens as their text, else they are left out. */
 PUNA_API puna_status puna_detokenize(const puna_model *model, const int32_t *tokens, size_t n_tokens,
                                      int special, char **text, size_t *n, puna_error *err);
+/* The bytes of one token as they stand inside a text (special tokens as their text), in fresh memory. */
+PUNA_API puna_status puna_token_piece(const puna_model *model, int32_t token, char **text, size_t *n,
+                                      puna_error *err);
 /* The id of a role ("bos", "eos", "eot", "unk", "pad", "sep", "cls", "mask"); -1 when there is none. */
 PUNA_API int32_t puna_token_of_role(const puna_model *model, const char *role);
 /* Whether the token ends a reply. */
@@ -160,6 +163,11 @@ PUNA_API int32_t puna_session_n_ctx(const puna_session *session);
  * state is unchanged. On any other failure the state is a shorter, valid prefix. */
 PUNA_API puna_status puna_session_sync(puna_session *session, const int32_t *tokens, size_t n_tokens,
                                        puna_error *err);
+/* Called between batches of a long prompt with how much of it is evaluated; non-zero stops with
+ * PUNA_ERR_INTERRUPTED, keeping what is done. fn NULL: none. */
+typedef int puna_progress_fn(void *user, size_t n_done, size_t n_total);
+PUNA_API void puna_session_set_progress(puna_session *session, puna_progress_fn *fn, void *user);
+
 /* The tokens held; owned by the session, valid until its next call. */
 PUNA_API const int32_t *puna_session_tokens(const puna_session *session, size_t *n_tokens);
 /* Logits [n_vocab] after the last token; NULL when there is none. Valid until the next call. */
@@ -202,9 +210,10 @@ typedef struct puna_result {
  * was held back, if anything was. Non-zero stops. */
 typedef int puna_text_fn(void *user, int32_t token, const char *text, size_t n);
 
-/* Samples from the session's state on, evaluating every token it samples, until the model ends,
- * n_predict tokens, or the context is full. params: the REQUEST options. `each` may be NULL.
- * The result is filled in whatever happens. */
+/* Samples from the session's state on until the model ends, n_predict tokens, or the context is
+ * full. Every sampled token but the last is evaluated: the next sync picks up from there. The
+ * session must hold logits (after a sync). params: the REQUEST options, NULL for the defaults.
+ * `each` may be NULL. The result is filled in whatever happens. Allocates nothing per token. */
 PUNA_API puna_status puna_generate(puna_session *session, const puna_params *params, puna_text_fn *each,
                                    void *user, puna_result *result, puna_error *err);
 

@@ -42,7 +42,10 @@ typedef struct puna_meta {
 
 typedef struct puna_container puna_container;
 
-/* Opens the model file at path (for a split model: any of its parts; the others must lie
+/* A tensor's bytes are aligned to 4 bytes at least (in GGUF to 8) when a file was opened, or
+ * memory that is so aligned itself.
+ *
+ * Opens the model file at path (for a split model: any of its parts; the others must lie
  * beside it). The format is found by content, not by name. */
 puna_status puna_container_open(puna_container **out, const char *path, puna_error *err);
 

@@ -47,6 +47,13 @@ typedef struct puna_backend_options {
 typedef struct puna_program puna_program;
 typedef struct puna_worker puna_worker;
 
+/* What the hardware can do at most, measured with the best access pattern, on all threads. */
+typedef struct puna_backend_limits {
+    double read_gb_per_s;   /* 1e9 bytes of memory read per second, beyond the caches */
+    double int8_gmac_per_s; /* 1e9 int8 multiply-adds per second, by the widest instructions in use */
+    int32_t n_threads;
+} puna_backend_limits;
+
 typedef struct puna_backend {
     const char *name;
     /* The plan and its weights outlive the program. */
@@ -61,6 +68,11 @@ typedef struct puna_backend {
     /* Nodes of the program that run through the scalar reference, of all its nodes; why goes to
      * text (one line, e.g. "linear iq3_s x 12"). */
     int32_t (*n_fallback)(const puna_program *program, char *text, size_t capacity);
+
+    /* About the machine, for people; NULL where a backend has nothing to say. */
+    void (*describe)(char *text, size_t capacity);           /* "avx2" */
+    bool (*has_kernel)(puna_format format);                  /* matrix products without the reference */
+    puna_status (*measure)(puna_backend_limits *limits);     /* takes about a second */
 } puna_backend;
 
 extern const puna_backend puna_backend_ref; /* ops/ref: the scalar oracle */

@@ -1,0 +1,23 @@
+/* limits.h - the machine's peaks, measured: what benchmarks compare with. */
+#ifndef PUNA_BACKEND_CPU_LIMITS_H
+#define PUNA_BACKEND_CPU_LIMITS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ops/backend.h"
+
+enum { PUNA_LIMIT_THREADS = 256 };
+
+/* Reads n bytes (a multiple of 256, 64-byte aligned) once; returns something that depends on them. */
+typedef uint64_t puna_read_fn(const void *bytes, size_t n);
+puna_read_fn puna_limit_read__scalar, puna_limit_read__avx2;
+
+/* Performs n_rounds rounds of int8 multiply-adds; returns how many each round is. */
+typedef uint64_t puna_int8_fn(uint64_t n_rounds, int32_t *sink);
+puna_int8_fn puna_limit_int8__scalar, puna_limit_int8__avx2;
+
+/* Read bandwidth over 512 MiB on huge pages and the int8 rate, on all threads; about a second. */
+puna_status puna_limits_measure(puna_backend_limits *limits, uint32_t allowed);
+
+#endif

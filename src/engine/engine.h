@@ -1,0 +1,76 @@
+/* engine.h - what the files of engine/ share: the insides of puna.h's opaque types. */
+#ifndef PUNA_ENGINE_ENGINE_H
+#define PUNA_ENGINE_ENGINE_H
+
+#include <jansson.h>
+
+#include "base/options.h"
+#include "chat/jinja/jinja.h"
+#include "gguf/container.h"
+#include "model/network.h"
+#include "ops/backend.h"
+#include "puna.h"
+#include "token/vocab.h"
+
+struct puna_params {
+    puna_option_value values[PUNA_N_OPTIONS];
+    char *texts[PUNA_N_OPTIONS]; /* every value as it was given */
+};
+
+static inline int64_t puna_params_int(const puna_params *p, int key)
+{
+    return p->values[key].integer;
+}
+
+static inline float puna_params_float(const puna_params *p, int key)
+{
+    return (float)p->values[key].real;
+}
+
+struct puna_model {
+    puna_container *container; /* NULL for a tokenizer file */
+    puna_vocab *vocab;
+    bool has_weights;
+    puna_network net;          /* when has_weights, like the two below */
+    const puna_backend *backend;
+    puna_program *program;
+    char *chat_template;       /* NULL: none */
+    puna_template *compiled;   /* of chat_template; NULL when it does not compile, see template_error */
+    puna_error template_error;
+    char name[128];
+    char fingerprint[17];
+};
+
+struct puna_session {
+    const puna_model *model;
+    puna_worker *worker;
+    puna_kv kv;
+    int32_t n_ctx, n_batch;
+    int32_t n_tokens;      /* evaluated */
+    int32_t n_logits;      /* logits are those after this many tokens; 0 = none */
+    int32_t *tokens;       /* [n_ctx] */
+    int32_t *blocks;       /* [n_blocks], the identity: one sequence owns all blocks */
+    int32_t *positions, *output_rows; /* [n_batch] */
+    float *logits;         /* [n_vocab] */
+    puna_progress_fn *progress;
+    void *progress_user;
+};
+
+/* Evaluates one more token; the caller knows that it fits. Allocates nothing. */
+puna_status puna_session_extend(puna_session *session, int32_t token, puna_error *err);
+
+/* Backends by name; NULL when there is none of that name. */
+const puna_backend *puna_backend_find(const char *name);
+
+/* The bytes of "builtin:NAME", or NULL. */
+const void *puna_builtin_find(const char *name, size_t *size_bytes);
+
+/* json as text in fresh memory; takes the reference. */
+puna_status puna_json_text(json_t *json, char **text, puna_error *err);
+
+/* The model's summary, metadata, tensors as JSON; NULL when out of memory or no such topic. */
+json_t *puna_describe_summary(const puna_model *model);
+json_t *puna_describe_metadata(const puna_model *model);
+json_t *puna_describe_tensors(const puna_model *model);
+
+#endif

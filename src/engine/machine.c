@@ -1,0 +1,87 @@
+/* machine.c - what this build and this machine offer, as JSON. */
+#define _DEFAULT_SOURCE
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/pool.h"
+#include "engine/engine.h"
+
+static json_t *formats(void)
+{
+    static const char *const containers[] = { "gguf v2", "gguf v3", "gguf split", "llama2.c v0", "llama2.c v1", "llama2.c v2",
+                                              "tokenizer.json", "tokenizer.model", "tokenizer.bin" };
+    json_t *archs = json_array(), *files = json_array(), *encodings = json_array();
+    size_t n;
+    const puna_format_info *list = puna_format_list(&n);
+    for (size_t i = 0; puna_arch_at(i); i++)
+        json_array_append_new(archs, json_string(puna_arch_at(i)->name));
+    for (size_t i = 0; i < sizeof containers / sizeof *containers; i++)
+        json_array_append_new(files, json_string(containers[i]));
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(encodings, json_pack("{s:s, s:i, s:i, s:i, s:b, s:b, s:b}", "name", list[i].name, "number",
+            (int)list[i].id, "block_elements", (int)list[i].block_elems, "block_bytes", (int)list[i].block_bytes,
+            "reads", 1, "writes", list[i].quantize != NULL, "kernel", puna_backend_cpu.has_kernel(list[i].id)));
+    return json_pack("{s:o, s:o, s:o}", "architectures", archs, "containers", files, "encodings", encodings);
+}
+
+static json_t *options(void)
+{
+    static const char *const types[] = { "int", "float", "bool", "text" };
+    static const char *const scopes[] = { "model", "session", "request", "debug" };
+    json_t *list = json_array();
+    for (int i = 0; i < PUNA_N_OPTIONS; i++) {
+        const puna_option *o = &puna_options[i];
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "key", o->key, "type", types[o->type],
+            "default", o->preset, "least", o->least, "most", o->most, "scope", scopes[o->scope], "help", o->help));
+    }
+    return list;
+}
+
+static void processor_name(char *text, size_t capacity)
+{
+    char line[256];
+    snprintf(text, capacity, "unknown");
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    while (file && fgets(line, sizeof line, file)) {
+        char *colon = strchr(line, ':');
+        if (strncmp(line, "model name", 10) == 0 && colon) {
+            snprintf(text, capacity, "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
+            break;
+        }
+    }
+    if (file)
+        fclose(file);
+}
+
+static json_t *machine(void)
+{
+    char cpu[128], isa[128];
+    processor_name(cpu, sizeof cpu);
+    puna_backend_cpu.describe(isa, sizeof isa);
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE), online = sysconf(_SC_NPROCESSORS_ONLN);
+    return json_pack("{s:s, s:s, s:i, s:i, s:I}", "cpu", cpu, "isa", isa, "threads", puna_pool_processors(),
+                     "processors", (int)online, "memory_bytes", (json_int_t)pages * page);
+}
+
+static json_t *limits(void)
+{
+    puna_backend_limits measured = { 0 };
+    if (puna_backend_cpu.measure(&measured) != PUNA_OK)
+        return NULL;
+    return json_pack("{s:f, s:f, s:i}", "read_gb_per_s", measured.read_gb_per_s, "int8_gmac_per_s",
+                     measured.int8_gmac_per_s, "threads", (int)measured.n_threads);
+}
+
+puna_status puna_describe(const char *topic, char **json, puna_error *err)
+{
+    static const struct {
+        const char *topic;
+        json_t *(*make)(void);
+    } topics[] = { { "formats", formats }, { "options", options }, { "machine", machine }, { "limits", limits } };
+    *json = NULL;
+    for (size_t i = 0; i < sizeof topics / sizeof *topics; i++)
+        if (strcmp(topic, topics[i].topic) == 0)
+            return puna_json_text(topics[i].make(), json, err);
+    return puna_fail(err, PUNA_ERR_ARGUMENT, "topic: got %.32s, expected formats, options, machine or limits", topic);
+}

@@ -1,0 +1,115 @@
+/* save.c - a session as bytes: a header, the tokens, the used blocks of every cache, the logits.
+ * For the machine that wrote it: little-endian, and only for the same model and cache encoding. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/engine.h"
+
+typedef struct save_header {
+    char magic[8];
+    char fingerprint[16];
+    uint32_t kv_format, n_tokens, n_logits, n_vocab;
+    uint64_t size_bytes; /* of everything, this header included */
+} save_header;
+
+static const char magic[8] = { 'P', 'U', 'N', 'A', 'S', 'E', 'S', '1' };
+
+/* Where a walk over the payload stands. */
+typedef struct cursor {
+    unsigned char *at; /* NULL while sizes are only counted */
+    size_t n_bytes;
+} cursor;
+
+typedef void visit_fn(cursor *c, void *memory, size_t n);
+
+/* Visits every piece of a session's payload, in the order of the file. */
+static void walk(puna_session *s, int32_t n_tokens, bool logits, cursor *c, visit_fn *visit)
+{
+    size_t n_blocks = ((size_t)n_tokens + PUNA_KV_BLOCK - 1) / PUNA_KV_BLOCK;
+    visit(c, s->tokens, (size_t)n_tokens * sizeof *s->tokens);
+    for (int32_t i = 0; i < s->kv.n_caches; i++) {
+        visit(c, s->kv.caches[i].k, n_blocks * s->kv.caches[i].k_block_bytes);
+        visit(c, s->kv.caches[i].v, n_blocks * s->kv.caches[i].v_block_bytes);
+    }
+    if (logits)
+        visit(c, s->logits, (size_t)s->model->net.hp.n_vocab * sizeof *s->logits);
+}
+
+static void count(cursor *c, void *memory, size_t n)
+{
+    (void)memory;
+    c->n_bytes += n;
+}
+
+static void write_out(cursor *c, void *memory, size_t n)
+{
+    memcpy(c->at + c->n_bytes, memory, n);
+    c->n_bytes += n;
+}
+
+static void read_in(cursor *c, void *memory, size_t n)
+{
+    memcpy(memory, c->at + c->n_bytes, n);
+    c->n_bytes += n;
+}
+
+static size_t payload_bytes(puna_session *s, int32_t n_tokens, bool logits)
+{
+    cursor c = { 0 };
+    walk(s, n_tokens, logits, &c, count);
+    return c.n_bytes;
+}
+
+puna_status puna_session_save(const puna_session *session, void **data, size_t *size_bytes, puna_error *err)
+{
+    puna_session *s = (puna_session *)(uintptr_t)session; /* walk takes both directions; saving only reads */
+    bool logits = puna_session_logits(session) != NULL;
+    save_header header = { .kv_format = (uint32_t)s->kv.format, .n_tokens = (uint32_t)s->n_tokens, .n_logits = logits,
+                           .n_vocab = (uint32_t)s->model->net.hp.n_vocab };
+    memcpy(header.magic, magic, sizeof magic);
+    memcpy(header.fingerprint, s->model->fingerprint, sizeof header.fingerprint);
+    header.size_bytes = sizeof header + payload_bytes(s, s->n_tokens, logits);
+    *data = malloc((size_t)header.size_bytes);
+    if (!*data)
+        return puna_fail_memory(err, "saved session", (size_t)header.size_bytes);
+    cursor c = { .at = *data };
+    write_out(&c, &header, sizeof header);
+    walk(s, s->n_tokens, logits, &c, write_out);
+    *size_bytes = (size_t)header.size_bytes;
+    return PUNA_OK;
+}
+
+static puna_status check_header(puna_session *s, const save_header *h, size_t size_bytes, puna_error *err)
+{
+    if (memcmp(h->magic, magic, sizeof magic) != 0)
+        return puna_fail(err, PUNA_ERR_FORMAT, "saved session: magic: got %.8s, expected %.8s", h->magic, magic);
+    if (memcmp(h->fingerprint, s->model->fingerprint, sizeof h->fingerprint) != 0)
+        return puna_fail(err, PUNA_ERR_FORMAT, "saved session: model: got %.16s, expected %.16s", h->fingerprint, s->model->fingerprint);
+    if (h->kv_format != (uint32_t)s->kv.format || h->n_vocab != (uint32_t)s->model->net.hp.n_vocab || h->n_logits > 1)
+        return puna_fail(err, PUNA_ERR_FORMAT, "saved session: kv_type: got encoding %u, expected %u", h->kv_format, (unsigned)s->kv.format);
+    if (h->n_tokens > (uint32_t)s->n_ctx)
+        return puna_fail(err, PUNA_ERR_CONTEXT, "saved session: got %u tokens, expected at most %d", h->n_tokens, (int)s->n_ctx);
+    size_t want = sizeof *h + payload_bytes(s, (int32_t)h->n_tokens, h->n_logits != 0);
+    if (h->size_bytes != want || size_bytes != want)
+        return puna_fail(err, PUNA_ERR_FORMAT, "saved session: size: got %zu bytes, expected %zu", size_bytes, want);
+    return PUNA_OK;
+}
+
+puna_status puna_session_load(puna_session *s, const void *data, size_t size_bytes, puna_error *err)
+{
+    save_header header;
+    s->n_tokens = s->n_logits = 0;
+    if (size_bytes < sizeof header)
+        return puna_fail(err, PUNA_ERR_FORMAT, "saved session: size: got %zu bytes, expected at least %zu", size_bytes, sizeof header);
+    memcpy(&header, data, sizeof header);
+    TRY(check_header(s, &header, size_bytes, err));
+    cursor c = { .at = (unsigned char *)(uintptr_t)data + sizeof header }; /* only read */
+    walk(s, (int32_t)header.n_tokens, header.n_logits != 0, &c, read_in);
+    for (uint32_t i = 0; i < header.n_tokens; i++)
+        if (s->tokens[i] < 0 || s->tokens[i] >= s->model->net.hp.n_vocab)
+            return puna_fail(err, PUNA_ERR_FORMAT, "saved session: token %u: got %d, expected 0..%d", i, (int)s->tokens[i],
+                             (int)s->model->net.hp.n_vocab - 1);
+    s->n_tokens = (int32_t)header.n_tokens;
+    s->n_logits = header.n_logits ? s->n_tokens : 0;
+    return PUNA_OK;
+}

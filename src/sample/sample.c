@@ -1,0 +1,203 @@
+/* sample.c - the samplers of samplers.def. */
+#include "sample/sample.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+puna_status puna_sampler_open(puna_sampler *s, const puna_sampling *p, int32_t n_vocab, puna_error *err)
+{
+    size_t n = (size_t)n_vocab, n_ring = p->repeat_last_n > 0 ? (size_t)p->repeat_last_n : 0;
+    *s = (puna_sampler){ .p = *p, .rng = puna_rng_make(p->seed), .n_vocab = n_vocab };
+    s->candidates = calloc(n + 1, sizeof *s->candidates);
+    s->recent = calloc(n_ring + 1, sizeof *s->recent);
+    s->counts = calloc(n + 1, sizeof *s->counts);
+    if (s->candidates && s->recent && s->counts)
+        return PUNA_OK;
+    puna_sampler_close(s);
+    return puna_fail_memory(err, "sampler", n * (sizeof *s->candidates + sizeof *s->counts));
+}
+
+void puna_sampler_close(puna_sampler *s)
+{
+    free(s->candidates);
+    free(s->recent);
+    free(s->counts);
+    *s = (puna_sampler){ 0 };
+}
+
+void puna_sampler_accept(puna_sampler *s, int32_t token)
+{
+    if (s->p.repeat_last_n <= 0 || token < 0 || token >= s->n_vocab)
+        return;
+    if (s->n_recent == s->p.repeat_last_n)
+        s->counts[s->recent[s->next_recent]]--;
+    else
+        s->n_recent++;
+    s->recent[s->next_recent] = token;
+    s->next_recent = (s->next_recent + 1) % s->p.repeat_last_n;
+    s->counts[token]++;
+}
+
+/* Repetition: Keskar et al. 2019 (arXiv 1909.05858): a positive logit is divided, a negative one
+ * multiplied. Frequency and presence: subtracted, per occurrence and once. */
+void puna_sample_penalties(puna_sampler *s)
+{
+    const puna_sampling *p = &s->p;
+    if (p->repeat_penalty == 1 && p->frequency_penalty == 0 && p->presence_penalty == 0)
+        return;
+    for (int32_t i = 0; i < s->n; i++) {
+        puna_candidate *c = &s->candidates[i];
+        int32_t count = s->counts[c->token];
+        if (!count)
+            continue;
+        c->logit = c->logit > 0 ? c->logit / p->repeat_penalty : c->logit * p->repeat_penalty;
+        c->logit -= (float)count * p->frequency_penalty + p->presence_penalty;
+        s->sorted = false;
+    }
+}
+
+/* a before b: the higher logit, of equals the lower id. */
+static bool before(puna_candidate a, puna_candidate b)
+{
+    return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
+}
+
+static int compare(const void *a, const void *b)
+{
+    puna_candidate x = *(const puna_candidate *)a, y = *(const puna_candidate *)b;
+    return before(x, y) ? -1 : before(y, x);
+}
+
+/* Lets heap[0] (the least of a heap whose root is the least) sink to its place. */
+static void sink(puna_candidate *heap, int32_t n)
+{
+    for (int32_t i = 0, child; (child = 2 * i + 1) < n; i = child) {
+        if (child + 1 < n && before(heap[child], heap[child + 1]))
+            child++;
+        if (before(heap[child], heap[i]))
+            return;
+        puna_candidate swap = heap[i];
+        heap[i] = heap[child];
+        heap[child] = swap;
+    }
+}
+
+/* The k best of all move to the front: a heap of the k best so far, whose root is the worst of
+ * them, is compared with every other candidate. */
+static void keep_best(puna_sampler *s, int32_t k)
+{
+    puna_candidate *c = s->candidates;
+    qsort(c, (size_t)k, sizeof *c, compare);
+    for (int32_t i = 0; i < k / 2; i++) { /* reversed order is a valid heap */
+        puna_candidate swap = c[i];
+        c[i] = c[k - 1 - i];
+        c[k - 1 - i] = swap;
+    }
+    for (int32_t i = k; i < s->n; i++)
+        if (before(c[i], c[0])) {
+            c[0] = c[i];
+            sink(c, k);
+        }
+    s->n = k;
+    qsort(c, (size_t)k, sizeof *c, compare);
+    s->sorted = true;
+}
+
+static void sort(puna_sampler *s)
+{
+    if (!s->sorted)
+        qsort(s->candidates, (size_t)s->n, sizeof *s->candidates, compare);
+    s->sorted = true;
+}
+
+void puna_sample_top_k(puna_sampler *s)
+{
+    if (s->p.temperature <= 0)
+        keep_best(s, 1);
+    else if (s->p.top_k > 0 && s->p.top_k < s->n)
+        keep_best(s, s->p.top_k);
+}
+
+static double total_of(const puna_sampler *s, float highest)
+{
+    double total = 0;
+    for (int32_t i = 0; i < s->n; i++)
+        total += exp((double)(s->candidates[i].logit - highest));
+    return total;
+}
+
+/* Holtzman et al. 2019 (arXiv 1904.09751): the smallest set of most probable tokens whose
+ * probabilities reach p. */
+void puna_sample_top_p(puna_sampler *s)
+{
+    if (s->p.top_p >= 1 || s->n <= 1)
+        return;
+    sort(s);
+    float highest = s->candidates[0].logit;
+    double want = (double)s->p.top_p * total_of(s, highest), sum = 0;
+    int32_t n = 0;
+    while (n < s->n && (n == 0 || sum < want))
+        sum += exp((double)(s->candidates[n++].logit - highest));
+    s->n = n;
+}
+
+/* Nguyen et al. 2024 (arXiv 2407.01082): a floor relative to the most probable token. */
+void puna_sample_min_p(puna_sampler *s)
+{
+    if (s->p.min_p <= 0 || s->n <= 1)
+        return;
+    float highest = -INFINITY, floor_logit;
+    for (int32_t i = 0; i < s->n; i++)
+        highest = fmaxf(highest, s->candidates[i].logit);
+    floor_logit = highest + logf(s->p.min_p);
+    int32_t n = 0;
+    for (int32_t i = 0; i < s->n; i++)
+        if (s->candidates[i].logit >= floor_logit)
+            s->candidates[n++] = s->candidates[i];
+    s->n = n > 0 ? n : 1;
+}
+
+void puna_sample_temperature(puna_sampler *s)
+{
+    for (int32_t i = 0; i < s->n && s->p.temperature > 0; i++)
+        s->candidates[i].logit /= s->p.temperature;
+}
+
+void puna_sample_draw(puna_sampler *s)
+{
+    float highest = -INFINITY;
+    for (int32_t i = 0; i < s->n; i++)
+        highest = fmaxf(highest, s->candidates[i].logit);
+    int32_t chosen = 0;
+    if (s->n > 1 && isfinite(highest)) {
+        double left = puna_rng_uniform(&s->rng) * total_of(s, highest);
+        while (chosen < s->n - 1) {
+            left -= exp((double)(s->candidates[chosen].logit - highest));
+            if (left < 0)
+                break;
+            chosen++;
+        }
+    }
+    s->candidates[0] = s->candidates[chosen];
+    s->n = 1;
+}
+
+int32_t puna_sampler_draw(puna_sampler *s, const float *logits)
+{
+    static void (*const chain[])(puna_sampler *) = {
+#define S(ID, name) puna_sample_##name,
+#include "sample/samplers.def"
+#undef S
+    };
+    s->n = 0;
+    s->sorted = false;
+    for (int32_t i = 0; i < s->n_vocab; i++)
+        if (!isnan(logits[i]))
+            s->candidates[s->n++] = (puna_candidate){ i, logits[i] };
+    if (s->n == 0)
+        s->candidates[s->n++] = (puna_candidate){ 0, 0 };
+    for (size_t i = 0; i < sizeof chain / sizeof *chain; i++)
+        chain[i](s);
+    return s->candidates[0].token;
+}
