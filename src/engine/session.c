@@ -21,6 +21,15 @@ static puna_status allocate(puna_session *s, int32_t n_blocks, puna_error *err)
     return PUNA_OK;
 }
 
+/* A cache coarser than the weights would be the largest error of a float32 model. */
+static puna_format kv_format(const puna_model *model, const char *wanted)
+{
+    if (strcmp(wanted, "auto") != 0)
+        return strcmp(wanted, "f32") == 0 ? PUNA_FORMAT_F32 : PUNA_FORMAT_F16;
+    bool exact = model->backend == &puna_backend_ref || model->net.layers[0].wk->format->id == PUNA_FORMAT_F32;
+    return exact ? PUNA_FORMAT_F32 : PUNA_FORMAT_F16;
+}
+
 static puna_status open_session(puna_session *s, const puna_params *params, puna_error *err)
 {
     const puna_model *model = s->model;
@@ -32,9 +41,9 @@ static puna_status open_session(puna_session *s, const puna_params *params, puna
     if (s->n_batch > s->n_ctx)
         s->n_batch = s->n_ctx;
     int32_t n_blocks = (s->n_ctx + PUNA_KV_BLOCK - 1) / PUNA_KV_BLOCK;
-    bool f32 = strcmp(params->texts[PUNA_KEY_kv_type], "f32") == 0;
+    puna_format format = kv_format(model, params->texts[PUNA_KEY_kv_type]);
     TRY(allocate(s, n_blocks, err));
-    TRY(puna_kv_open(&s->kv, &model->net.plan, n_blocks, f32 ? PUNA_FORMAT_F32 : PUNA_FORMAT_F16, err));
+    TRY(puna_kv_open(&s->kv, &model->net.plan, n_blocks, format, err));
     puna_backend_options options = {
         .n_threads = (int32_t)puna_params_int(params, PUNA_KEY_threads),
         .max_tokens = s->n_batch,
