@@ -81,6 +81,21 @@ void puna_q2_0_dequantize(const void *restrict blocks, float *restrict values, s
     }
 }
 
+/* Only -1, 0 and 1 are written: the format is made for ternary weights. */
+void puna_q2_0_quantize(const float *restrict values, void *restrict blocks, size_t n)
+{
+    puna_block_q2_0 *b = blocks;
+    for (size_t i = 0; i < n / 64; i++, b++, values += 64) {
+        const float d = fabsf(extreme(values, 64)), id = inverse(d);
+        memset(b->qs, 0, sizeof b->qs);
+        for (int j = 0; j < 64; j++) {
+            const int code = puna_code_clamp(roundf(values[j] * id), -1, 1) + 1;
+            b->qs[j / 4] |= (uint8_t)(code << (j % 4 * 2));
+        }
+        puna_store_f16(b->d, d);
+    }
+}
+
 void puna_q4_0_dequantize(const void *restrict blocks, float *restrict values, size_t n)
 {
     const puna_block_q4_0 *b = blocks;

@@ -81,3 +81,59 @@ void puna_nvfp4_dequantize(const void *restrict blocks, float *restrict values, 
         }
     }
 }
+
+/* Codes of 16 values for one scale; returns the squared error. Ties go towards zero. */
+static float nvfp4_codes(const float *restrict x, float d, uint8_t codes[16])
+{
+    static const float middles[7] = { 0.5f, 1.5f, 2.5f, 3.5f, 5.0f, 7.0f, 10.0f };
+    const float inv = d > 0.0f ? 1.0f / d : 0.0f;
+    float error = 0.0f;
+    for (int j = 0; j < 16; j++) {
+        const float magnitude = fabsf(x[j]) * inv;
+        uint8_t code = 0;
+        for (int k = 0; k < 7; k++)
+            code = (uint8_t)(code + (magnitude > middles[k]));
+        codes[j] = x[j] < 0.0f ? code | 8 : code;
+        const float r = d * (float)e2m1_doubled[codes[j]] - x[j];
+        error += r * r;
+    }
+    return error;
+}
+
+/* The scale with the least squared error among those around extreme value / 6. */
+static uint8_t nvfp4_fit(const float *restrict x, uint8_t codes[16])
+{
+    enum { largest = 0x7e, around = 4 };
+    float max = 0.0f;
+    for (int j = 0; j < 16; j++)
+        max = fabsf(x[j]) > max ? fabsf(x[j]) : max;
+    int middle = 0;
+    while (middle < largest && ue4m3_half((uint8_t)middle) * 12.0f < max)
+        middle++;
+    int best = 0;
+    float least = nvfp4_codes(x, 0.0f, codes);
+    for (int s = middle > around ? middle - around : 0; s <= middle + around && s <= largest; s++) {
+        const float error = nvfp4_codes(x, ue4m3_half((uint8_t)s), codes);
+        if (error < least) {
+            least = error;
+            best = s;
+        }
+    }
+    nvfp4_codes(x, ue4m3_half((uint8_t)best), codes);
+    return (uint8_t)best;
+}
+
+/* Values are taken as they are: a tensor whose values are far from 1 wants a scale of its own,
+ * which the caller divides out first. */
+void puna_nvfp4_quantize(const float *restrict values, void *restrict blocks, size_t n)
+{
+    puna_block_nvfp4 *b = blocks;
+    for (size_t i = 0; i < n / 64; i++, b++) {
+        for (int s = 0; s < 4; s++, values += 16) {
+            uint8_t codes[16];
+            b->d[s] = nvfp4_fit(values, codes);
+            for (int j = 0; j < 8; j++)
+                b->qs[s * 8 + j] = (uint8_t)(codes[j] | codes[j + 8] << 4);
+        }
+    }
+}

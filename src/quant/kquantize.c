@@ -1,12 +1,13 @@
-/* kquantize.c - writing the K types with little squared error. Source of the method: our own, in
- * the manner of Lloyd's quantiser (S. P. Lloyd, 1982): (1) each sub-block alone: codes for a row
- * of trial step sizes, each followed by the least squares scale (and minimum) for those codes;
- * (2) all together: round the block scale to its 16 bits, choose every small integer scale (and
- * minimum) by the error it really causes, solve for the block scale again, and repeat while the
- * error falls. Deterministic. Refuses: weights of importance. */
+/* kquantize.c - writing the K types, IQ4_NL and IQ4_XS with little squared error. Source of the
+ * method: our own, in the manner of Lloyd's quantiser (S. P. Lloyd, 1982): (1) each sub-block
+ * alone: codes for a row of trial step sizes, each followed by the least squares scale (and
+ * minimum) for those codes; (2) all together: round the block scale to its 16 bits, choose every
+ * small integer scale (and minimum) by the error it really causes, solve for the block scale
+ * again, and repeat while the error falls. Deterministic. Refuses: weights of importance. */
 #include <float.h>
 #include <math.h>
 
+#include "quant/iquant_tables.h"
 #include "quant/reference.h"
 
 enum { max_sub = 16, max_sub_elems = 32, max_rounds = 6 };
@@ -29,42 +30,62 @@ static float rounded_to_f16(float v)
     return puna_f16_to_f32(puna_f32_to_f16(clamp(v, -65504.0f, 65504.0f)));
 }
 
+/* Loops run over a fixed 16, the size that divides every sub-block: the compiler then uses vectors
+ * without having to be told. */
+static inline float total16(const float *restrict v)
+{
+    float a[8], b[4];
+    for (int j = 0; j < 8; j++)
+        a[j] = v[j] + v[j + 8];
+    for (int j = 0; j < 4; j++)
+        b[j] = a[j] + a[j + 4];
+    return (b[0] + b[1]) + (b[2] + b[3]);
+}
+
 static float total(const float *v, int n)
 {
-    float sum[4] = { 0.0f };
-    for (int j = 0; j < n; j += 4) {
-        for (int k = 0; k < 4; k++)
-            sum[k] += v[j + k];
-    }
-    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    float sum = 0.0f;
+    for (int i = 0; i < n; i += 16)
+        sum += total16(v + i);
+    return sum;
 }
 
 /* Codes of n values for x = scale * q - min; returns the squared error. */
-static inline float encode(const float *restrict x, int n, float scale, float min, float low,
-                           float high, float *restrict q)
+static float encode(const float *restrict x, int n, float scale, float min, float low, float high,
+                    float *restrict q)
 {
     const float inv = scale != 0.0f ? 1.0f / scale : 0.0f;
-    float e[max_sub_elems];
-    for (int j = 0; j < n; j++) {
-        q[j] = nearest(clamp((x[j] + min) * inv, low, high));
-        const float r = scale * q[j] - min - x[j];
-        e[j] = r * r;
+    float error = 0.0f;
+    for (int i = 0; i < n; i += 16) {
+        float e[16];
+        for (int j = 0; j < 16; j++) {
+            q[i + j] = nearest(clamp((x[i + j] + min) * inv, low, high));
+            const float r = scale * q[i + j] - min - x[i + j];
+            e[j] = r * r;
+        }
+        error += total16(e);
     }
-    return total(e, n);
+    return error;
 }
 
 typedef struct moments {
     float q, qq, xq;
 } moments;
 
-static inline moments moments_of(const float *restrict x, const float *restrict q, int n)
+static moments moments_of(const float *restrict x, const float *restrict q, int n)
 {
-    float qq[max_sub_elems], xq[max_sub_elems];
-    for (int j = 0; j < n; j++) {
-        qq[j] = q[j] * q[j];
-        xq[j] = x[j] * q[j];
+    moments m = { 0.0f, 0.0f, 0.0f };
+    for (int i = 0; i < n; i += 16) {
+        float qq[16], xq[16];
+        for (int j = 0; j < 16; j++) {
+            qq[j] = q[i + j] * q[i + j];
+            xq[j] = x[i + j] * q[i + j];
+        }
+        m.q += total16(q + i);
+        m.qq += total16(qq);
+        m.xq += total16(xq);
     }
-    return (moments){ total(q, n), total(qq, n), total(xq, n) };
+    return m;
 }
 
 /* ---- scale and minimum: Q2_K, Q4_K, Q5_K ------------------------------------------------- */
@@ -77,9 +98,9 @@ typedef struct affine_kind {
     int n_trials;
 } affine_kind;
 
-static const affine_kind q2_k_kind = { 16, 16, 3.0f, 15.0f, -1.2f, 0.15f, 14 };
-static const affine_kind q4_k_kind = { 8, 32, 15.0f, 63.0f, -1.6f, 0.2f, 14 };
-static const affine_kind q5_k_kind = { 8, 32, 31.0f, 63.0f, -1.2f, 0.2f, 10 };
+static const affine_kind q2_k_kind = { 16, 16, 3.0f, 15.0f, -1.2f, 0.3f, 7 };
+static const affine_kind q4_k_kind = { 8, 32, 15.0f, 63.0f, -1.6f, 0.4f, 7 };
+static const affine_kind q5_k_kind = { 8, 32, 31.0f, 63.0f, -1.2f, 0.4f, 5 };
 
 typedef struct affine_block {
     float d, dmin;
@@ -102,8 +123,9 @@ static bool solve_affine(const moments *m, float sum_x, float n, float *scale, f
     return *scale > 0.0f;
 }
 
-static inline void fit_affine(const float *x, int n, const affine_kind *kind, float *scale, float *min)
+static void fit_affine(const float *x, const affine_kind *kind, float *scale, float *min)
 {
+    const int n = kind->n_elems;
     float low = 0.0f, high = x[0], q[max_sub_elems];
     for (int j = 0; j < n; j++) {
         low = x[j] < low ? x[j] : low;
@@ -135,9 +157,10 @@ static inline void fit_affine(const float *x, int n, const affine_kind *kind, fl
 }
 
 /* The small scale and minimum near the wanted ones that cause the least error; q gets the codes. */
-static inline float choose_affine(const float *x, int n, const affine_kind *kind, float d, float dmin,
-                                  float *scale, float *min, float *q)
+static float choose_affine(const float *x, const affine_kind *kind, float d, float dmin, float *scale,
+                           float *min, float *q)
 {
+    const int n = kind->n_elems;
     const float want_s = d > 0.0f ? nearest(clamp(*scale / d, 0.0f, kind->scale_top)) : 0.0f;
     const float want_m = dmin > 0.0f ? nearest(clamp(*min / dmin, 0.0f, kind->scale_top)) : 0.0f;
     float best = encode(x, n, d * want_s, dmin * want_m, 0.0f, kind->top, q);
@@ -159,16 +182,16 @@ static inline float choose_affine(const float *x, int n, const affine_kind *kind
 
 /* One round of (2) from d and dmin: fills out with the integers chosen and their error, and d,
  * dmin, scale, min with what to try next. */
-static inline void round_affine(const float *x, const affine_kind *kind, const int n, affine_block *wanted,
-                                affine_block *out)
+static void round_affine(const float *x, const affine_kind *kind, affine_block *wanted, affine_block *out)
 {
+    const int n = kind->n_elems;
     float a = 0.0f, b = 0.0f, c = 0.0f, sx = 0.0f, mx = 0.0f, q[max_sub_elems];
     out->d = rounded_to_f16(wanted->d);
     out->dmin = rounded_to_f16(wanted->dmin);
     out->error = 0.0f;
     for (int i = 0; i < kind->n_sub; i++, x += n) {
         float s = wanted->scale[i], m = wanted->min[i];
-        out->error += choose_affine(x, n, kind, out->d, out->dmin, &s, &m, q);
+        out->error += choose_affine(x, kind, out->d, out->dmin, &s, &m, q);
         out->scale[i] = s;
         out->min[i] = m;
         const moments sums = moments_of(x, q, n);
@@ -194,22 +217,21 @@ static inline void round_affine(const float *x, const affine_kind *kind, const i
 }
 
 /* The best block of 256 values; codes gets their codes. */
-static inline affine_block fit_affine_block(const float *x, const affine_kind *kind, const int n,
-                                            uint8_t codes[256])
+static affine_block fit_affine_block(const float *x, const affine_kind *kind, uint8_t codes[256])
 {
-    affine_block start, best = { .error = FLT_MAX };
+    const int n = kind->n_elems;
+    affine_block wanted, best = { .error = FLT_MAX };
     float top_scale = 0.0f, top_min = 0.0f, q[max_sub_elems];
     for (int i = 0; i < kind->n_sub; i++) {
-        fit_affine(x + i * n, n, kind, &start.scale[i], &start.min[i]);
-        top_scale = start.scale[i] > top_scale ? start.scale[i] : top_scale;
-        top_min = start.min[i] > top_min ? start.min[i] : top_min;
+        fit_affine(x + i * n, kind, &wanted.scale[i], &wanted.min[i]);
+        top_scale = wanted.scale[i] > top_scale ? wanted.scale[i] : top_scale;
+        top_min = wanted.min[i] > top_min ? wanted.min[i] : top_min;
     }
-    start.d = top_scale / kind->scale_top;
-    start.dmin = top_min / kind->scale_top;
-    affine_block wanted = start;
+    wanted.d = top_scale / kind->scale_top;
+    wanted.dmin = top_min / kind->scale_top;
     for (int round = 0; round < max_rounds; round++) {
         affine_block tried;
-        round_affine(x, kind, n, &wanted, &tried);
+        round_affine(x, kind, &wanted, &tried);
         if (round > 0 && !(tried.error < best.error))
             break;
         best = tried;
@@ -268,7 +290,7 @@ void puna_q2_k_quantize(const float *restrict values, void *restrict blocks, siz
     puna_block_q2_k *b = blocks;
     for (size_t i = 0; i < n / 256; i++, b++, values += 256) {
         uint8_t codes[256];
-        const affine_block fit = fit_affine_block(values, &q2_k_kind, 16, codes);
+        const affine_block fit = fit_affine_block(values, &q2_k_kind, codes);
         for (int s = 0; s < 16; s++)
             b->scales[s] = (uint8_t)((int)fit.scale[s] | (int)fit.min[s] << 4);
         pack_pairs(codes, b->qs);
@@ -282,7 +304,7 @@ void puna_q4_k_quantize(const float *restrict values, void *restrict blocks, siz
     puna_block_q4_k *b = blocks;
     for (size_t i = 0; i < n / 256; i++, b++, values += 256) {
         uint8_t codes[256];
-        const affine_block fit = fit_affine_block(values, &q4_k_kind, 32, codes);
+        const affine_block fit = fit_affine_block(values, &q4_k_kind, codes);
         pack_q4_k_scales(&fit, b->scales);
         pack_nibbles(codes, b->qs);
         puna_store_f16(b->d, fit.d);
@@ -295,7 +317,7 @@ void puna_q5_k_quantize(const float *restrict values, void *restrict blocks, siz
     puna_block_q5_k *b = blocks;
     for (size_t i = 0; i < n / 256; i++, b++, values += 256) {
         uint8_t codes[256];
-        const affine_block fit = fit_affine_block(values, &q5_k_kind, 32, codes);
+        const affine_block fit = fit_affine_block(values, &q5_k_kind, codes);
         pack_q4_k_scales(&fit, b->scales);
         pack_bits(codes, 4, b->qh);
         pack_nibbles(codes, b->qs);
@@ -304,43 +326,74 @@ void puna_q5_k_quantize(const float *restrict values, void *restrict blocks, siz
     }
 }
 
-/* ---- signed scale: Q3_K, Q6_K ------------------------------------------------------------- */
+/* ---- signed scale: Q3_K, Q6_K, IQ4_NL, IQ4_XS --------------------------------------------- */
 
 typedef struct signed_kind {
-    float low, high;             /* codes */
+    int n_sub, n_elems;          /* sub-blocks, and values in each */
+    bool uneven;                 /* levels are puna_iq4_values, not all integers */
+    float low, high;             /* levels */
     float scale_low, scale_high; /* small scales */
     float step;                  /* trial steps: (low or high + k * step) over the extreme value */
     int n_trials;                /* k from -n_trials to n_trials */
 } signed_kind;
 
-static const signed_kind q3_k_kind = { -4.0f, 3.0f, -32.0f, 31.0f, 0.1f, 9 };
-static const signed_kind q6_k_kind = { -32.0f, 31.0f, -128.0f, 127.0f, 0.2f, 6 };
+static const signed_kind q3_k_kind = { 16, 16, false, -4.0f, 3.0f, -32.0f, 31.0f, 0.1f, 9 };
+static const signed_kind q6_k_kind = { 16, 16, false, -32.0f, 31.0f, -128.0f, 127.0f, 0.2f, 6 };
+static const signed_kind iq4_nl_kind = { 1, 32, true, -127.0f, 113.0f, 1.0f, 1.0f, 4.0f, 9 };
+static const signed_kind iq4_xs_kind = { 8, 32, true, -127.0f, 113.0f, -32.0f, 31.0f, 4.0f, 9 };
 
 typedef struct signed_block {
     float d;
-    float scale[16]; /* wanted, then the small integers */
+    float scale[max_sub]; /* wanted, then the small integers */
     float error;
 } signed_block;
 
+/* The nearest level of every value: the lowest one and every step whose middle lies below. */
+static float encode_uneven(const float *restrict x, int n, float scale, float *restrict q)
+{
+    const float inv = scale != 0.0f ? 1.0f / scale : 0.0f;
+    float error = 0.0f;
+    for (int i = 0; i < n; i += 16) {
+        float e[16];
+        for (int j = 0; j < 16; j++)
+            q[i + j] = (float)puna_iq4_values[0];
+        for (int k = 1; k < 16; k++) {
+            const float step = (float)(puna_iq4_values[k] - puna_iq4_values[k - 1]);
+            const float middle = (float)(puna_iq4_values[k] + puna_iq4_values[k - 1]) * 0.5f;
+            for (int j = 0; j < 16; j++)
+                q[i + j] += x[i + j] * inv > middle ? step : 0.0f;
+        }
+        for (int j = 0; j < 16; j++) {
+            const float r = scale * q[i + j] - x[i + j];
+            e[j] = r * r;
+        }
+        error += total16(e);
+    }
+    return error;
+}
+
+/* Levels of a sub-block for x = scale * q; returns the squared error. */
+static float encode_signed(const float *x, const signed_kind *kind, float scale, float *q)
+{
+    return kind->uneven ? encode_uneven(x, kind->n_elems, scale, q)
+                        : encode(x, kind->n_elems, scale, 0.0f, kind->low, kind->high, q);
+}
+
 static float fit_signed(const float *x, const signed_kind *kind)
 {
-    float extreme = 0.0f, q[16], best_scale = 0.0f;
-    for (int j = 0; j < 16; j++)
+    float extreme = 0.0f, q[max_sub_elems], best_gain = 0.0f, best_scale = 0.0f;
+    for (int j = 0; j < kind->n_elems; j++)
         extreme = fabsf(x[j]) > fabsf(extreme) ? x[j] : extreme;
     if (extreme == 0.0f)
         return 0.0f;
-    float best = FLT_MAX;
     for (int side = 0; side < 2; side++) {
         for (int k = -kind->n_trials; k <= kind->n_trials; k++) {
             const float end = (side ? kind->high : kind->low) + kind->step * (float)k;
-            encode(x, 16, extreme / end, 0.0f, kind->low, kind->high, q);
-            const moments sums = moments_of(x, q, 16);
-            if (!(sums.qq > 0.0f))
-                continue;
-            const float scale = sums.xq / sums.qq;
-            const float error = encode(x, 16, scale, 0.0f, kind->low, kind->high, q);
-            if (error < best) {
-                best = error;
+            encode_signed(x, kind, extreme / end, q);
+            const moments sums = moments_of(x, q, kind->n_elems);
+            const float scale = sums.xq / sums.qq, gain = scale * sums.xq; /* of squared error */
+            if (gain > best_gain) {
+                best_gain = gain;
                 best_scale = scale;
             }
         }
@@ -351,25 +404,26 @@ static float fit_signed(const float *x, const signed_kind *kind)
 /* One round of (2), as round_affine. */
 static void round_signed(const float *x, const signed_kind *kind, signed_block *wanted, signed_block *out)
 {
-    float num = 0.0f, den = 0.0f, q[16];
+    float num = 0.0f, den = 0.0f, q[max_sub_elems];
     out->d = rounded_to_f16(wanted->d);
     out->error = 0.0f;
-    for (int i = 0; i < 16; i++, x += 16) {
+    for (int i = 0; i < kind->n_sub; i++, x += kind->n_elems) {
         const float ideal = out->d != 0.0f ? wanted->scale[i] / out->d : 0.0f;
         const float middle = nearest(clamp(ideal, kind->scale_low, kind->scale_high));
         float best = FLT_MAX, scale = middle;
-        for (float s = middle - 1.0f; s <= middle + 1.0f; s += 1.0f) {
+        for (int k = -1; k <= 1; k++) {
+            const float s = middle + (float)k;
             if (s < kind->scale_low || s > kind->scale_high)
                 continue;
-            const float error = encode(x, 16, out->d * s, 0.0f, kind->low, kind->high, q);
+            const float error = encode_signed(x, kind, out->d * s, q);
             if (error < best) {
                 best = error;
                 scale = s;
             }
         }
         out->scale[i] = scale;
-        out->error += encode(x, 16, out->d * scale, 0.0f, kind->low, kind->high, q);
-        const moments sums = moments_of(x, q, 16);
+        out->error += encode_signed(x, kind, out->d * scale, q);
+        const moments sums = moments_of(x, q, kind->n_elems);
         num += scale * sums.xq;
         den += scale * scale * sums.qq;
         wanted->scale[i] = sums.qq > 0.0f ? sums.xq / sums.qq : 0.0f;
@@ -378,12 +432,24 @@ static void round_signed(const float *x, const signed_kind *kind, signed_block *
         wanted->d = num / den;
 }
 
-static signed_block fit_signed_block(const float *x, const signed_kind *kind, uint8_t codes[256])
+static uint8_t code_of_level(const signed_kind *kind, float q)
+{
+    if (!kind->uneven)
+        return (uint8_t)puna_code_clamp(q - kind->low, 0, (int)(kind->high - kind->low));
+    uint8_t code = 0;
+    while (code < 15 && (float)puna_iq4_values[code] < q)
+        code++;
+    return code;
+}
+
+/* The best block; codes gets those of its n_sub * n_elems values. */
+static signed_block fit_signed_block(const float *x, const signed_kind *kind, uint8_t *codes)
 {
     signed_block wanted, best = { .error = FLT_MAX };
-    float extreme = 0.0f, q[16];
-    for (int i = 0; i < 16; i++) {
-        wanted.scale[i] = fit_signed(x + i * 16, kind);
+    const int n = kind->n_elems;
+    float extreme = 0.0f, q[max_sub_elems];
+    for (int i = 0; i < kind->n_sub; i++) {
+        wanted.scale[i] = fit_signed(x + i * n, kind);
         extreme = fabsf(wanted.scale[i]) > fabsf(extreme) ? wanted.scale[i] : extreme;
     }
     wanted.d = extreme / kind->scale_low;
@@ -394,10 +460,10 @@ static signed_block fit_signed_block(const float *x, const signed_kind *kind, ui
             break;
         best = tried;
     }
-    for (int i = 0; i < 16; i++) {
-        encode(x + i * 16, 16, best.d * best.scale[i], 0.0f, kind->low, kind->high, q);
-        for (int j = 0; j < 16; j++)
-            codes[i * 16 + j] = (uint8_t)puna_code_clamp(q[j] - kind->low, 0, (int)(kind->high - kind->low));
+    for (int i = 0; i < kind->n_sub; i++) {
+        encode_signed(x + i * n, kind, best.d * best.scale[i], q);
+        for (int j = 0; j < n; j++)
+            codes[i * n + j] = code_of_level(kind, q[j]);
     }
     return best;
 }
@@ -440,6 +506,42 @@ void puna_q6_k_quantize(const float *restrict values, void *restrict blocks, siz
     }
 }
 
+/* Low nibbles are the first 16 of 32 codes. */
+static void pack_halves(const uint8_t codes[32], uint8_t qs[16])
+{
+    for (int j = 0; j < 16; j++)
+        qs[j] = (uint8_t)(codes[j] | codes[j + 16] << 4);
+}
+
+void puna_iq4_nl_quantize(const float *restrict values, void *restrict blocks, size_t n)
+{
+    puna_block_iq4_nl *b = blocks;
+    for (size_t i = 0; i < n / 32; i++, b++, values += 32) {
+        uint8_t codes[32];
+        puna_store_f16(b->d, fit_signed_block(values, &iq4_nl_kind, codes).d);
+        pack_halves(codes, b->qs);
+    }
+}
+
+void puna_iq4_xs_quantize(const float *restrict values, void *restrict blocks, size_t n)
+{
+    puna_block_iq4_xs *b = blocks;
+    for (size_t i = 0; i < n / 256; i++, b++, values += 256) {
+        uint8_t codes[256];
+        const signed_block fit = fit_signed_block(values, &iq4_xs_kind, codes);
+        int high = 0;
+        memset(b->scales_l, 0, sizeof b->scales_l);
+        for (int s = 0; s < 8; s++) {
+            const int scale = (int)fit.scale[s] + 32;
+            b->scales_l[s / 2] |= (uint8_t)((scale & 15) << (s % 2 * 4));
+            high |= scale >> 4 << 2 * s;
+            pack_halves(codes + s * 32, b->qs + s * 16);
+        }
+        puna_store_f16(b->d, fit.d);
+        puna_store_u16(b->scales_h, (uint16_t)high);
+    }
+}
+
 /* ---- Q8_K: for activations, one float scale ------------------------------------------------ */
 
 /* The value of largest magnitude becomes -127; bit for bit what ggml writes. */
@@ -457,7 +559,8 @@ void puna_q8_k_quantize(const float *restrict values, void *restrict blocks, siz
         for (int s = 0; s < 16; s++) {
             int sum = 0;
             for (int j = s * 16; j < s * 16 + 16; j++) {
-                b->qs[j] = (int8_t)puna_code_clamp(nearest(clamp(inv * values[j], -128.0f, 127.0f)), -128, 127);
+                const float q = nearest(clamp(inv * values[j], -128.0f, 127.0f));
+                b->qs[j] = (int8_t)q;
                 sum += b->qs[j];
             }
             puna_store_u16(b->sums + s * 2, (uint16_t)(int16_t)sum);

@@ -29,7 +29,7 @@ puna_quantize_fn puna_f32_quantize, puna_f16_quantize, puna_bf16_quantize, puna_
 puna_dequantize_fn puna_q1_0_dequantize, puna_q2_0_dequantize, puna_q4_0_dequantize;
 puna_dequantize_fn puna_q4_1_dequantize, puna_q5_0_dequantize, puna_q5_1_dequantize;
 puna_dequantize_fn puna_q8_0_dequantize, puna_q8_1_dequantize;
-puna_quantize_fn puna_q1_0_quantize, puna_q4_0_quantize, puna_q4_1_quantize;
+puna_quantize_fn puna_q1_0_quantize, puna_q2_0_quantize, puna_q4_0_quantize, puna_q4_1_quantize;
 puna_quantize_fn puna_q5_0_quantize, puna_q5_1_quantize, puna_q8_0_quantize, puna_q8_1_quantize;
 
 puna_dequantize_fn puna_q2_k_dequantize, puna_q3_k_dequantize, puna_q4_k_dequantize;
@@ -40,11 +40,12 @@ puna_quantize_fn puna_q5_k_quantize, puna_q6_k_quantize, puna_q8_k_quantize;
 puna_dequantize_fn puna_iq1_s_dequantize, puna_iq1_m_dequantize, puna_iq2_xxs_dequantize;
 puna_dequantize_fn puna_iq2_xs_dequantize, puna_iq2_s_dequantize, puna_iq3_xxs_dequantize;
 puna_dequantize_fn puna_iq3_s_dequantize, puna_iq4_nl_dequantize, puna_iq4_xs_dequantize;
+puna_quantize_fn puna_iq4_nl_quantize, puna_iq4_xs_quantize;
 
 puna_dequantize_fn puna_tq1_0_dequantize, puna_tq2_0_dequantize;
 puna_quantize_fn puna_tq1_0_quantize, puna_tq2_0_quantize;
 
 puna_dequantize_fn puna_mxfp4_dequantize, puna_nvfp4_dequantize;
-puna_quantize_fn puna_mxfp4_quantize;
+puna_quantize_fn puna_mxfp4_quantize, puna_nvfp4_quantize;
 
 #endif

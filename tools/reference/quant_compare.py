@@ -1,7 +1,8 @@
 """Compares src/quant with the `gguf` package and ggml on many blocks of every format: decoded values bit
 for bit (NaN as NaN), written blocks byte for byte where the encoding is defined so, squared error elsewhere.
 Builds src/quant as a shared object in a temporary folder; run from the repository root.
-usage: quant_compare.py [--blocks N] [--cc CC] [--cflags "..."] [format ...]"""
+usage: quant_compare.py [--blocks N] [--weights FILE]
+    [--cc CC] [--cflags "..."] [format ...]"""
 import argparse
 import ctypes
 import glob
@@ -16,8 +17,9 @@ import quant_reference as ref
 
 
 class Info(ctypes.Structure):
-    _fields_ = [("id", ctypes.c_int), ("name", ctypes.c_char_p), ("block_elems", ctypes.c_uint32),
-                ("block_bytes", ctypes.c_uint32), ("dequantize", ctypes.c_void_p), ("quantize", ctypes.c_void_p)]
+    _fields_ = [("id", ctypes.c_int), ("name", ctypes.c_char_p),
+                ("block_elems", ctypes.c_uint32), ("block_bytes", ctypes.c_uint32),
+                ("dequantize", ctypes.c_void_p), ("quantize", ctypes.c_void_p)]
 
 
 def build(folder, cc, cflags):
@@ -54,7 +56,20 @@ def compare_dequantise(f, info, n_blocks):
     return bad, bad_ggml
 
 
-def value_sets(f, n):
+def real_weights(path, n):
+    """The first n values of the median matrix of floats in a GGUF file."""
+    from gguf import GGUFReader
+    kinds = (ref.GGMLQuantizationType.F32, ref.GGMLQuantizationType.F16, ref.GGMLQuantizationType.BF16)
+    tensors = [t for t in GGUFReader(path).tensors if t.tensor_type in kinds and len(t.shape) == 2]
+    tensor = sorted(tensors, key=lambda t: t.n_elements)[len(tensors) // 2]
+    return ref.quants.dequantize(tensor.data, tensor.tensor_type).ravel()[:n]
+
+
+def value_sets(f, n, weights):
+    if weights is not None:
+        values = real_weights(weights, n)
+        yield "weights", values[:values.size // f.elems * f.elems]
+        return
     rng = np.random.default_rng(f.number)
     yield "normal", rng.standard_normal(n) * 0.02
     yield "laplace", rng.laplace(size=n) * 0.02
@@ -64,11 +79,11 @@ def value_sets(f, n):
     yield "shifted", rng.standard_normal(n) * 0.02 + 0.05
 
 
-def compare_quantise(f, info, n_blocks):
+def compare_quantise(f, info, n_blocks, weights):
     out = []
-    for name, values in value_sets(f, n_blocks * f.elems):
+    for name, values in value_sets(f, n_blocks * f.elems, weights):
         values = np.ascontiguousarray(values, np.float32)
-        blocks = np.zeros(n_blocks * f.bytes, np.uint8)
+        blocks = np.zeros(values.size // f.elems * f.bytes, np.uint8)
         CALL(info.quantize)(values.ctypes.data, blocks.ctypes.data, values.size)
         theirs = ref.quantize(f, values)
         if theirs is None:
@@ -77,8 +92,8 @@ def compare_quantise(f, info, n_blocks):
             bad = int((blocks.reshape(-1, f.bytes) != theirs[0].reshape(-1, f.bytes)).any(axis=1).sum())
             out.append(f"{name} {bad} differ")
         else:
-            e = [((ref.dequantize(f, b).astype(np.float64) - values) ** 2).sum() for b in (blocks, theirs[0])]
-            out.append(f"{name} {e[0] / e[1]:.4f}")
+            ratio = ref.squared_error(f, blocks, values) / ref.squared_error(f, theirs[0], values)
+            out.append(f"{name} {ratio:.4f}")
     return out
 
 
@@ -88,6 +103,7 @@ def main():
     args.add_argument("--write-blocks", type=int, default=4000)
     args.add_argument("--cc", default="gcc")
     args.add_argument("--cflags", default="")
+    args.add_argument("--weights", help="a GGUF file of floats instead of random values to write")
     args.add_argument("formats", nargs="*")
     args = args.parse_args()
     failed = False
@@ -103,7 +119,8 @@ def main():
             line = f"{f.name:8} {args.blocks * f.elems} values: {bad} differ"
             line += f" ({bad_ggml} from ggml)" if bad_ggml else ""
             if info.quantize:
-                line += "; written, ours/theirs: " + ", ".join(compare_quantise(f, info, args.write_blocks))
+                line += "; written, ours/theirs: " + ", ".join(
+                    compare_quantise(f, info, args.write_blocks, args.weights))
             print(line, flush=True)
     sys.exit(failed)
 

@@ -2,8 +2,8 @@
 llama_cpp. usage: quant_golden.py OUTPUT
 
 All little-endian. "PQG1", u32 number of formats; then for each: u32 number, elems, bytes; a name of
-8 bytes; dequantise: u32 n, n blocks, n * elems f32; u32 n, n blocks and a u64 digest for each; u64 digest of
-n_random blocks of random_bytes(number). Quantise: u32 kind (0 not written by others, 1 exact, 2 in
+8 bytes; dequantise: u32 n, n blocks, n * elems f32; u32 n, n blocks and a u64 digest for each; u64 digest
+of n_random blocks of random_bytes(number). Quantise: u32 kind (0 not written by others, 1 exact, 2 in
 squared error), then for kind > 0 f64 their squared error over bell_values, and for kind 1 the blocks
 of every pattern, u64 digest of the blocks of bell_values, u64 of those of bit_values (elems 1)."""
 import struct
@@ -25,7 +25,8 @@ def dequantise_part(f):
     out = struct.pack("<I", n) + explicit.tobytes() + ref.dequantize(f, explicit).astype("<f4").tobytes()
     out += struct.pack("<I", len(extreme)) + extreme.tobytes()
     out += b"".join(struct.pack("<Q", ref.digest(ref.dequantize(f, row))) for row in extreme)
-    return out + struct.pack("<Q", ref.digest(ref.dequantize(f, ref.random_bytes(f.number, N_RANDOM * f.bytes))))
+    values = ref.dequantize(f, ref.random_bytes(f.number, N_RANDOM * f.bytes))
+    return out + struct.pack("<Q", ref.digest(values))
 
 
 def quantise_part(f):
@@ -34,8 +35,7 @@ def quantise_part(f):
     if theirs is None:
         return struct.pack("<I", 0)
     blocks, exact = theirs
-    error = ((ref.dequantize(f, blocks).astype(np.float64) - bell.astype(np.float64)) ** 2).sum()
-    out = struct.pack("<Id", 1 if exact else 2, error)
+    out = struct.pack("<Id", 1 if exact else 2, ref.squared_error(f, blocks, bell))
     if exact:
         n = max(f.elems, 32)
         out += b"".join(ref.quantize(f, ref.pattern_values(p, n))[0].tobytes() for p in range(ref.N_PATTERNS))

@@ -144,6 +144,23 @@ def ggml_quantize(f, values):
     return out
 
 
+def ggml_quantize_weighted(f, values):
+    """ggml's other way to write, with weights of importance: here all are one."""
+    fn = getattr(ggml(), f"quantize_{ggml_name(f)}")
+    fn.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p]
+    fn.restype = ctypes.c_size_t
+    values = np.ascontiguousarray(values, np.float32)
+    out = np.zeros(values.size // f.elems * f.bytes, np.uint8)
+    row = 256
+    ones = np.ones(row, np.float32)
+    fn(values.ctypes.data, out.ctypes.data, values.size // row, row, ones.ctypes.data)
+    return out
+
+
+def squared_error(f, blocks, values):
+    return ((dequantize(f, blocks).astype(np.float64) - values.astype(np.float64)) ** 2).sum()
+
+
 def ggml_dequantize(f, blocks):
     fn = getattr(ggml(), f"dequantize_row_{ggml_name(f)}", None)
     if fn is None:
@@ -156,8 +173,8 @@ def ggml_dequantize(f, blocks):
 
 
 def quantize(f, values):
-    """(bytes, exact): what others write; exact says that puna must write the same bytes. None when
-    nobody writes it without weights of importance."""
+    """(bytes, exact): what others write; exact says that puna must write the same bytes, otherwise it is
+    the better of two ways. None when nobody writes it without weights of importance."""
     values = np.ascontiguousarray(values, np.float32)
     with np.errstate(all="ignore"):
         if f.name in ("f32", "f16", "f64"):
@@ -168,7 +185,8 @@ def quantize(f, values):
     if f.name in ("q1_0", "q8_1", "q8_k", "q2_0"):
         return ggml_quantize(f, values), True
     if f.name in ("q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_nl", "iq4_xs", "nvfp4"):
-        return ggml_quantize(f, values), False
+        ways = [ggml_quantize(f, values), ggml_quantize_weighted(f, values)]
+        return min(ways, key=lambda blocks: squared_error(f, blocks, values)), False
     return None
 
 
