@@ -1,5 +1,5 @@
-/* steps.h - a plan compiled for the executor: a linear list of steps with one barrier between
- * two. Owns fusion (which nodes share a step) and the placement of the values that pass from one
+/* steps.h - a plan compiled for the executor: a linear list of steps, each of which waits for the
+ * one before. Owns fusion (which nodes share a step) and the placement of the values that pass from one
  * step to another; refuses threads and batches.
  *
  * A llama layer is five steps: [norm, encode, q k v], [rotate, store, attend], [encode, wo, add],
