@@ -34,13 +34,13 @@ typedef struct member {
 } member;
 
 struct puna_pool {
-    alignas(64) puna_pool_word begun; /* runs */
-    bed between;                      /* for the next run */
+    alignas(64) puna_pool_word begun;  /* runs */
+    bed between;                       /* for the next run */
     alignas(64) puna_pool_word passed; /* barriers */
-    bed inside;                       /* a run: for barriers and words */
-    alignas(64) atomic_int arrived;   /* at the current barrier */
+    bed inside;                        /* a run: for barriers and words */
+    alignas(64) atomic_int arrived;    /* at the current barrier */
     int n_threads, n_started;
-    bool stop;                        /* these are written before begun */
+    bool stop; /* these are written before begun */
     puna_pool_fn *fn;
     void *user;
     member *members;

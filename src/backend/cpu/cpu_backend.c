@@ -76,8 +76,8 @@ static int32_t n_fallback(const puna_program *program, char *text, size_t capaci
     for (uint32_t f = 0; f < PUNA_FORMAT_COUNT_MAX; f++) {
         if (counts[f] == 0 || at >= capacity)
             continue;
-        int n = snprintf(text + at, capacity - at, "%slinear %s x %d", at ? ", " : "", puna_format_get(f)->name,
-                         (int)counts[f]);
+        int n = snprintf(text + at, capacity - at, "%slinear %s x %d", at ? ", " : "",
+                         puna_format_get(f)->name, (int)counts[f]);
         at += n > 0 ? (size_t)n : 0;
     }
     return total;
@@ -95,7 +95,8 @@ typedef struct carver {
 static void *carve(carver *c, size_t n, size_t size)
 {
     size_t bytes, end;
-    if (!puna_mul_size(n, size, &bytes) || !puna_add_size(c->used, bytes, &end) || !puna_add_size(end, 63, &end)) {
+    if (!puna_mul_size(n, size, &bytes) || !puna_add_size(c->used, bytes, &end) ||
+        !puna_add_size(end, 63, &end)) {
         c->failed = true;
         return NULL;
     }
@@ -235,13 +236,13 @@ static puna_status take_memory(puna_worker *w, puna_error *err)
     return PUNA_OK;
 }
 
-static puna_status worker_open(puna_worker **out, const puna_program *program, const puna_backend_options *options,
-                               puna_error *err)
+static puna_status worker_open(puna_worker **out, const puna_program *program,
+                               const puna_backend_options *options, puna_error *err)
 {
     *out = NULL;
     if (options->max_tokens < 1 || options->max_tokens > PUNA_MAX_BATCH)
-        return puna_fail(err, PUNA_ERR_ARGUMENT, "batch: got %d tokens, expected 1 to %d", (int)options->max_tokens,
-                         PUNA_MAX_BATCH);
+        return puna_fail(err, PUNA_ERR_ARGUMENT, "batch: got %d tokens, expected 1 to %d",
+                         (int)options->max_tokens, PUNA_MAX_BATCH);
     puna_worker *w = calloc(1, sizeof *w);
     if (!w)
         return puna_fail_memory(err, "worker", sizeof *w);
@@ -272,7 +273,8 @@ static int32_t fill_angles(puna_worker *w)
             const puna_rope_table *table = &w->steps->ropes[u / n_tokens];
             size_t n_rot = (size_t)table->params.n_rot, row = (size_t)(u % n_tokens);
             float *cosines = w->angles[u / n_tokens] + row * n_rot;
-            puna_rope_angles(&table->params, table->factors, w->batch->positions[row], cosines, cosines + n_rot / 2);
+            puna_rope_angles(&table->params, table->factors, w->batch->positions[row], cosines,
+                             cosines + n_rot / 2);
         }
     return taken;
 }
@@ -346,7 +348,8 @@ static void cut_spans(puna_worker *w)
                 .span = s, .first = i, .n = span->n - i < w->tile_rows ? span->n - i : w->tile_rows
             };
         for (int32_t i = 0; i < span->n;) {
-            int32_t room = PUNA_KV_BLOCK - (span->pos + i) % PUNA_KV_BLOCK, n = span->n - i < room ? span->n - i : room;
+            int32_t room = PUNA_KV_BLOCK - (span->pos + i) % PUNA_KV_BLOCK,
+                    n = span->n - i < room ? span->n - i : room;
             w->stores[w->n_stores++] = (puna_worker_piece){ .span = s, .first = i, .n = n };
             i += n;
         }
@@ -356,11 +359,12 @@ static void cut_spans(puna_worker *w)
 static puna_status run(puna_worker *w, const puna_batch *batch, puna_kv *kv, puna_error *err)
 {
     if (batch->n_tokens < 1 || batch->n_tokens > w->options.max_tokens)
-        return puna_fail(err, PUNA_ERR_ARGUMENT, "batch: got %d tokens, expected 1 to %d", (int)batch->n_tokens,
-                         (int)w->options.max_tokens);
-    if (batch->n_outputs < 0 || batch->n_outputs > w->options.max_outputs || batch->n_outputs > batch->n_tokens)
-        return puna_fail(err, PUNA_ERR_ARGUMENT, "batch: got %d outputs, expected 0 to %d", (int)batch->n_outputs,
-                         (int)w->options.max_outputs);
+        return puna_fail(err, PUNA_ERR_ARGUMENT, "batch: got %d tokens, expected 1 to %d",
+                         (int)batch->n_tokens, (int)w->options.max_tokens);
+    if (batch->n_outputs < 0 || batch->n_outputs > w->options.max_outputs ||
+        batch->n_outputs > batch->n_tokens)
+        return puna_fail(err, PUNA_ERR_ARGUMENT, "batch: got %d outputs, expected 0 to %d",
+                         (int)batch->n_outputs, (int)w->options.max_outputs);
     w->batch = batch;
     w->kv = kv;
     cut_spans(w);

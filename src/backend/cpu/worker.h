@@ -20,12 +20,12 @@
 #include "ops/backend.h"
 
 enum {
-    PUNA_WORKER_ROWS = 512,          /* rows of activations that one product reads at a time */
-    PUNA_WORKER_TILE = 32768,        /* floats of a thread for one piece of a gated activation */
-    PUNA_WORKER_QUERIES = 32,        /* queries of an attention job, more for larger groups */
-    PUNA_WORKER_SPLITS = 16,         /* key ranges of one query, at most */
-    PUNA_WORKER_SPLIT_BLOCKS = 8,    /* and blocks in one, at least */
-    PUNA_WORKER_SPLIT_TILES = 4      /* batches of more queries are not split */
+    PUNA_WORKER_ROWS = 512,       /* rows of activations that one product reads at a time */
+    PUNA_WORKER_TILE = 32768,     /* floats of a thread for one piece of a gated activation */
+    PUNA_WORKER_QUERIES = 32,     /* queries of an attention job, more for larger groups */
+    PUNA_WORKER_SPLITS = 16,      /* key ranges of one query, at most */
+    PUNA_WORKER_SPLIT_BLOCKS = 8, /* and blocks in one, at least */
+    PUNA_WORKER_SPLIT_TILES = 4   /* batches of more queries are not split */
 };
 
 struct puna_program {
@@ -38,14 +38,14 @@ struct puna_program {
 
 /* What one thread may write without asking. */
 typedef struct puna_worker_thread {
-    float *chain;         /* [PUNA_STEP_CHAIN, widest value] */
+    float *chain;          /* [PUNA_STEP_CHAIN, widest value] */
     unsigned char *act[2]; /* one encoded row, by puna_act */
-    float *tile;          /* [PUNA_WORKER_TILE] */
-    void *linear;         /* scratch of puna_linear_run */
+    float *tile;           /* [PUNA_WORKER_TILE] */
+    void *linear;          /* scratch of puna_linear_run */
     float *q, *sums, *highest, *total, *scores;
     float *part_sums, *part_highest, *part_total; /* the range being absorbed */
-    float *head;          /* one head's keys or values */
-    uint16_t *half;       /* the same, narrowed */
+    float *head;                                  /* one head's keys or values */
+    uint16_t *half;                               /* the same, narrowed */
 } puna_worker_thread;
 
 /* How far a phase is, in units: taken and done. The high halves name the run they belong to, so
@@ -74,20 +74,20 @@ struct puna_worker {
     void *memory;
     /* of the plan */
     int32_t tile_rows, max_width;
-    float *values;                  /* [steps->row_floats, max_tokens] */
-    unsigned char *act[2];          /* [max_tokens] encoded rows */
-    float **angles;                 /* per rope table [max_tokens, n_rot]: cosines, then sines */
+    float *values;         /* [steps->row_floats, max_tokens] */
+    unsigned char *act[2]; /* [max_tokens] encoded rows */
+    float **angles;        /* per rope table [max_tokens, n_rot]: cosines, then sines */
     puna_worker_thread *threads;
-    puna_worker_phase *phases;      /* two per step, one for the angles */
-    puna_worker_counter *merges;    /* [PUNA_WORKER_SPLIT_TILES, key/value heads] */
-    float *parts;                   /* what the ranges of split queries leave for merging */
+    puna_worker_phase *phases;   /* two per step, one for the angles */
+    puna_worker_counter *merges; /* [PUNA_WORKER_SPLIT_TILES, key/value heads] */
+    float *parts;                /* what the ranges of split queries leave for merging */
     /* of the batch */
     const puna_batch *batch;
     puna_kv *kv;
     puna_worker_piece *tiles, *stores; /* [max_tokens] */
     int32_t n_tiles, n_stores;
-    bool single;                    /* every span has one row */
-    uint32_t epoch;                 /* of the run */
+    bool single;    /* every span has one row */
+    uint32_t epoch; /* of the run */
     int32_t trace_step;
 };
 

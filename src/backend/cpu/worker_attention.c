@@ -97,15 +97,26 @@ static puna_attention_job make_job(const puna_worker *w, int thread, const puna_
     const puna_span *span = &w->batch->spans[tile->span];
     const puna_worker_thread *own = &w->threads[thread];
     return (puna_attention_job){
-        .kernels = w->program->attention, .p = p, .kv = w->kv, .blocks = span->blocks, .head_kv = head_kv,
-        .pos = span->pos + tile->first, .n_rows = tile->n, .n_group = p->n_head / p->n_head_kv,
-        .q = own->q, .sums = own->sums, .highest = own->highest, .total = own->total, .scores = own->scores,
+        .kernels = w->program->attention,
+        .p = p,
+        .kv = w->kv,
+        .blocks = span->blocks,
+        .head_kv = head_kv,
+        .pos = span->pos + tile->first,
+        .n_rows = tile->n,
+        .n_group = p->n_head / p->n_head_kv,
+        .q = own->q,
+        .sums = own->sums,
+        .highest = own->highest,
+        .total = own->total,
+        .scores = own->scores,
         .softcap = w->program->vector->softcap,
     };
 }
 
 /* The job's queries: copied, normalised, rotated, scaled. */
-static void load_queries(const puna_worker *w, const puna_step *step, puna_attention_job *job, int32_t first_row)
+static void load_queries(const puna_worker *w, const puna_step *step, puna_attention_job *job,
+                         int32_t first_row)
 {
     size_t dim = (size_t)job->p->head_dim;
     for (int32_t i = 0; i < job->n_rows * job->n_group; i++) {
@@ -118,7 +129,8 @@ static void load_queries(const puna_worker *w, const puna_step *step, puna_atten
     }
 }
 
-static float *output(const puna_worker *w, const puna_attention_job *job, const puna_step *step, int32_t first_row)
+static float *output(const puna_worker *w, const puna_attention_job *job, const puna_step *step,
+                     int32_t first_row)
 {
     return puna_worker_row(w, step->attention->out, (size_t)first_row) +
            (size_t)(job->head_kv * job->n_group) * (size_t)job->p->head_dim_v;

@@ -61,7 +61,8 @@ static void rotate(const puna_worker *w, const puna_node *node, size_t row, cons
         w->program->vector->rope(p->pairing, p->n_rot, cosines, cosines + p->n_rot / 2, y + h * p->head_dim);
 }
 
-static void row_op(const puna_worker *w, const puna_node *node, size_t row, const float *a, const float *b, float *y)
+static void row_op(const puna_worker *w, const puna_node *node, size_t row, const float *a, const float *b,
+                   float *y)
 {
     const puna_vector_kernels *vector = w->program->vector;
     size_t width = (size_t)w->steps->values[node->out].width;
@@ -70,8 +71,8 @@ static void row_op(const puna_worker *w, const puna_node *node, size_t row, cons
         embed(w, node, row, y);
         break;
     case PUNA_OP_NORM:
-        vector->norm(&node->p.norm, node->weight ? node->weight->data : NULL, node->bias ? node->bias->data : NULL,
-                     a, y, width);
+        vector->norm(&node->p.norm, node->weight ? node->weight->data : NULL,
+                     node->bias ? node->bias->data : NULL, a, y, width);
         break;
     case PUNA_OP_ROPE:
         rotate(w, node, row, a, y);
@@ -101,7 +102,8 @@ static const float *run_chain(puna_worker *w, int thread, const puna_step *step,
             if (op->from[k] >= 0)
                 in[k] = results[op->from[k]];
             else if (node->in[k] >= 0)
-                in[k] = puna_worker_row(w, node->in[k], w->steps->values[node->in[k]].per_output ? row : token);
+                in[k] =
+                    puna_worker_row(w, node->in[k], w->steps->values[node->in[k]].per_output ? row : token);
         }
         size_t at = w->steps->values[node->out].per_output ? row : token;
         results[i] = op->kept && shares ? puna_worker_row(w, node->out, at)
@@ -141,7 +143,8 @@ static void encode_row(puna_worker *w, int thread, const puna_step *step, size_t
 {
     int32_t n_in = step->linears[0].linear.n_in;
     unsigned kinds = wanted(step);
-    const float *x = step->n_chain ? run_chain(w, thread, step, row, shares) : puna_worker_row(w, step->in, row);
+    const float *x =
+        step->n_chain ? run_chain(w, thread, step, row, shares) : puna_worker_row(w, step->in, row);
     for (unsigned kind = 0; kind < 2; kind++)
         if (kinds & 1u << kind)
             puna_act_encode((puna_act)kind, x, n_in, to[kind], w->program->allowed);
@@ -196,8 +199,8 @@ static int32_t unit_of(const puna_linear *l, int32_t n_rows)
 }
 
 /* Rows [first, first + n) of outputs [begin, end) of a product. */
-static void product(puna_worker *w, int thread, const puna_step_linear *l, const encoded *x, int32_t first, int32_t n,
-                    int32_t begin, int32_t end, float *y, size_t stride)
+static void product(puna_worker *w, int thread, const puna_step_linear *l, const encoded *x, int32_t first,
+                    int32_t n, int32_t begin, int32_t end, float *y, size_t stride)
 {
     const puna_linear *linear = &l->linear;
     const unsigned char *rows = x->rows[linear->act];
@@ -217,7 +220,8 @@ static void run_piece(puna_worker *w, int thread, const puna_step *step, const e
     size_t stride = (size_t)l->linear.n_out, n = (size_t)(end - begin);
     for (int32_t first = 0; first < n_rows; first += PUNA_WORKER_ROWS) {
         int32_t rows = n_rows - first < PUNA_WORKER_ROWS ? n_rows - first : PUNA_WORKER_ROWS;
-        float *y = l->out < 0 ? w->batch->logits + (size_t)first * stride : puna_worker_row(w, l->out, (size_t)first);
+        float *y = l->out < 0 ? w->batch->logits + (size_t)first * stride
+                              : puna_worker_row(w, l->out, (size_t)first);
         product(w, thread, l, x, first, rows, begin, end, y, stride);
         for (int32_t r = 0; r < rows; r++) {
             float *at = y + (size_t)r * stride + begin;
@@ -261,9 +265,9 @@ static int32_t most_outputs(int32_t n_rows)
 
 /* How the outputs of a step's products are cut into units; a gated pair counts once. */
 typedef struct division {
-    int32_t n, most;                       /* products; units of a piece, at most */
-    int32_t unit[PUNA_STEP_LINEARS];       /* outputs of a unit */
-    int32_t base[PUNA_STEP_LINEARS + 1];   /* units before each product */
+    int32_t n, most;                     /* products; units of a piece, at most */
+    int32_t unit[PUNA_STEP_LINEARS];     /* outputs of a unit */
+    int32_t base[PUNA_STEP_LINEARS + 1]; /* units before each product */
 } division;
 
 static division divide(const puna_step *step, int32_t n_rows)
@@ -290,7 +294,8 @@ static void run_units(puna_worker *w, int thread, const puna_step *step, const e
         int32_t to = (end < d->base[i + 1] ? end : d->base[i + 1]) - d->base[i];
         if (from >= to)
             continue;
-        int32_t last = l->linear.n_out - (to - 1) * d->unit[i] > d->unit[i] ? to * d->unit[i] : l->linear.n_out;
+        int32_t last =
+            l->linear.n_out - (to - 1) * d->unit[i] > d->unit[i] ? to * d->unit[i] : l->linear.n_out;
         if (step->glu)
             run_gated(w, thread, step, x, n_rows, from * d->unit[i], last);
         else
