@@ -24,7 +24,7 @@ enum {
     PUNA_WORKER_TILE = 32768,     /* floats of a thread for one piece of a gated activation */
     PUNA_WORKER_QUERIES = 32,     /* queries of an attention job, more for larger groups */
     PUNA_WORKER_SPLITS = 16,      /* key ranges of one query, at most */
-    PUNA_WORKER_SPLIT_BLOCKS = 8, /* and blocks in one, at least */
+    PUNA_WORKER_SPLIT_BLOCKS = 4, /* and blocks in one, at least */
     PUNA_WORKER_SPLIT_TILES = 4   /* batches of more queries are not split */
 };
 
