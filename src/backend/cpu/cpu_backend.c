@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/kernel.h"
+#include "backend/cpu/limits.h"
 #include "backend/cpu/worker.h"
 #include "base/checked.h"
 #include "base/limits.h"
@@ -362,6 +364,25 @@ static puna_status run(puna_worker *w, const puna_batch *batch, puna_kv *kv, pun
     return PUNA_OK;
 }
 
+static void describe(char *text, size_t capacity)
+{
+    uint32_t allowed = 0;
+    allowed_isa(&allowed, NULL);
+    puna_cpu_describe(allowed, text, (int)capacity);
+}
+
+static bool has_kernel(puna_format format)
+{
+    return puna_kernel_select(PUNA_KERNEL_dot, format, puna_cpu_have()) != NULL;
+}
+
+static puna_status measure_limits(puna_backend_limits *limits)
+{
+    uint32_t allowed = 0;
+    allowed_isa(&allowed, NULL);
+    return puna_limits_measure(limits, allowed);
+}
+
 const puna_backend puna_backend_cpu = {
     .name = "cpu",
     .program_open = program_open,
@@ -370,4 +391,7 @@ const puna_backend puna_backend_cpu = {
     .worker_close = worker_close,
     .run = run,
     .n_fallback = n_fallback,
+    .describe = describe,
+    .has_kernel = has_kernel,
+    .measure = measure_limits,
 };
