@@ -299,6 +299,15 @@ puna_status puna_cli_number(const puna_cli *cli, puna_flag_id flag, int64_t abse
     return PUNA_OK;
 }
 
+int64_t puna_cli_setting(const puna_cli *cli, int key)
+{
+    puna_option_value value = { 0 };
+    const char *text = puna_params_get(cli->params, puna_options[key].key);
+    if (!text || puna_option_parse(&puna_options[key], text, &value, NULL) != PUNA_OK)
+        return 0;
+    return value.integer;
+}
+
 static bool is_separator(char c)
 {
     return c == ',' || c == ' ' || c == '\n' || c == '\t' || c == '\r';

@@ -83,6 +83,9 @@ static inline bool puna_cli_has(const puna_cli *cli, puna_flag_id flag)
 puna_status puna_cli_number(const puna_cli *cli, puna_flag_id flag, int64_t absent, int64_t least,
                             int64_t most, int64_t *out, puna_error *err);
 
+/* The value of a library option that is a whole number (PUNA_KEY_...), as given or by default. */
+int64_t puna_cli_setting(const puna_cli *cli, int key);
+
 /* ---- arguments (args.c) ---- */
 
 /* Fills cli from the command line. PUNA_ERR_ARGUMENT with a hint; then cli->json and

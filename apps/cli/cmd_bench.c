@@ -183,7 +183,6 @@ static puna_status prepare(bench *b, int32_t n, puna_error *err)
     char text[24];
     uint32_t state = 1;
     uint32_t n_vocab = (uint32_t)puna_model_n_vocab(b->model);
-    const char *given = puna_params_get(b->cli->params, "ctx");
     b->n_tokens = (size_t)n;
     b->tokens = malloc((b->n_tokens + 1) * sizeof *b->tokens);
     b->speeds = malloc((size_t)b->repeat * sizeof *b->speeds);
@@ -195,15 +194,14 @@ static puna_status prepare(bench *b, int32_t n, puna_error *err)
         b->tokens[i] = (int32_t)((state >> 8) % n_vocab);
     }
     snprintf(text, sizeof text, "%d", (int)(n > 1 ? n : 1));
-    if (!given || strcmp(given, "0") == 0)
+    if (puna_cli_setting(b->cli, PUNA_KEY_ctx) == 0)
         TRY(puna_params_set(b->cli->params, "ctx", text, err));
     return puna_session_open(&b->session, b->model, b->cli->params, err);
 }
 
 static int threads_used(const puna_cli *cli, const json_t *machine)
 {
-    const char *given = puna_params_get(cli->params, "threads");
-    int threads = given ? atoi(given) : 0;
+    int threads = (int)puna_cli_setting(cli, PUNA_KEY_threads);
     return threads ? threads : (int)json_integer_value(json_object_get(machine, "threads"));
 }
 

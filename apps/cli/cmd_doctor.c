@@ -3,8 +3,6 @@
 #include "cli/cli.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "cli/table.h"
 #include "store/store.h"
@@ -73,11 +71,12 @@ static puna_status describe(const char *topic, json_t **out, puna_error *err)
 static void add_reasons(const puna_cli *cli, json_t *machine, char *threads, size_t n_threads, char *isa,
                         size_t n_isa)
 {
-    const char *given = puna_params_get(cli->params, "threads"), *forced = puna_params_get(cli->params, "isa");
+    const char *forced = puna_params_get(cli->params, "isa");
+    int given = (int)puna_cli_setting(cli, PUNA_KEY_threads);
     int offered = (int)json_integer_value(json_object_get(machine, "threads"));
     int online = (int)json_integer_value(json_object_get(machine, "processors"));
-    if (given && atoi(given) > 0)
-        snprintf(threads, n_threads, "%d: asked for with --threads or PUNA_THREADS", atoi(given));
+    if (given > 0)
+        snprintf(threads, n_threads, "%d: asked for with --threads or PUNA_THREADS", given);
     else
         snprintf(threads, n_threads, "%d: the processors this process may use, of %d in the machine", offered, online);
     snprintf(isa, n_isa, "%s", forced && *forced ? "as asked for with --isa or PUNA_ISA"

@@ -6,7 +6,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "cli/progress.h"
 #include "cli/table.h"
@@ -51,8 +50,7 @@ static puna_status choose_window(const puna_cli *cli, const puna_model *model, s
 static puna_status fit_context(puna_cli *cli, int64_t window, puna_error *err)
 {
     char text[24];
-    const char *given = puna_params_get(cli->params, "ctx");
-    if (given && strcmp(given, "0") != 0)
+    if (puna_cli_setting(cli, PUNA_KEY_ctx) != 0)
         return PUNA_OK;
     snprintf(text, sizeof text, "%lld", (long long)window);
     return puna_params_set(cli->params, "ctx", text, err);

@@ -83,8 +83,9 @@ static puna_status print_summary(puna_cli *cli, const json_t *s, puna_error *err
         add_network(&table, s);
     add_encodings(&table, json_object_get(s, "encodings"));
     puna_table_add(&table, "tokenizer");
-    puna_table_add(&table, "%s %s, %lld tokens", json_string_value(json_object_get(tokenizer, "model")),
-                   json_string_value(json_object_get(tokenizer, "pre")),
+    const char *kind = json_string_value(json_object_get(tokenizer, "model"));
+    const char *pre = json_string_value(json_object_get(tokenizer, "pre"));
+    puna_table_add(&table, "%s%s%s, %lld tokens", kind ? kind : "", pre && *pre ? " " : "", pre ? pre : "",
                    (long long)json_integer_value(json_object_get(tokenizer, "tokens")));
     const char *problem = json_string_value(json_object_get(chat, "problem"));
     puna_table_add(&table, "chat template");

@@ -28,9 +28,9 @@ static void look_at_terminal(puna_cli *cli)
     cli->err_color = cli->err_terminal && !plain;
     if (!cli->out_terminal)
         return;
-    int given = columns ? atoi(columns) : 0;
-    if (given > 0)
-        cli->width = given;
+    long given = columns ? strtol(columns, NULL, 10) : 0;
+    if (given > 0 && given < 10000)
+        cli->width = (int)given;
     else
         cli->width = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80;
 }

@@ -127,7 +127,7 @@ static puna_status describe(const puna_store_import *import, puna_store_model *m
     strftime(model->imported_at, sizeof model->imported_at, "%Y-%m-%dT%H:%M:%SZ", &utc);
     TRY(puna_store_split(import->name ? import->name : stem, model->name, model->tag, err));
     if (!model->tag[0])
-        strcpy(model->tag, "latest");
+        snprintf(model->tag, sizeof model->tag, "latest");
     return PUNA_OK;
 }
 
