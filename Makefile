@@ -109,6 +109,7 @@ $(OBJ)/%_avx2.o: MORE += $(ISA_avx2)
 $(OBJ)/%_avx512.o: MORE += $(ISA_avx512)
 $(OBJ)/src/engine/version.o: MORE += -DPUNA_COMMIT='"$(COMMIT)"'
 $(OBJ)/src/engine/version.o: $(OBJ)/.commit
+$(OBJ)/src/engine/builtin.o: $(wildcard assets/*.gguf)
 $(OBJ)/tests/harness.o: MORE += -DTEST_ROOT='"$(CURDIR)"'
 $(OBJ)/tests/% $(OBJ)/fuzz/% $(OBJ)/bench/%: MORE += -Itests
 
@@ -208,7 +209,7 @@ bench: $(BENCH)  ## build and run the benchmarks of bench/ (BENCH_ARGS="...")
 
 # ---- form ---------------------------------------------------------------------------------
 .PHONY: format check-format
-format:  ## lay out the C files as .clang-format says
+format:  ## lay out the lines not committed yet as .clang-format says
 	$(Q)tools/format
 check-format:  ## whether `make format` would change anything
 	$(Q)tools/format --check
