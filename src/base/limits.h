@@ -3,8 +3,8 @@
 #ifndef PUNA_BASE_LIMITS_H
 #define PUNA_BASE_LIMITS_H
 
-#define PUNA_MAX_TENSORS (1u << 20)       /* the largest sharded MoE files have about 100,000 */
-#define PUNA_MAX_METADATA (1u << 20)      /* real files have under 100 keys */
+#define PUNA_MAX_TENSORS (1u << 18)       /* the largest sharded MoE files have about 100,000 */
+#define PUNA_MAX_METADATA (1u << 16)      /* real files have under 100 keys */
 #define PUNA_MAX_NAME_BYTES 1024u         /* GGUF keys and tensor names; real ones are < 128 */
 #define PUNA_MAX_DIMS 4u                  /* GGUF's own limit */
 #define PUNA_MAX_ALIGNMENT (1u << 20)     /* real files use 32 to 65,536 */

@@ -42,7 +42,7 @@ typedef struct puna_block_q8_0 {
     int8_t qs[32];
 } puna_block_q8_0;
 typedef struct puna_block_q8_1 {
-    uint8_t d[2], s[2]; /* s = d * sum of qs */
+    uint8_t d[2], s[2]; /* s = d * sum of qs; until 2023 both were floats, in 40 bytes */
     int8_t qs[32];
 } puna_block_q8_1;
 

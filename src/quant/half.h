@@ -30,19 +30,16 @@ static inline float puna_f16_to_f32(uint16_t half)
 #ifdef __F16C__
     return _cvtsh_ss(half);
 #else
-    const uint32_t sign = (uint32_t)(half & 0x8000u) << 16;
-    uint32_t bits = (uint32_t)(half & 0x7fffu) << 13;
-    if (half & 0x7c00u) {
-        if ((half & 0x7c00u) != 0x7c00u)
-            bits += (uint32_t)(127 - 15) << 23;
-        else
-            bits |= 0x7f800000u | (bits & 0x7fffffu ? 0x400000u : 0);
-    } else {
-        /* A subnormal m * 2^-24: put m below a leading one of 2^-14 and take the one away. No
-         * float here is subnormal, so flush-to-zero modes do not matter. */
-        bits = puna_f32_bits(puna_f32_make(bits | (127u - 14) << 23) - 0x1p-14f);
-    }
-    return puna_f32_make(sign | bits);
+    /* All cases are computed and one is chosen by masks, so that loops over this vectorise. */
+    const uint32_t sign = (uint32_t)(half & 0x8000u) << 16, bits = (uint32_t)(half & 0x7fffu) << 13;
+    /* A subnormal m * 2^-24: put m below a leading one of 2^-14 and take the one away. No float
+     * here is subnormal, so flush-to-zero modes do not matter. */
+    const uint32_t small = puna_f32_bits(puna_f32_make(bits | (127u - 14) << 23) - 0x1p-14f);
+    const uint32_t other = bits + ((127u - 15) << 23) + (bits >= 0x0f800000u ? 112u << 23 : 0);
+    const uint32_t quiet = bits > 0x0f800000u ? 0x400000u : 0;
+    const uint32_t is_small = 0u - (uint32_t)(bits < 0x00800000u);
+    const uint32_t magnitude = (small & is_small) | ((other | quiet) & ~is_small);
+    return puna_f32_make(sign | magnitude);
 #endif
 }
 
@@ -78,37 +75,53 @@ static inline uint16_t puna_f32_to_bf16(float value)
     return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
 
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define PUNA_LITTLE16(v) __builtin_bswap16(v)
+#define PUNA_LITTLE32(v) __builtin_bswap32(v)
+#define PUNA_LITTLE64(v) __builtin_bswap64(v)
+#else
+#define PUNA_LITTLE16(v) (v)
+#define PUNA_LITTLE32(v) (v)
+#define PUNA_LITTLE64(v) (v)
+#endif
+
 static inline uint16_t puna_load_u16(const uint8_t *at)
 {
-    return (uint16_t)(at[0] | at[1] << 8);
+    uint16_t value;
+    memcpy(&value, at, sizeof value);
+    return PUNA_LITTLE16(value);
 }
 
 static inline uint32_t puna_load_u32(const uint8_t *at)
 {
-    return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+    uint32_t value;
+    memcpy(&value, at, sizeof value);
+    return PUNA_LITTLE32(value);
 }
 
 static inline uint64_t puna_load_u64(const uint8_t *at)
 {
-    return puna_load_u32(at) | (uint64_t)puna_load_u32(at + 4) << 32;
+    uint64_t value;
+    memcpy(&value, at, sizeof value);
+    return PUNA_LITTLE64(value);
 }
 
 static inline void puna_store_u16(uint8_t *at, uint16_t value)
 {
-    at[0] = (uint8_t)value;
-    at[1] = (uint8_t)(value >> 8);
+    value = PUNA_LITTLE16(value);
+    memcpy(at, &value, sizeof value);
 }
 
 static inline void puna_store_u32(uint8_t *at, uint32_t value)
 {
-    puna_store_u16(at, (uint16_t)value);
-    puna_store_u16(at + 2, (uint16_t)(value >> 16));
+    value = PUNA_LITTLE32(value);
+    memcpy(at, &value, sizeof value);
 }
 
 static inline void puna_store_u64(uint8_t *at, uint64_t value)
 {
-    puna_store_u32(at, (uint32_t)value);
-    puna_store_u32(at + 4, (uint32_t)(value >> 32));
+    value = PUNA_LITTLE64(value);
+    memcpy(at, &value, sizeof value);
 }
 
 static inline float puna_load_f16(const uint8_t *at)

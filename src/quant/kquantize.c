@@ -1,9 +1,9 @@
-/* kquantize.c - writing the K types and IQ4_NL, IQ4_XS with little squared error. Source of the method: our own, in
- * the manner of Lloyd's quantiser (S. P. Lloyd, 1982): (1) each sub-block alone: codes for a row
- * of trial step sizes, each followed by the least squares scale (and minimum) for those codes;
- * (2) all together: round the block scale to its 16 bits, choose every small integer scale (and
- * minimum) by the error it really causes, solve for the block scale again, and repeat while the
- * error falls. Deterministic. Refuses: weights of importance. */
+/* kquantize.c - writing the K types, IQ4_NL and IQ4_XS with little squared error. Source of the
+ * method: our own, in the manner of Lloyd's quantiser (S. P. Lloyd, 1982): (1) each sub-block
+ * alone: codes for a row of trial step sizes, each followed by the least squares scale (and
+ * minimum) for those codes; (2) all together: round the block scale to its 16 bits, choose every
+ * small integer scale (and minimum) by the error it really causes, solve for the block scale
+ * again, and repeat while the error falls. Deterministic. Refuses: weights of importance. */
 #include <float.h>
 #include <math.h>
 
@@ -220,16 +220,15 @@ static void round_affine(const float *x, const affine_kind *kind, affine_block *
 static affine_block fit_affine_block(const float *x, const affine_kind *kind, uint8_t codes[256])
 {
     const int n = kind->n_elems;
-    affine_block start, best = { .error = FLT_MAX };
+    affine_block wanted, best = { .error = FLT_MAX };
     float top_scale = 0.0f, top_min = 0.0f, q[max_sub_elems];
     for (int i = 0; i < kind->n_sub; i++) {
-        fit_affine(x + i * n, kind, &start.scale[i], &start.min[i]);
-        top_scale = start.scale[i] > top_scale ? start.scale[i] : top_scale;
-        top_min = start.min[i] > top_min ? start.min[i] : top_min;
+        fit_affine(x + i * n, kind, &wanted.scale[i], &wanted.min[i]);
+        top_scale = wanted.scale[i] > top_scale ? wanted.scale[i] : top_scale;
+        top_min = wanted.min[i] > top_min ? wanted.min[i] : top_min;
     }
-    start.d = top_scale / kind->scale_top;
-    start.dmin = top_min / kind->scale_top;
-    affine_block wanted = start;
+    wanted.d = top_scale / kind->scale_top;
+    wanted.dmin = top_min / kind->scale_top;
     for (int round = 0; round < max_rounds; round++) {
         affine_block tried;
         round_affine(x, kind, &wanted, &tried);

@@ -2,11 +2,17 @@
  * has fewer bits), and floats written. Integers are not written: they carry no scale. */
 #include "quant/reference.h"
 
+/* The readers of floats go in runs of a fixed 16, which compilers turn into vectors as they are. */
+
 void puna_f32_dequantize(const void *restrict blocks, float *restrict values, size_t n)
 {
-    const puna_block_4 *restrict b = blocks;
+    const uint8_t *b = blocks;
+    for (; n >= 16; n -= 16, b += 16 * 4, values += 16) {
+        for (int j = 0; j < 16; j++)
+            values[j] = puna_load_f32(b + 4 * j);
+    }
     for (size_t i = 0; i < n; i++)
-        values[i] = puna_load_f32(b[i].v);
+        values[i] = puna_load_f32(b + 4 * i);
 }
 
 void puna_f32_quantize(const float *restrict values, void *restrict blocks, size_t n)
@@ -18,9 +24,13 @@ void puna_f32_quantize(const float *restrict values, void *restrict blocks, size
 
 void puna_f16_dequantize(const void *restrict blocks, float *restrict values, size_t n)
 {
-    const puna_block_2 *restrict b = blocks;
+    const uint8_t *b = blocks;
+    for (; n >= 16; n -= 16, b += 16 * 2, values += 16) {
+        for (int j = 0; j < 16; j++)
+            values[j] = puna_load_f16(b + 2 * j);
+    }
     for (size_t i = 0; i < n; i++)
-        values[i] = puna_load_f16(b[i].v);
+        values[i] = puna_load_f16(b + 2 * i);
 }
 
 void puna_f16_quantize(const float *restrict values, void *restrict blocks, size_t n)
@@ -32,9 +42,13 @@ void puna_f16_quantize(const float *restrict values, void *restrict blocks, size
 
 void puna_bf16_dequantize(const void *restrict blocks, float *restrict values, size_t n)
 {
-    const puna_block_2 *restrict b = blocks;
+    const uint8_t *b = blocks;
+    for (; n >= 16; n -= 16, b += 16 * 2, values += 16) {
+        for (int j = 0; j < 16; j++)
+            values[j] = puna_bf16_to_f32(puna_load_u16(b + 2 * j));
+    }
     for (size_t i = 0; i < n; i++)
-        values[i] = puna_bf16_to_f32(puna_load_u16(b[i].v));
+        values[i] = puna_bf16_to_f32(puna_load_u16(b + 2 * i));
 }
 
 void puna_bf16_quantize(const float *restrict values, void *restrict blocks, size_t n)

@@ -233,7 +233,11 @@ static void check_texts(const puna_container *c)
     CHECK(!puna_meta_next_text(puna_container_meta(c, "no texts"), &at, &text, &n));
     CHECK(!puna_meta_next_text(puna_container_meta(c, "text"), &at, &text, &n));
     CHECK(!puna_meta_next_text(puna_container_meta(c, "u8[]"), &at, &text, &n));
+    double real;
+    bool flag;
     CHECK(!puna_meta_next_text(NULL, &at, &text, &n) && !puna_meta_text(NULL, &text, &n));
+    CHECK(!puna_meta_u64(NULL, 0, &number) && !puna_meta_f64(NULL, 0, &real));
+    CHECK(!puna_meta_bool(NULL, 0, &flag));
     CHECK(!puna_meta_u64(puna_container_meta(c, "no numbers"), 0, &number));
 }
 
@@ -444,7 +448,7 @@ static void llama2c_with_a_classifier_of_its_own_has_an_output_tensor(void)
 static void llama2c_headers_that_lie_are_refused(void)
 {
     static const struct {
-        int version, field, value; /* field of the seven */
+        int version, field, value; /* field of the seven; 7: the byte after them */
         const char *expected;
     } cases[] = {
         { 1, 0, 0, "small.bin: dim: got 0, expected 1 to 2147483647" },
@@ -459,6 +463,7 @@ static void llama2c_headers_that_lie_are_refused(void)
           "vocabulary 3)" },
         { 2, 3, 0, "small.bin: n_heads: got 0, expected 1 to 4" },
         { 2, 4, 3, "small.bin: n_kv_heads: got 3, expected 1 to 2" },
+        { 1, 7, 2, "small.bin: shared_classifier: got 2, expected 0 or 1" },
         { 1, 5, -3, "small.bin: vocab_size: got -3, expected 1 to 4194304" },
         { 1, 6, 0, "small.bin: seq_len: got 0, expected 1 to 16777216" },
         { 0, 6, 6, "small.bin: file size: got " },
@@ -482,6 +487,13 @@ static void llama2c_headers_that_lie_are_refused(void)
     bytes[37] = 0;
     CHECK_INT(puna_container_open_memory(&c, bytes, n, "small.bin", &err), PUNA_ERR_FORMAT);
     CHECK_TEXT(err.message, "small.bin: group_size: got 0, expected 1 to 4");
+    bytes[8] = 12, bytes[20] = 3, bytes[24] = 2;
+    CHECK_INT(puna_container_open_memory(&c, bytes, n, "small.bin", &err), PUNA_ERR_FORMAT);
+    CHECK_TEXT(err.message, "small.bin: n_kv_heads: got 2, expected a divisor of n_heads = 3");
+    CHECK_INT(puna_container_open_memory(&c, bytes, 255, "small.bin", &err), PUNA_ERR_FORMAT);
+    CHECK_TEXT(err.message, "small.bin: header: got a file of 255 bytes, expected at least 256");
+    CHECK_INT(puna_container_open_memory(&c, bytes, 14, "small.bin", &err), PUNA_ERR_FORMAT);
+    CHECK_TEXT(err.message, "small.bin: hidden_dim: got a file of 14 bytes, expected at least 256");
     bytes[4] = 3;
     CHECK_INT(puna_container_open_memory(&c, bytes, n, "small.bin", &err), PUNA_ERR_FORMAT);
     CHECK_TEXT(err.message, "small.bin: version: got 3, expected 1 or 2");

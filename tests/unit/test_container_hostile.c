@@ -22,7 +22,8 @@
 
 static struct {
     size_t now, peak;
-} memory;
+    long n_until_failure; /* this many more allocations succeed; negative: all */
+} memory = { .n_until_failure = -1 };
 
 static void count_alloc(size_t n)
 {
@@ -63,16 +64,21 @@ void *__libc_calloc(size_t n, size_t each);
 void *__libc_realloc(void *at, size_t n);
 void __libc_free(void *at);
 
+static bool fails_now(void)
+{
+    return memory.n_until_failure >= 0 && memory.n_until_failure-- == 0;
+}
+
 SEEN void *malloc(size_t n)
 {
-    void *at = __libc_malloc(n);
+    void *at = fails_now() ? NULL : __libc_malloc(n);
     count_alloc(at ? malloc_usable_size(at) : 0);
     return at;
 }
 
 SEEN void *calloc(size_t n, size_t each)
 {
-    void *at = __libc_calloc(n, each);
+    void *at = fails_now() ? NULL : __libc_calloc(n, each);
     count_alloc(at ? malloc_usable_size(at) : 0);
     return at;
 }
@@ -566,6 +572,50 @@ static void the_whole_file_as_empty_strings_stays_quick(void)
     gguf_free(&b);
 }
 
+/* ---- Out of memory ----------------------------------------------------------------- */
+
+#ifndef SANITIZED
+/* Lets 0, 1, 2, ... allocations succeed until the open does. Sorting may go on without memory,
+ * so a failed allocation need not be a failed open. */
+static void open_with_ever_more_memory(const void *bytes, size_t n, long n_expected)
+{
+    long n_allocations = 0, n_failed = 0;
+    for (bool done = false; !done && n_allocations < 100; n_allocations++) {
+        puna_error err = { 0 };
+        puna_container *c;
+        size_t before = memory.now;
+        memory.n_until_failure = n_allocations;
+        puna_status status = puna_container_open_memory(&c, bytes, n, "bad.gguf", &err);
+        done = memory.n_until_failure > 0;
+        memory.n_until_failure = -1;
+        n_failed += status != PUNA_OK;
+        CHECK(status == PUNA_OK || status == PUNA_ERR_MEMORY);
+        CHECK((status == PUNA_OK) == (c != NULL));
+        if (status == PUNA_ERR_MEMORY)
+            CHECK(strncmp(err.message, "out of memory: ", 15) == 0);
+        puna_container_close(c);
+        CHECK_INT(memory.now, before);
+    }
+    CHECK_INT(n_failed, n_expected);
+}
+
+static void running_out_of_memory_is_reported_and_leaks_nothing(void)
+{
+    static gguf_builder b;
+    build_good(&b);
+    /* Container, part, keys, their index and text, tensors, their text, order and index. */
+    open_with_ever_more_memory(b.file.data, b.file.n, 9);
+    gguf_free(&b);
+    char *bytes;
+    size_t n;
+    puna_error err = { 0 };
+    if (!CHECK_OK(puna_file_read(&bytes, &n, test_data("../../fuzz/seeds/gguf/llama2c_v2"), 4096, &err), err))
+        return;
+    open_with_ever_more_memory(bytes, n, 9);
+    free(bytes);
+}
+#endif
+
 /* ---- The fuzzer's seeds ------------------------------------------------------------ */
 
 static void the_fuzzers_seeds_are_safe(void)
@@ -616,6 +666,9 @@ int main(int argc, char **argv)
         TEST(many_small_keys_stay_quick_and_small),
         TEST(many_small_tensors_stay_quick_and_small),
         TEST(the_whole_file_as_empty_strings_stays_quick),
+#ifndef SANITIZED
+        TEST(running_out_of_memory_is_reported_and_leaks_nothing),
+#endif
         TEST(the_fuzzers_seeds_are_safe),
         TEST(enough_was_tried_and_nothing_took_long),
     };

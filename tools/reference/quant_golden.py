@@ -25,7 +25,8 @@ def dequantise_part(f):
     out = struct.pack("<I", n) + explicit.tobytes() + ref.dequantize(f, explicit).astype("<f4").tobytes()
     out += struct.pack("<I", len(extreme)) + extreme.tobytes()
     out += b"".join(struct.pack("<Q", ref.digest(ref.dequantize(f, row))) for row in extreme)
-    return out + struct.pack("<Q", ref.digest(ref.dequantize(f, ref.random_bytes(f.number, N_RANDOM * f.bytes))))
+    values = ref.dequantize(f, ref.random_bytes(f.number, N_RANDOM * f.bytes))
+    return out + struct.pack("<Q", ref.digest(values))
 
 
 def quantise_part(f):

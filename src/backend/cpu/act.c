@@ -1,0 +1,69 @@
+/* act.c - rows of activations: their size and the portable encoder. The encoders of all
+ * instruction sets give the same bytes. Refuses -128: codes are -127..127, on which the kernels'
+ * 16-bit sums rely. */
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "backend/cpu/kernel.h"
+#include "quant/half.h"
+
+size_t puna_act_bytes(puna_act act, int32_t n_in)
+{
+    size_t bytes = (size_t)n_in * sizeof(float);
+    if (act == PUNA_ACT_Q8)
+        bytes = (size_t)n_in + 3 * puna_act_array_bytes(n_in);
+    return (bytes + 63) / 64 * 64;
+}
+
+/* One block of 32; sums gets the sums of both halves. Returns d. Magnitudes are compared as
+ * integers, by which a NaN is the largest. A block below 2^-120 has no usable reciprocal and is 0. */
+static float encode_block(const float *x, int8_t *q, int16_t *sums)
+{
+    uint32_t largest = 0;
+    sums[0] = sums[1] = 0;
+    for (int i = 0; i < PUNA_ACT_BLOCK; i++) {
+        const uint32_t magnitude = puna_f32_bits(x[i]) & 0x7fffffffu;
+        largest = magnitude > largest ? magnitude : largest;
+    }
+    const float max = puna_f32_make(largest);
+    if (!(max >= 0x1p-120f && max <= FLT_MAX)) {
+        memset(q, 0, PUNA_ACT_BLOCK);
+        return max < 1.0f ? 0.0f : NAN;
+    }
+    const float inverse = 127.0f / max;
+    for (int i = 0; i < PUNA_ACT_BLOCK; i++) {
+        q[i] = (int8_t)lrintf(x[i] * inverse);
+        sums[i / 16] = (int16_t)(sums[i / 16] + q[i]);
+    }
+    return max / 127.0f;
+}
+
+void puna_encode_q8_scalar(const float *x, int32_t n_in, void *row)
+{
+    const size_t array = puna_act_array_bytes(n_in);
+    int8_t *q = row;
+    uint8_t *arrays = (uint8_t *)row + n_in;
+    float *d = (float *)(void *)arrays, *s = (float *)(void *)(arrays + array);
+    int16_t *sums = (int16_t *)(void *)(arrays + 2 * array);
+    memset(arrays, 0, puna_act_bytes(PUNA_ACT_Q8, n_in) - (size_t)n_in);
+    for (int32_t b = 0; b < n_in / PUNA_ACT_BLOCK; b++) {
+        d[b] = encode_block(x + b * PUNA_ACT_BLOCK, q + b * PUNA_ACT_BLOCK, sums + 2 * b);
+        s[b] = d[b] * (float)(sums[2 * b] + sums[2 * b + 1]);
+    }
+}
+
+void puna_act_encode(puna_act act, const float *x, int32_t n_in, void *row, uint32_t allowed)
+{
+    if (act == PUNA_ACT_F32) {
+        const size_t used = (size_t)n_in * sizeof(float);
+        memcpy(row, x, used);
+        memset((uint8_t *)row + used, 0, puna_act_bytes(act, n_in) - used);
+        return;
+    }
+    size_t n;
+    const puna_encoder *encoders = puna_encoder_list(&n);
+    while (n > 1 && (encoders[n - 1].needs & allowed) != encoders[n - 1].needs)
+        n--;
+    encoders[n - 1].run(x, n_in, row);
+}

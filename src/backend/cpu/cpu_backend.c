@@ -1,0 +1,397 @@
+/* cpu_backend.c - the CPU as a backend: opens programs and workers, lays out a worker's memory,
+ * walks the steps. All memory of a run is taken when the worker opens. Refuses arithmetic: that
+ * lies in worker_*.c and below. */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/cpu/cpu.h"
+#include "backend/cpu/kernel.h"
+#include "backend/cpu/limits.h"
+#include "backend/cpu/worker.h"
+#include "base/checked.h"
+#include "base/limits.h"
+#include "ops/run.h"
+
+/* ---- program ---------------------------------------------------------------------------- */
+
+static void program_close(puna_program *program)
+{
+    if (!program)
+        return;
+    puna_steps_free(&program->fused);
+    puna_steps_free(&program->plain);
+    free(program);
+}
+
+/* PUNA_ISA (debugging: "scalar", "avx2", ...) is read here, once per program. */
+static puna_status allowed_isa(uint32_t *allowed, puna_error *err)
+{
+    const char *name = getenv("PUNA_ISA");
+    int known = 1;
+    *allowed = puna_cpu_have() & puna_cpu_level(name, &known);
+    if (known)
+        return PUNA_OK;
+    puna_fail(err, PUNA_ERR_ARGUMENT, "PUNA_ISA: got %s, expected the name of an instruction set", name);
+    return puna_hint(err, PUNA_ERR_ARGUMENT, "scalar is always known; unset it for the best");
+}
+
+static puna_status program_open(puna_program **out, const puna_plan *plan, puna_error *err)
+{
+    uint32_t allowed;
+    *out = NULL;
+    TRY(allowed_isa(&allowed, err));
+    puna_program *program = calloc(1, sizeof *program);
+    if (!program)
+        return puna_fail_memory(err, "program", sizeof *program);
+    program->plan = plan;
+    program->allowed = allowed;
+    program->vector = puna_vector_choose(allowed);
+    program->attention = puna_attention_choose(allowed);
+    puna_status status = puna_steps_compile(&program->fused, plan, allowed, true, err);
+    if (status == PUNA_OK)
+        status = puna_steps_compile(&program->plain, plan, allowed, false, err);
+    if (status != PUNA_OK) {
+        program_close(program);
+        return status;
+    }
+    *out = program;
+    return PUNA_OK;
+}
+
+/* One line over the formats without kernels, e.g. "linear iq3_s x 12, linear q2_k x 3". */
+static int32_t n_fallback(const puna_program *program, char *text, size_t capacity)
+{
+    int32_t counts[PUNA_FORMAT_COUNT_MAX] = { 0 }, total = 0;
+    for (int32_t s = 0; s < program->plain.n_steps; s++) {
+        const puna_step *step = &program->plain.steps[s];
+        for (int32_t i = 0; i < step->n_linears; i++)
+            if (step->linears[i].linear.reference) {
+                counts[step->linears[i].linear.weight->format->id]++;
+                total++;
+            }
+    }
+    if (capacity)
+        text[0] = '\0';
+    size_t at = 0;
+    for (uint32_t f = 0; f < PUNA_FORMAT_COUNT_MAX; f++) {
+        if (counts[f] == 0 || at >= capacity)
+            continue;
+        int n = snprintf(text + at, capacity - at, "%slinear %s x %d", at ? ", " : "", puna_format_get(f)->name,
+                         (int)counts[f]);
+        at += n > 0 ? (size_t)n : 0;
+    }
+    return total;
+}
+
+/* ---- memory ----------------------------------------------------------------------------- */
+
+/* Carves one block of memory; with base NULL it only measures. */
+typedef struct carver {
+    unsigned char *base;
+    size_t used;
+    bool failed;
+} carver;
+
+static void *carve(carver *c, size_t n, size_t size)
+{
+    size_t bytes, end;
+    if (!puna_mul_size(n, size, &bytes) || !puna_add_size(c->used, bytes, &end) || !puna_add_size(end, 63, &end)) {
+        c->failed = true;
+        return NULL;
+    }
+    void *at = c->base ? c->base + c->used : NULL;
+    c->used = end & ~(size_t)63;
+    return at;
+}
+
+/* The largest of everything a plan's steps ask for. */
+typedef struct needs {
+    size_t act[2], linear, part_floats, q, sums, queries;
+    int32_t width, head, n_head_kv, group;
+} needs;
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static void need_linears(needs *n, const puna_step *step, int32_t n_rows)
+{
+    for (int32_t i = 0; i < step->n_linears; i++) {
+        const puna_linear *l = &step->linears[i].linear;
+        n->act[l->act] = larger(n->act[l->act], puna_act_bytes(l->act, l->n_in));
+        n->linear = larger(n->linear, puna_linear_scratch_bytes(l, n_rows));
+    }
+}
+
+static int32_t rows_of_group(int32_t group)
+{
+    return group >= PUNA_WORKER_QUERIES ? 1 : PUNA_WORKER_QUERIES / group;
+}
+
+static needs measure(const puna_worker *w)
+{
+    needs n = { .width = 1, .head = 1, .n_head_kv = 1, .group = 1 };
+    const puna_plan *plan = w->program->plan;
+    int32_t n_rows = w->options.max_tokens < PUNA_WORKER_ROWS ? w->options.max_tokens : PUNA_WORKER_ROWS;
+    for (int32_t v = 0; v < plan->n_values; v++)
+        n.width = plan->values[v].width > n.width ? plan->values[v].width : n.width;
+    for (int32_t i = 0; i < plan->n_caches; i++) {
+        const puna_cache_layout *c = &plan->caches[i];
+        n.head = c->head_dim_k > n.head ? c->head_dim_k : n.head;
+        n.head = c->head_dim_v > n.head ? c->head_dim_v : n.head;
+    }
+    for (int32_t s = 0; s < w->steps->n_steps; s++) {
+        const puna_step *step = &w->steps->steps[s];
+        need_linears(&n, step, n_rows);
+        if (!step->attention)
+            continue;
+        const puna_attention_params *p = &step->attention->p.attention;
+        n.part_floats = larger(n.part_floats, puna_worker_part_floats(p));
+        n.n_head_kv = p->n_head_kv > n.n_head_kv ? p->n_head_kv : n.n_head_kv;
+        n.group = p->n_head / p->n_head_kv > n.group ? p->n_head / p->n_head_kv : n.group;
+    }
+    n.queries = (size_t)rows_of_group(n.group) * (size_t)n.group;
+    n.q = n.sums = n.queries * (size_t)n.head;
+    return n;
+}
+
+static void carve_thread(carver *c, puna_worker_thread *t, const needs *n)
+{
+    t->chain = carve(c, (size_t)PUNA_STEP_CHAIN * (size_t)n->width, sizeof(float));
+    t->act[0] = carve(c, n->act[0], 1);
+    t->act[1] = carve(c, n->act[1], 1);
+    t->tile = carve(c, PUNA_WORKER_TILE, sizeof(float));
+    t->linear = carve(c, n->linear, 1);
+    t->q = carve(c, n->q, sizeof(float));
+    t->sums = carve(c, n->sums, sizeof(float));
+    t->part_sums = carve(c, n->sums, sizeof(float));
+    t->highest = carve(c, n->queries, sizeof(float));
+    t->total = carve(c, n->queries, sizeof(float));
+    t->part_highest = carve(c, n->queries, sizeof(float));
+    t->part_total = carve(c, n->queries, sizeof(float));
+    t->scores = carve(c, (size_t)PUNA_ATTENTION_STRIP * PUNA_ATTENTION_TILE, sizeof(float));
+    t->head = carve(c, (size_t)n->head, sizeof(float));
+    t->half = carve(c, (size_t)n->head, sizeof(uint16_t));
+}
+
+/* Everything a run touches; called twice, first to measure. */
+static void carve_worker(carver *c, puna_worker *w, const needs *n)
+{
+    size_t tokens = (size_t)w->options.max_tokens;
+    size_t n_threads = (size_t)w->n_threads;
+    size_t value_floats;
+    c->failed |= !puna_mul_size(w->steps->row_floats, tokens, &value_floats);
+    w->values = carve(c, value_floats, sizeof(float));
+    for (int kind = 0; kind < 2; kind++)
+        w->act[kind] = carve(c, tokens, n->act[kind]);
+    w->counters = carve(c, 2 * (size_t)w->steps->n_steps, sizeof *w->counters);
+    w->merges = carve(c, (size_t)PUNA_WORKER_SPLIT_TILES * (size_t)n->n_head_kv, sizeof *w->merges);
+    w->parts = carve(c, n->part_floats, sizeof(float));
+    w->tiles = carve(c, tokens, sizeof *w->tiles);
+    w->stores = carve(c, tokens, sizeof *w->stores);
+    w->angles = carve(c, (size_t)w->steps->n_ropes, sizeof *w->angles);
+    w->threads = carve(c, n_threads, sizeof *w->threads);
+    for (int32_t i = 0; i < w->steps->n_ropes; i++) {
+        float *table = carve(c, tokens * (size_t)w->steps->ropes[i].params.n_rot, sizeof(float));
+        if (c->base)
+            w->angles[i] = table;
+    }
+    puna_worker_thread measured;
+    for (size_t i = 0; i < n_threads; i++)
+        carve_thread(c, c->base ? &w->threads[i] : &measured, n);
+}
+
+/* ---- worker ----------------------------------------------------------------------------- */
+
+static void worker_close(puna_worker *w)
+{
+    if (!w)
+        return;
+    puna_pool_close(w->pool);
+    free(w->memory);
+    free(w);
+}
+
+static puna_status take_memory(puna_worker *w, puna_error *err)
+{
+    needs n = measure(w);
+    carver c = { 0 };
+    w->max_width = n.width;
+    w->tile_rows = rows_of_group(n.group);
+    carve_worker(&c, w, &n);
+    if (!c.failed)
+        w->memory = aligned_alloc(64, c.used ? c.used : 64);
+    if (!w->memory)
+        return puna_fail_memory(err, "activations", c.used);
+    c = (carver){ .base = w->memory };
+    carve_worker(&c, w, &n);
+    for (int32_t i = 0; i < PUNA_WORKER_SPLIT_TILES * n.n_head_kv; i++)
+        atomic_init(&w->merges[i].next, 0);
+    for (int32_t i = 0; i < 2 * w->steps->n_steps; i++)
+        atomic_init(&w->counters[i].next, 0);
+    return PUNA_OK;
+}
+
+static puna_status worker_open(puna_worker **out, const puna_program *program, const puna_backend_options *options,
+                               puna_error *err)
+{
+    *out = NULL;
+    if (options->max_tokens < 1 || options->max_tokens > PUNA_MAX_BATCH)
+        return puna_fail(err, PUNA_ERR_ARGUMENT, "batch: got %d tokens, expected 1 to %d", (int)options->max_tokens,
+                         PUNA_MAX_BATCH);
+    puna_worker *w = calloc(1, sizeof *w);
+    if (!w)
+        return puna_fail_memory(err, "worker", sizeof *w);
+    w->program = program;
+    w->options = *options;
+    w->steps = options->fusion && !options->trace ? &program->fused : &program->plain;
+    w->n_threads = options->n_threads > 0 ? options->n_threads : puna_pool_processors();
+    puna_status status = puna_pool_open(&w->pool, w->n_threads, err);
+    if (status == PUNA_OK)
+        status = take_memory(w, err);
+    if (status != PUNA_OK) {
+        worker_close(w);
+        return status;
+    }
+    *out = w;
+    return PUNA_OK;
+}
+
+/* ---- running ---------------------------------------------------------------------------- */
+
+/* Angles of the batch's positions, rows divided; read after the first step's barrier. */
+static void fill_angles(puna_worker *w, int thread)
+{
+    for (int32_t i = 0; i < w->steps->n_ropes; i++) {
+        const puna_rope_table *table = &w->steps->ropes[i];
+        size_t n_rot = (size_t)table->params.n_rot;
+        for (int32_t r = thread; r < w->batch->n_tokens; r += w->n_threads) {
+            float *cosines = w->angles[i] + (size_t)r * n_rot;
+            puna_rope_angles(&table->params, table->factors, w->batch->positions[r], cosines, cosines + n_rot / 2);
+        }
+    }
+}
+
+static void run_step(puna_worker *w, int thread, int32_t number)
+{
+    switch (w->steps->steps[number].kind) {
+    case PUNA_STEP_ROWS:
+        puna_worker_rows(w, thread, number);
+        break;
+    case PUNA_STEP_LINEAR:
+        puna_worker_linear(w, thread, number);
+        break;
+    case PUNA_STEP_STORE:
+    case PUNA_STEP_ATTENTION:
+        puna_worker_attention(w, thread, number);
+        break;
+    }
+}
+
+static void run_all(void *user, int thread, int n_threads)
+{
+    (void)n_threads;
+    puna_worker *w = user;
+    fill_angles(w, thread);
+    for (int32_t s = 0; s < w->steps->n_steps; s++) {
+        run_step(w, thread, s);
+        if (s + 1 < w->steps->n_steps)
+            puna_pool_barrier(w->pool, thread);
+    }
+}
+
+static void run_one(void *user, int thread, int n_threads)
+{
+    (void)n_threads;
+    puna_worker *w = user;
+    if (w->trace_step == 0)
+        fill_angles(w, thread);
+    run_step(w, thread, w->trace_step);
+}
+
+static void run_traced(puna_worker *w)
+{
+    for (w->trace_step = 0; w->trace_step < w->steps->n_steps; w->trace_step++) {
+        puna_pool_run(w->pool, run_one, w);
+        const puna_node *node = w->steps->steps[w->trace_step].last;
+        bool has = node->out >= 0;
+        w->options.trace(w->options.trace_user, node, has ? puna_worker_row(w, node->out, 0) : NULL,
+                         has ? puna_worker_n_rows(w, w->steps->values[node->out].per_output) : 0,
+                         has ? w->steps->values[node->out].width : 0);
+    }
+}
+
+/* Divides the spans into jobs of queries, and into rows that share a block. */
+static void cut_spans(puna_worker *w)
+{
+    w->n_tiles = w->n_stores = 0;
+    w->single = true;
+    for (int32_t s = 0; s < w->batch->n_spans; s++) {
+        const puna_span *span = &w->batch->spans[s];
+        w->single &= span->n == 1;
+        for (int32_t i = 0; i < span->n; i += w->tile_rows)
+            w->tiles[w->n_tiles++] = (puna_worker_piece){
+                .span = s, .first = i, .n = span->n - i < w->tile_rows ? span->n - i : w->tile_rows
+            };
+        for (int32_t i = 0; i < span->n;) {
+            int32_t room = PUNA_KV_BLOCK - (span->pos + i) % PUNA_KV_BLOCK, n = span->n - i < room ? span->n - i : room;
+            w->stores[w->n_stores++] = (puna_worker_piece){ .span = s, .first = i, .n = n };
+            i += n;
+        }
+    }
+}
+
+static puna_status run(puna_worker *w, const puna_batch *batch, puna_kv *kv, puna_error *err)
+{
+    if (batch->n_tokens < 1 || batch->n_tokens > w->options.max_tokens)
+        return puna_fail(err, PUNA_ERR_ARGUMENT, "batch: got %d tokens, expected 1 to %d", (int)batch->n_tokens,
+                         (int)w->options.max_tokens);
+    if (batch->n_outputs < 0 || batch->n_outputs > w->options.max_outputs || batch->n_outputs > batch->n_tokens)
+        return puna_fail(err, PUNA_ERR_ARGUMENT, "batch: got %d outputs, expected 0 to %d", (int)batch->n_outputs,
+                         (int)w->options.max_outputs);
+    w->batch = batch;
+    w->kv = kv;
+    cut_spans(w);
+    for (int32_t i = 0; i < 2 * w->steps->n_steps; i++)
+        atomic_store_explicit(&w->counters[i].next, 0, memory_order_relaxed);
+    if (w->options.trace)
+        run_traced(w);
+    else
+        puna_pool_run(w->pool, run_all, w);
+    return PUNA_OK;
+}
+
+static void describe(char *text, size_t capacity)
+{
+    uint32_t allowed = 0;
+    allowed_isa(&allowed, NULL);
+    puna_cpu_describe(allowed, text, (int)capacity);
+}
+
+static bool has_kernel(puna_format format)
+{
+    return puna_kernel_select(PUNA_KERNEL_dot, format, puna_cpu_have()) != NULL;
+}
+
+static puna_status measure_limits(puna_backend_limits *limits)
+{
+    uint32_t allowed = 0;
+    allowed_isa(&allowed, NULL);
+    return puna_limits_measure(limits, allowed);
+}
+
+const puna_backend puna_backend_cpu = {
+    .name = "cpu",
+    .program_open = program_open,
+    .program_close = program_close,
+    .worker_open = worker_open,
+    .worker_close = worker_close,
+    .run = run,
+    .n_fallback = n_fallback,
+    .describe = describe,
+    .has_kernel = has_kernel,
+    .measure = measure_limits,
+};

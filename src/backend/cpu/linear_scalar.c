@@ -1,0 +1,198 @@
+/* linear_scalar.c - the portable kernels: what every processor runs, and what the vector kernels
+ * are checked against. A format is one function that reads 32 values; the integer sums are those
+ * of the vector kernels, so results differ from them by float summation only. */
+#include <string.h>
+
+#include "backend/cpu/kernel.h"
+#include "quant/blocks.h"
+#include "quant/half.h"
+
+/* 32 values of a weight row: value i is d * scale[i / 16] * q[i] + m. */
+typedef struct codes {
+    int8_t q[32];
+    int32_t scale[2];
+    float d, m;
+} codes;
+
+/* Block b of 32 of a row. */
+typedef void load_fn(const uint8_t *row, int32_t b, codes *c);
+
+static void low_high_nibbles(const uint8_t qs[16], codes *c)
+{
+    for (int i = 0; i < 16; i++) {
+        c->q[i] = qs[i] & 15;
+        c->q[i + 16] = (int8_t)(qs[i] >> 4);
+    }
+    c->scale[0] = c->scale[1] = 1;
+}
+
+static void fifth_bits(const uint8_t qh[4], codes *c)
+{
+    const uint32_t bits = puna_load_u32(qh);
+    for (int i = 0; i < 32; i++)
+        c->q[i] = (int8_t)(c->q[i] | (int)(bits >> i & 1) << 4);
+}
+
+static void add_to_codes(codes *c, int offset)
+{
+    for (int i = 0; i < 32; i++)
+        c->q[i] = (int8_t)(c->q[i] + offset);
+}
+
+static void load_q4_0(const uint8_t *row, int32_t b, codes *c)
+{
+    const puna_block_q4_0 *w = (const puna_block_q4_0 *)row + b;
+    low_high_nibbles(w->qs, c);
+    add_to_codes(c, -8);
+    c->d = puna_load_f16(w->d);
+    c->m = 0.0f;
+}
+
+static void load_q4_1(const uint8_t *row, int32_t b, codes *c)
+{
+    const puna_block_q4_1 *w = (const puna_block_q4_1 *)row + b;
+    low_high_nibbles(w->qs, c);
+    c->d = puna_load_f16(w->d);
+    c->m = puna_load_f16(w->m);
+}
+
+static void load_q5_0(const uint8_t *row, int32_t b, codes *c)
+{
+    const puna_block_q5_0 *w = (const puna_block_q5_0 *)row + b;
+    low_high_nibbles(w->qs, c);
+    fifth_bits(w->qh, c);
+    add_to_codes(c, -16);
+    c->d = puna_load_f16(w->d);
+    c->m = 0.0f;
+}
+
+static void load_q5_1(const uint8_t *row, int32_t b, codes *c)
+{
+    const puna_block_q5_1 *w = (const puna_block_q5_1 *)row + b;
+    low_high_nibbles(w->qs, c);
+    fifth_bits(w->qh, c);
+    c->d = puna_load_f16(w->d);
+    c->m = puna_load_f16(w->m);
+}
+
+static void load_q8_0(const uint8_t *row, int32_t b, codes *c)
+{
+    const puna_block_q8_0 *w = (const puna_block_q8_0 *)row + b;
+    memcpy(c->q, w->qs, 32);
+    c->scale[0] = c->scale[1] = 1;
+    c->d = puna_load_f16(w->d);
+    c->m = 0.0f;
+}
+
+static void load_q4_k(const uint8_t *row, int32_t b, codes *c)
+{
+    const puna_block_q4_k *w = (const puna_block_q4_k *)row + b / 8;
+    uint8_t scales[8], minima[8];
+    puna_q4_k_scales(w->scales, scales, minima);
+    for (int i = 0; i < 32; i++)
+        c->q[i] = w->qs[b % 8 / 2 * 32 + i] >> (b % 2 * 4) & 15;
+    c->scale[0] = c->scale[1] = scales[b % 8];
+    c->d = puna_load_f16(w->d);
+    c->m = -puna_load_f16(w->dmin) * (float)minima[b % 8];
+}
+
+static void load_q5_k(const uint8_t *row, int32_t b, codes *c)
+{
+    const puna_block_q5_k *w = (const puna_block_q5_k *)row + b / 8;
+    uint8_t scales[8], minima[8];
+    puna_q4_k_scales(w->scales, scales, minima);
+    for (int i = 0; i < 32; i++) {
+        const int low = w->qs[b % 8 / 2 * 32 + i] >> (b % 2 * 4) & 15;
+        c->q[i] = (int8_t)(low | (w->qh[i] >> b % 8 & 1) << 4);
+    }
+    c->scale[0] = c->scale[1] = scales[b % 8];
+    c->d = puna_load_f16(w->d);
+    c->m = -puna_load_f16(w->dmin) * (float)minima[b % 8];
+}
+
+static void load_q6_k(const uint8_t *row, int32_t b, codes *c)
+{
+    const puna_block_q6_k *w = (const puna_block_q6_k *)row + b / 8;
+    const uint8_t *ql = w->ql + b % 8 / 4 * 64 + b % 2 * 32;
+    const uint8_t *qh = w->qh + b % 8 / 4 * 32;
+    for (int i = 0; i < 32; i++) {
+        const int low = ql[i] >> (b % 4 / 2 * 4) & 15;
+        c->q[i] = (int8_t)((low | (qh[i] >> (b % 4 * 2) & 3) << 4) - 32);
+    }
+    c->scale[0] = w->scales[b % 8 * 2];
+    c->scale[1] = w->scales[b % 8 * 2 + 1];
+    c->d = puna_load_f16(w->d);
+    c->m = 0.0f;
+}
+
+static int32_t dot_16(const int8_t *a, const int8_t *b)
+{
+    int32_t sum = 0;
+    for (int i = 0; i < 16; i++)
+        sum += a[i] * b[i];
+    return sum;
+}
+
+static void dot_blocks(const puna_linear_call *call, load_fn *load)
+{
+    for (int32_t o = call->begin; o < call->end; o++) {
+        for (int32_t r = 0; r < call->n_rows; r++)
+            call->y[(size_t)r * call->y_stride + (size_t)o] = 0.0f;
+        for (int32_t b = 0; b < call->n_in / PUNA_ACT_BLOCK; b++) {
+            codes c;
+            load(puna_call_row(call, o), b, &c);
+            for (int32_t r = 0; r < call->n_rows; r++) {
+                const puna_act_view a = puna_act_at(puna_call_act(call, r), call->n_in);
+                const int8_t *q = a.q + b * PUNA_ACT_BLOCK;
+                const int32_t sum = c.scale[0] * dot_16(c.q, q) + c.scale[1] * dot_16(c.q + 16, q + 16);
+                call->y[(size_t)r * call->y_stride + (size_t)o] += c.d * a.d[b] * (float)sum + c.m * a.s[b];
+            }
+        }
+    }
+}
+
+#define SCALAR(format, load)                                       \
+    void puna_dot_##format##_scalar(const puna_linear_call *call)  \
+    {                                                              \
+        dot_blocks(call, load);                                    \
+    }
+
+SCALAR(Q4_0, load_q4_0)
+SCALAR(Q4_1, load_q4_1)
+SCALAR(Q5_0, load_q5_0)
+SCALAR(Q5_1, load_q5_1)
+SCALAR(Q8_0, load_q8_0)
+SCALAR(Q4_K, load_q4_k)
+SCALAR(Q5_K, load_q5_k)
+SCALAR(Q6_K, load_q6_k)
+
+/* Eight sums, which compilers keep in vectors. */
+static float dot_f32(const uint8_t *row, const float *x, int32_t n)
+{
+    float sums[8] = { 0 }, total = 0.0f;
+    int32_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        float w[8];
+        memcpy(w, row + (size_t)i * sizeof(float), sizeof w);
+        for (int j = 0; j < 8; j++)
+            sums[j] += w[j] * x[i + j];
+    }
+    for (; i < n; i++) {
+        float w;
+        memcpy(&w, row + (size_t)i * sizeof(float), sizeof w);
+        total += w * x[i];
+    }
+    for (int j = 0; j < 8; j++)
+        total += sums[j];
+    return total;
+}
+
+void puna_dot_F32_scalar(const puna_linear_call *call)
+{
+    for (int32_t o = call->begin; o < call->end; o++) {
+        for (int32_t r = 0; r < call->n_rows; r++) {
+            const float *x = (const float *)(const void *)puna_call_act(call, r);
+            call->y[(size_t)r * call->y_stride + (size_t)o] = dot_f32(puna_call_row(call, o), x, call->n_in);
+        }
+    }
+}

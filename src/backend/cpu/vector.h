@@ -1,0 +1,38 @@
+/* vector.h - the element-wise half of a transformer on float rows: norm, rotation, activations,
+ * sums, narrowing to 16 bits. Owns the table of functions of one ISA level; refuses threads and
+ * plans. The last elements of a row get the same arithmetic as the others, so that a result does
+ * not depend on where a row is cut. */
+#ifndef PUNA_BACKEND_CPU_VECTOR_H
+#define PUNA_BACKEND_CPU_VECTOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ops/plan.h"
+
+/* Every output may be an input. Thread-safe. Relative error of exp, tanh and the activations is
+ * below 1e-6; NaN and infinities pass without trapping. */
+typedef struct puna_vector_kernels {
+    const char *name;
+    /* n is a multiple of p->group; weight and bias have p->group values or are NULL. */
+    void (*norm)(const puna_norm_params *p, const float *weight, const float *bias, const float *x, float *y,
+                 size_t n);
+    /* Rotates the first n_rot values of one head by the n_rot / 2 angles, in place. */
+    void (*rope)(puna_rope_pairing pairing, int32_t n_rot, const float *cosines, const float *sines, float *x);
+    /* y = activation(gate) * up */
+    void (*glu)(puna_activation activation, const float *gate, const float *up, float *y, size_t n);
+    void (*add)(const float *a, const float *b, float *y, size_t n);
+    void (*scale)(float factor, const float *x, float *y, size_t n);
+    /* x = cap * tanh(x * factor / cap); cap 0: x * factor */
+    void (*softcap)(float factor, float cap, float *x, size_t n);
+    /* To binary16, to nearest even. */
+    void (*narrow)(const float *x, uint16_t *y, size_t n);
+} puna_vector_kernels;
+
+extern const puna_vector_kernels puna_vector_scalar;
+extern const puna_vector_kernels puna_vector_avx2;
+
+/* The best level of `allowed`. */
+const puna_vector_kernels *puna_vector_choose(uint32_t allowed);
+
+#endif

@@ -1,0 +1,259 @@
+/* worker_linear.c - chains of row-wise nodes, encoding of activations, and products.
+ *
+ * A batch of one row is encoded by every thread for itself: less work than a barrier. Larger
+ * ones are encoded once, rows divided, with a barrier before the products. */
+#include "backend/cpu/worker.h"
+
+#include <string.h>
+
+bool puna_worker_take(const puna_worker *w, puna_worker_counter *counter, int32_t n, int32_t most, int32_t *begin,
+                      int32_t *end)
+{
+    int at = atomic_load_explicit(&counter->next, memory_order_relaxed);
+    while (at < n) {
+        int32_t count = w->n_threads == 1 ? n - at : (n - at) / (2 * w->n_threads);
+        count = count > most ? most : count < 1 ? 1 : count;
+        if (atomic_compare_exchange_weak_explicit(&counter->next, &at, at + count, memory_order_relaxed,
+                                                  memory_order_relaxed)) {
+            *begin = at;
+            *end = at + count;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- chains ----------------------------------------------------------------------------- */
+
+static void embed(const puna_worker *w, const puna_node *node, size_t row, float *y)
+{
+    const puna_tensor *table = node->weight;
+    table->format->dequantize(puna_tensor_row(table, (uint64_t)w->batch->tokens[row]), y, table->ne[0]);
+    w->program->vector->scale(node->p.scale, y, y, table->ne[0]);
+}
+
+static void rotate(const puna_worker *w, const puna_node *node, size_t row, const float *x, float *y)
+{
+    const puna_rope_params *p = &node->p.rope;
+    const float *cosines = w->angles[puna_steps_rope(w->steps, node)] + row * (size_t)p->n_rot;
+    memcpy(y, x, (size_t)p->n_head * (size_t)p->head_dim * sizeof *y);
+    for (int32_t h = 0; h < p->n_head; h++)
+        w->program->vector->rope(p->pairing, p->n_rot, cosines, cosines + p->n_rot / 2, y + h * p->head_dim);
+}
+
+static void row_op(const puna_worker *w, const puna_node *node, size_t row, const float *a, const float *b, float *y)
+{
+    const puna_vector_kernels *vector = w->program->vector;
+    size_t width = (size_t)w->steps->values[node->out].width;
+    switch (node->op) {
+    case PUNA_OP_EMBED:
+        embed(w, node, row, y);
+        break;
+    case PUNA_OP_NORM:
+        vector->norm(&node->p.norm, node->weight ? node->weight->data : NULL, node->bias ? node->bias->data : NULL,
+                     a, y, width);
+        break;
+    case PUNA_OP_ROPE:
+        rotate(w, node, row, a, y);
+        break;
+    case PUNA_OP_GLU:
+        vector->glu(node->p.activation, a, b, y, width);
+        break;
+    case PUNA_OP_ADD:
+        vector->add(a, b, y, width);
+        break;
+    default:
+        memcpy(y, a, width * sizeof *y);
+    }
+}
+
+/* Runs the chain for one row of the step and returns where its last result is. `shares`: kept
+ * results go to the values all threads see; otherwise another thread writes those. */
+static const float *run_chain(puna_worker *w, int thread, const puna_step *step, size_t row, bool shares)
+{
+    float *results[PUNA_STEP_CHAIN];
+    size_t token = step->per_output ? (size_t)w->batch->output_rows[row] : row;
+    for (int32_t i = 0; i < step->n_chain; i++) {
+        const puna_chain_op *op = &step->chain[i];
+        const puna_node *node = op->node;
+        const float *in[2] = { NULL, NULL };
+        for (int k = 0; k < 2; k++) {
+            if (op->from[k] >= 0)
+                in[k] = results[op->from[k]];
+            else if (node->in[k] >= 0)
+                in[k] = puna_worker_row(w, node->in[k], w->steps->values[node->in[k]].per_output ? row : token);
+        }
+        size_t at = w->steps->values[node->out].per_output ? row : token;
+        results[i] = op->kept && shares ? puna_worker_row(w, node->out, at)
+                                        : w->threads[thread].chain + (size_t)i * (size_t)w->max_width;
+        row_op(w, node, token, in[0], in[1], results[i]);
+    }
+    return results[step->n_chain - 1];
+}
+
+void puna_worker_rows(puna_worker *w, int thread, int32_t number)
+{
+    const puna_step *step = &w->steps->steps[number];
+    int32_t begin, end, n_rows = puna_worker_n_rows(w, step->per_output);
+    while (puna_worker_take(w, &w->counters[2 * number], n_rows, 16, &begin, &end))
+        for (int32_t r = begin; r < end; r++)
+            run_chain(w, thread, step, (size_t)r, true);
+}
+
+/* ---- encoding --------------------------------------------------------------------------- */
+
+typedef struct encoded {
+    const void *rows[2]; /* by puna_act */
+} encoded;
+
+static unsigned wanted(const puna_step *step)
+{
+    unsigned kinds = 0;
+    for (int32_t i = 0; i < step->n_linears; i++)
+        kinds |= 1u << step->linears[i].linear.act;
+    return kinds;
+}
+
+static void encode_row(puna_worker *w, int thread, const puna_step *step, size_t row, bool shares,
+                       unsigned char *const to[2])
+{
+    int32_t n_in = step->linears[0].linear.n_in;
+    unsigned kinds = wanted(step);
+    const float *x = step->n_chain ? run_chain(w, thread, step, row, shares) : puna_worker_row(w, step->in, row);
+    for (unsigned kind = 0; kind < 2; kind++)
+        if (kinds & 1u << kind)
+            puna_act_encode((puna_act)kind, x, n_in, to[kind], w->program->allowed);
+}
+
+/* All rows of the step's input, encoded; with a barrier when threads share the work. */
+static encoded encode(puna_worker *w, int thread, int32_t number, int32_t n_rows)
+{
+    const puna_step *step = &w->steps->steps[number];
+    int32_t n_in = step->linears[0].linear.n_in;
+    const puna_worker_thread *own = &w->threads[thread];
+    /* Values that lie as encoded rows would are read in place. */
+    bool packed = puna_act_bytes(PUNA_ACT_F32, n_in) == (size_t)n_in * sizeof(float);
+    if (step->n_chain == 0 && wanted(step) == 1u << PUNA_ACT_F32 && packed)
+        return (encoded){ .rows = { [PUNA_ACT_F32] = puna_worker_row(w, step->in, 0) } };
+    if (n_rows == 1) {
+        encode_row(w, thread, step, 0, thread == 0, own->act);
+        return (encoded){ .rows = { own->act[0], own->act[1] } };
+    }
+    int32_t begin, end;
+    while (puna_worker_take(w, &w->counters[2 * number], n_rows, 16, &begin, &end))
+        for (int32_t r = begin; r < end; r++) {
+            unsigned char *to[2];
+            for (int kind = 0; kind < 2; kind++)
+                to[kind] = w->act[kind] + (size_t)r * puna_act_bytes((puna_act)kind, n_in);
+            encode_row(w, thread, step, (size_t)r, true, to);
+        }
+    puna_pool_barrier(w->pool, thread);
+    return (encoded){ .rows = { w->act[0], w->act[1] } };
+}
+
+/* ---- products --------------------------------------------------------------------------- */
+
+/* Outputs in a unit of work: enough weight bytes that taking it costs nothing beside. */
+static int32_t unit_of(const puna_linear *l, int32_t n_rows)
+{
+    uint64_t chunk = l->chunk > 0 ? (uint64_t)l->chunk : 1, bytes = puna_tensor_row_bytes(l->weight) * chunk;
+    uint64_t n = n_rows < 8 ? (8192 + bytes - 1) / (bytes ? bytes : 1) : (16 + chunk - 1) / chunk;
+    uint64_t most = 4096 / chunk > 0 ? 4096 / chunk : 1;
+    return (int32_t)((n < 1 ? 1 : n > most ? most : n) * chunk);
+}
+
+/* Rows [first, first + n) of outputs [begin, end) of a product. */
+static void product(puna_worker *w, int thread, const puna_step_linear *l, const encoded *x, int32_t first, int32_t n,
+                    int32_t begin, int32_t end, float *y, size_t stride)
+{
+    const puna_linear *linear = &l->linear;
+    const unsigned char *rows = x->rows[linear->act];
+    rows += (size_t)first * puna_act_bytes(linear->act, linear->n_in);
+    puna_linear_run(linear, rows, n, y, stride, begin, end, w->threads[thread].linear);
+    if (l->bias)
+        for (int32_t r = 0; r < n; r++) {
+            float *at = y + (size_t)r * stride + begin;
+            w->program->vector->add(at, l->bias + begin, at, (size_t)(end - begin));
+        }
+}
+
+static void run_piece(puna_worker *w, int thread, const puna_step *step, const encoded *x, int32_t n_rows,
+                      const puna_step_linear *l, int32_t begin, int32_t end)
+{
+    const puna_vector_kernels *vector = w->program->vector;
+    size_t stride = (size_t)l->linear.n_out, n = (size_t)(end - begin);
+    for (int32_t first = 0; first < n_rows; first += PUNA_WORKER_ROWS) {
+        int32_t rows = n_rows - first < PUNA_WORKER_ROWS ? n_rows - first : PUNA_WORKER_ROWS;
+        float *y = l->out < 0 ? w->batch->logits + (size_t)first * stride : puna_worker_row(w, l->out, (size_t)first);
+        product(w, thread, l, x, first, rows, begin, end, y, stride);
+        for (int32_t r = 0; r < rows; r++) {
+            float *at = y + (size_t)r * stride + begin;
+            if (step->residual >= 0)
+                vector->add(puna_worker_row(w, step->residual, (size_t)(first + r)) + begin, at, at, n);
+            if (step->logits && (step->logits->p.logits.scale != 1 || step->logits->p.logits.softcap > 0))
+                vector->softcap(step->logits->p.logits.scale, step->logits->p.logits.softcap, at, n);
+        }
+    }
+}
+
+/* Where a product whose first output is `begin` must think its rows start, to fill a tile. */
+static float *shifted(float *tile, int32_t begin)
+{
+    return (float *)((uintptr_t)tile - (uintptr_t)begin * sizeof *tile);
+}
+
+/* Gate goes to where the result will be, up beside it into the thread's tile. */
+static void run_gated(puna_worker *w, int thread, const puna_step *step, const encoded *x, int32_t n_rows,
+                      int32_t begin, int32_t end)
+{
+    size_t stride = (size_t)step->linears[0].linear.n_out, n = (size_t)(end - begin);
+    float *tile = w->threads[thread].tile;
+    for (int32_t first = 0; first < n_rows; first += PUNA_WORKER_ROWS) {
+        int32_t rows = n_rows - first < PUNA_WORKER_ROWS ? n_rows - first : PUNA_WORKER_ROWS;
+        float *y = puna_worker_row(w, step->glu_out, (size_t)first);
+        product(w, thread, &step->linears[0], x, first, rows, begin, end, y, stride);
+        product(w, thread, &step->linears[1], x, first, rows, begin, end, shifted(tile, begin), n);
+        for (size_t r = 0; r < (size_t)rows; r++) {
+            float *at = y + r * stride + begin;
+            w->program->vector->glu(step->glu->p.activation, at, tile + r * n, at, n);
+        }
+    }
+}
+
+/* The most outputs of one piece, so that a piece of all rows stays in the second-level cache. */
+static int32_t most_outputs(int32_t n_rows)
+{
+    return n_rows < 8 ? PUNA_WORKER_TILE / 8 : PUNA_WORKER_TILE / PUNA_WORKER_ROWS;
+}
+
+void puna_worker_linear(puna_worker *w, int thread, int32_t number)
+{
+    const puna_step *step = &w->steps->steps[number];
+    int32_t n_rows = puna_worker_n_rows(w, step->per_output);
+    if (n_rows == 0)
+        return;
+    encoded x = encode(w, thread, number, n_rows);
+    int32_t unit[PUNA_STEP_LINEARS], base[PUNA_STEP_LINEARS + 1] = { 0 }, n = step->glu ? 1 : step->n_linears;
+    int32_t most = most_outputs(n_rows);
+    for (int32_t i = 0; i < n; i++) {
+        const puna_linear *l = &step->linears[i].linear;
+        unit[i] = unit_of(l, n_rows);
+        if (unit[i] > most)
+            unit[i] = most;
+        base[i + 1] = base[i] + (l->n_out + unit[i] - 1) / unit[i];
+    }
+    int32_t begin, end;
+    while (puna_worker_take(w, &w->counters[2 * number + 1], base[n], most / unit[0], &begin, &end))
+        for (int32_t i = 0; i < n; i++) {
+            const puna_step_linear *l = &step->linears[i];
+            int32_t from = begin > base[i] ? begin - base[i] : 0;
+            int32_t to = (end < base[i + 1] ? end : base[i + 1]) - base[i];
+            if (from >= to)
+                continue;
+            int32_t last = to * unit[i] < l->linear.n_out ? to * unit[i] : l->linear.n_out;
+            if (step->glu)
+                run_gated(w, thread, step, &x, n_rows, from * unit[i], last);
+            else
+                run_piece(w, thread, step, &x, n_rows, l, from * unit[i], last);
+        }
+}

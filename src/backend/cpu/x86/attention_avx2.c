@@ -1,0 +1,195 @@
+/* attention_avx2.c - q k^T and p v as small matrix products held in registers: up to 6 queries by
+ * 16 columns, fewer queries by more columns. Keys and values are widened from binary16 as they are
+ * loaded (F16C). */
+#include "backend/cpu/attention.h"
+
+#include <string.h>
+
+#include "backend/cpu/x86/math_avx2.h"
+
+#define INLINE static inline __attribute__((always_inline))
+#if defined(__clang__)
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 8")
+#endif
+
+/* Eight values at element `at`. */
+INLINE __m256 load8(const void *values, size_t at, bool f16)
+{
+    if (f16)
+        return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)((const uint16_t *)values + at)));
+    return _mm256_loadu_ps((const float *)values + at);
+}
+
+/* Fewer than eight; nothing behind them is read. */
+static __m256 load_some(const void *values, size_t at, size_t n, bool f16)
+{
+    if (!f16)
+        return puna_avx2_load((const float *)values + at, n);
+    uint16_t some[8] = { 0 };
+    memcpy(some, (const uint16_t *)values + at, n * sizeof *some);
+    return load8(some, 0, true);
+}
+
+/* M queries by 8 * NV keys. */
+INLINE void scores_piece(int M, int NV, const float *q, size_t q_stride, const void *k, size_t at, size_t dim,
+                         bool f16, float *s, size_t s_stride)
+{
+    __m256 sum[PUNA_ATTENTION_STRIP][4];
+    UNROLL for (int i = 0; i < M; i++)
+        UNROLL for (int j = 0; j < NV; j++)
+            sum[i][j] = _mm256_setzero_ps();
+    for (size_t d = 0; d < dim; d++) {
+        __m256 key[4];
+        UNROLL for (int j = 0; j < NV; j++)
+            key[j] = load8(k, d * PUNA_KV_BLOCK + at + 8 * (size_t)j, f16);
+        UNROLL for (int i = 0; i < M; i++) {
+            __m256 value = _mm256_broadcast_ss(q + (size_t)i * q_stride + d);
+            UNROLL for (int j = 0; j < NV; j++)
+                sum[i][j] = _mm256_fmadd_ps(value, key[j], sum[i][j]);
+        }
+    }
+    UNROLL for (int i = 0; i < M; i++)
+        UNROLL for (int j = 0; j < NV; j++)
+            _mm256_storeu_ps(s + (size_t)i * s_stride + at + 8 * (size_t)j, sum[i][j]);
+}
+
+INLINE void scores_strip(int M, const float *q, size_t q_stride, const void *k, size_t dim, bool f16, float *s,
+                         size_t s_stride)
+{
+    if (M <= 3) {
+        scores_piece(M, 4, q, q_stride, k, 0, dim, f16, s, s_stride);
+    } else {
+        scores_piece(M, 2, q, q_stride, k, 0, dim, f16, s, s_stride);
+        scores_piece(M, 2, q, q_stride, k, 16, dim, f16, s, s_stride);
+    }
+}
+
+#define EACH_M(m, CALL)                     \
+    switch (m) {                            \
+    case 1: CALL(1); break;                 \
+    case 2: CALL(2); break;                 \
+    case 3: CALL(3); break;                 \
+    case 4: CALL(4); break;                 \
+    case 5: CALL(5); break;                 \
+    default: CALL(6); break;                \
+    }
+
+static void scores(int32_t m, const float *q, size_t q_stride, const void *k, int32_t dim, bool f16, float *s,
+                   size_t s_stride)
+{
+    size_t n = (size_t)dim;
+#define HALF(M) scores_strip(M, q, q_stride, k, n, true, s, s_stride)
+#define SINGLE(M) scores_strip(M, q, q_stride, k, n, false, s, s_stride)
+    if (f16) {
+        EACH_M(m, HALF)
+    } else {
+        EACH_M(m, SINGLE)
+    }
+#undef HALF
+#undef SINGLE
+}
+
+static float softmax(float *s, int32_t n, float *highest, float *total)
+{
+    __m256 most = _mm256_set1_ps(*highest), sum = _mm256_setzero_ps();
+    for (int32_t j = 0; j < n; j += 8)
+        most = _mm256_max_ps(_mm256_loadu_ps(s + j), most);
+    float top = puna_avx2_max(most);
+    const __m256 tops = _mm256_set1_ps(top);
+    for (int32_t j = 0; j < n; j += 8) {
+        __m256 e = puna_avx2_exp(_mm256_sub_ps(_mm256_loadu_ps(s + j), tops));
+        sum = _mm256_add_ps(sum, e);
+        _mm256_storeu_ps(s + j, e);
+    }
+    float factor = 1;
+    if (top != *highest)
+        factor = _mm256_cvtss_f32(puna_avx2_exp(_mm256_set1_ps(*highest - top)));
+    *highest = top;
+    *total = *total * factor + puna_avx2_sum(sum);
+    return factor;
+}
+
+/* What weigh reads and writes, in one place for its pieces. */
+typedef struct weighing {
+    const float *p, *factor;
+    size_t p_stride;
+    const void *const *v;
+    size_t n_keys, dim;
+    float *sums;
+    size_t sums_stride;
+} weighing;
+
+/* M queries by 8 * NV dimensions from `at`. */
+INLINE void weigh_piece(int M, int NV, const weighing *w, size_t at, bool f16)
+{
+    __m256 sum[PUNA_ATTENTION_STRIP][8];
+    UNROLL for (int i = 0; i < M; i++) {
+        __m256 factor = _mm256_broadcast_ss(w->factor + i);
+        UNROLL for (int j = 0; j < NV; j++)
+            sum[i][j] = _mm256_mul_ps(factor,
+                                      _mm256_loadu_ps(w->sums + (size_t)i * w->sums_stride + at + 8 * (size_t)j));
+    }
+    for (size_t first = 0; first < w->n_keys; first += PUNA_KV_BLOCK) {
+        const void *v = w->v[first / PUNA_KV_BLOCK];
+        size_t n = w->n_keys - first < PUNA_KV_BLOCK ? w->n_keys - first : PUNA_KV_BLOCK;
+        for (size_t k = 0; k < n; k++) {
+            __m256 value[8];
+            UNROLL for (int j = 0; j < NV; j++)
+                value[j] = load8(v, k * w->dim + at + 8 * (size_t)j, f16);
+            UNROLL for (int i = 0; i < M; i++) {
+                __m256 weight = _mm256_broadcast_ss(w->p + (size_t)i * w->p_stride + first + k);
+                UNROLL for (int j = 0; j < NV; j++)
+                    sum[i][j] = _mm256_fmadd_ps(weight, value[j], sum[i][j]);
+            }
+        }
+    }
+    UNROLL for (int i = 0; i < M; i++)
+        UNROLL for (int j = 0; j < NV; j++)
+            _mm256_storeu_ps(w->sums + (size_t)i * w->sums_stride + at + 8 * (size_t)j, sum[i][j]);
+}
+
+/* The last n < 8 dimensions. */
+static void weigh_some(int32_t m, const weighing *w, size_t at, size_t n, bool f16)
+{
+    for (size_t i = 0; i < (size_t)m; i++) {
+        float *sums = w->sums + i * w->sums_stride + at;
+        __m256 sum = _mm256_mul_ps(_mm256_broadcast_ss(w->factor + i), puna_avx2_load(sums, n));
+        for (size_t k = 0; k < w->n_keys; k++) {
+            __m256 value = load_some(w->v[k / PUNA_KV_BLOCK], k % PUNA_KV_BLOCK * w->dim + at, n, f16);
+            sum = _mm256_fmadd_ps(_mm256_broadcast_ss(w->p + i * w->p_stride + k), value, sum);
+        }
+        puna_avx2_store(sums, n, sum);
+    }
+}
+
+INLINE void weigh_strip(int M, const weighing *w, bool f16)
+{
+    const int widest = M == 1 ? 8 : M <= 3 ? 4 : 2;
+    size_t at = 0;
+    for (; at + 8 * (size_t)widest <= w->dim; at += 8 * (size_t)widest)
+        weigh_piece(M, widest, w, at, f16);
+    for (; at + 8 <= w->dim; at += 8)
+        weigh_piece(M, 1, w, at, f16);
+    if (at < w->dim)
+        weigh_some(M, w, at, w->dim - at, f16);
+}
+
+static void weigh(int32_t m, const float *p, size_t p_stride, const float *factor, const void *const *v,
+                  int32_t n_keys, int32_t dim, bool f16, float *sums, size_t sums_stride)
+{
+    const weighing w = { .p = p, .factor = factor, .p_stride = p_stride, .v = v, .n_keys = (size_t)n_keys,
+                         .dim = (size_t)dim, .sums = sums, .sums_stride = sums_stride };
+#define HALF(M) weigh_strip(M, &w, true)
+#define SINGLE(M) weigh_strip(M, &w, false)
+    if (f16) {
+        EACH_M(m, HALF)
+    } else {
+        EACH_M(m, SINGLE)
+    }
+#undef HALF
+#undef SINGLE
+}
+
+const puna_attention_kernels puna_attention_avx2 = { .scores = scores, .softmax = softmax, .weigh = weigh };

@@ -1,0 +1,69 @@
+/* tile_avx2.h - panels and their integer microkernels.
+ *
+ * A panel is 16 weight rows by a slice of up to PANEL_BLOCKS blocks of 32. A block holds 512
+ * bytes of codes, four consecutive ones of a row in a 32-bit lane, eight rows in a vector:
+ * [group of 4 codes 0..7][row 0..15][4], and then its scales as the microkernel wants them. So a
+ * lane is a weight row: four activations are broadcast and meet 8 rows in one instruction, no sum
+ * crosses lanes, and scales are applied to 8 rows at once.
+ *
+ * Sums of products stay in 16 bits as long as the codes' range allows. */
+#ifndef PUNA_BACKEND_CPU_X86_TILE_AVX2_H
+#define PUNA_BACKEND_CPU_X86_TILE_AVX2_H
+
+#include "backend/cpu/x86/avx2.h"
+
+#define PANEL_BLOCKS 48     /* 1536 inputs: a whole row of small models */
+#define PANEL_CODES 512
+#define PANEL_STRIDE 768    /* codes, then at most 256 bytes of scales */
+#define TILE_TOKENS 4
+#define ACT_ROWS 128        /* activations that should stay in the second-level cache */
+
+static_assert((PANEL_BLOCKS + 1) * PANEL_STRIDE + ACT_ROWS * PUNA_TILE_ROWS * 4 <= PUNA_TILE_SCRATCH, "scratch");
+
+/* After the codes of a block of a panel. */
+typedef struct panel_scales {
+    float d[PUNA_TILE_ROWS];
+    float m[PUNA_TILE_ROWS]; /* codes 0..31: value = d * q + m */
+    int16_t sub[2][PUNA_TILE_ROWS][2];
+} panel_scales;
+
+/* The rows of a panel; rows beyond the end repeat the last. */
+typedef struct panel_source {
+    const uint8_t *row[PUNA_TILE_ROWS];
+} panel_source;
+
+/* Unpacks n blocks from block `first` on of all rows. May write one block more. */
+typedef void unpack_fn(const panel_source *source, int32_t first, int32_t n, uint8_t *panel);
+
+/* The activations of one tile from a slice's first block on, and where the results go. */
+typedef struct tile {
+    const int8_t *q[TILE_TOKENS];
+    const float *d[TILE_TOKENS], *s[TILE_TOKENS];
+    const int16_t *sums[TILE_TOKENS];
+    float *y[TILE_TOKENS];
+    bool add; /* to y, after the first slice */
+} tile;
+
+/* A microkernel: n blocks of a panel with 1 to TILE_TOKENS rows of activations. */
+typedef void tile_fn(const uint8_t *panel, int32_t n, const tile *t, int tokens);
+
+tile_fn puna_micro_4_bits_avx2, puna_micro_5_bits_avx2, puna_micro_q4_0_avx2, puna_micro_q5_0_avx2;
+tile_fn puna_micro_6_bits_avx2, puna_micro_8_bits_avx2;
+
+/* The whole product: unpack says how the format becomes panels, run multiplies them. */
+void puna_tile_all_avx2(const puna_linear_call *call, unpack_fn *unpack, tile_fn *run);
+
+/* Groups g of 8 rows of a panel's block from the codes of 8 rows. */
+INLINE void store_codes(uint8_t *block, int half, int first, const __m256i *v, int n)
+{
+    UNROLL
+    for (int i = 0; i < n; i++)
+        _mm256_store_si256((__m256i *)(void *)(block + (first + i) * 64 + half * 32), v[i]);
+}
+
+INLINE panel_scales *panel_scales_at(uint8_t *block)
+{
+    return (panel_scales *)(void *)(block + PANEL_CODES);
+}
+
+#endif

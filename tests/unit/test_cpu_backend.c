@@ -1,0 +1,636 @@
+/* test_cpu_backend.c - random small models through the CPU backend and the scalar oracle: the
+ * same logits for every trait, batch shape, number of threads, with and without fusion. */
+#define _POSIX_C_SOURCE 200809L
+#include <stdlib.h>
+
+#include "backend/cpu/cpu.h"
+#include "backend/cpu/steps.h"
+#include "backend/cpu/vector.h"
+#include "base/rng.h"
+#include "harness.h"
+#include "ops/backend.h"
+
+/* ---- models ----------------------------------------------------------------------------- */
+
+typedef struct traits {
+    const char *name;
+    int32_t width, n_layers, n_head, n_head_kv, head_dim, head_dim_v, n_ff, n_vocab;
+    puna_format format;
+    puna_norm_kind norm;
+    puna_rope_pairing pairing;
+    puna_activation activation;
+    int32_t n_rot, window;
+    float softcap, logit_cap, yarn;
+    bool bias, qk_norm, full_norm, post_norm, parallel, factors, late_select, early_select;
+} traits;
+
+static const traits plain = {
+    .name = "llama", .width = 64, .n_layers = 2, .n_head = 6, .n_head_kv = 2, .head_dim = 16, .head_dim_v = 16,
+    .n_ff = 96, .n_vocab = 83, .format = PUNA_FORMAT_F32, .n_rot = 16,
+};
+
+typedef struct model {
+    traits t;
+    puna_arena arena;
+    puna_rng rng;
+    puna_plan plan;
+} model;
+
+static float normal(puna_rng *rng)
+{
+    double sum = 0;
+    for (int i = 0; i < 6; i++)
+        sum += puna_rng_uniform(rng) - 0.5;
+    return (float)(sum * 1.4142135623730951);
+}
+
+static puna_tensor *tensor(model *m, puna_format format, int32_t n_in, int32_t n_out, float mean, float spread)
+{
+    const puna_format_info *info = puna_format_get((uint32_t)format);
+    puna_tensor *t = puna_arena_alloc(&m->arena, sizeof *t);
+    size_t n = (size_t)n_in * (size_t)n_out;
+    float *values = puna_arena_array(&m->arena, n, sizeof *values);
+    *t = (puna_tensor){ .name = "random", .format = info, .n_dims = 2, .ne = { (uint64_t)n_in, (uint64_t)n_out, 1, 1 } };
+    for (size_t i = 0; i < n; i++)
+        values[i] = mean + spread * normal(&m->rng);
+    t->size_bytes = puna_tensor_row_bytes(t) * (uint64_t)n_out;
+    t->data = values;
+    if (format == PUNA_FORMAT_F32)
+        return t;
+    void *blocks = puna_arena_alloc(&m->arena, t->size_bytes);
+    info->quantize(values, blocks, n);
+    t->data = blocks;
+    return t;
+}
+
+static puna_tensor *matrix(model *m, int32_t n_in, int32_t n_out)
+{
+    return tensor(m, m->t.format, n_in, n_out, 0, 1 / sqrtf((float)n_in));
+}
+
+static puna_tensor *vector(model *m, int32_t n, float mean)
+{
+    return tensor(m, PUNA_FORMAT_F32, n, 1, mean, 0.2f);
+}
+
+static puna_value norm(model *m, puna_value x, int32_t n)
+{
+    bool layer = m->t.norm == PUNA_NORM_LAYER;
+    return p_norm(&m->plan, x, vector(m, n, 1), layer ? vector(m, n, 0) : NULL, m->t.norm, 1e-5f);
+}
+
+static puna_value linear(model *m, puna_value x, int32_t n_in, int32_t n_out)
+{
+    return p_linear(&m->plan, x, matrix(m, n_in, n_out), m->t.bias ? vector(m, n_out, 0) : NULL);
+}
+
+static puna_value rotate(model *m, puna_value x, int32_t n_head, int32_t layer)
+{
+    const traits *t = &m->t;
+    puna_rope_params p = { .pairing = t->pairing, .n_head = n_head, .head_dim = t->head_dim, .n_rot = t->n_rot,
+                           .base = layer % 2 ? 1e6f : 1e4f, .scale = t->yarn > 0 ? 0.25f : 1, .yarn_ext = t->yarn,
+                           .yarn_beta_fast = 32, .yarn_beta_slow = 1, .magnitude = 1, .n_ctx_orig = 64 };
+    return p_rope(&m->plan, x, &p, NULL);
+}
+
+static puna_value heads(model *m, puna_value h, int32_t n_head, int32_t layer)
+{
+    const traits *t = &m->t;
+    puna_value x = linear(m, h, t->width, n_head * t->head_dim);
+    if (t->qk_norm)
+        x = norm(m, x, t->full_norm ? n_head * t->head_dim : t->head_dim);
+    return t->n_rot ? rotate(m, x, n_head, layer) : x;
+}
+
+static puna_value attention(model *m, puna_value h, int32_t layer)
+{
+    const traits *t = &m->t;
+    puna_plan *g = &m->plan;
+    int32_t window = layer % 2 == 0 ? t->window : 0;
+    int32_t cache = p_cache(g, &(puna_cache_layout){ t->n_head_kv, t->head_dim, t->head_dim_v, window });
+    puna_attention_params p = { .n_head = t->n_head, .n_head_kv = t->n_head_kv, .head_dim = t->head_dim,
+                                .head_dim_v = t->head_dim_v, .cache = cache, .window = window,
+                                .scale = 1 / sqrtf((float)t->head_dim), .softcap = t->softcap };
+    puna_value q = heads(m, h, t->n_head, layer), k = heads(m, h, t->n_head_kv, layer);
+    puna_value v = linear(m, h, t->width, t->n_head_kv * t->head_dim_v);
+    p_kv_store(g, k, v, cache);
+    return p_attention(g, q, &p);
+}
+
+static puna_value feed_forward(model *m, puna_value h)
+{
+    const traits *t = &m->t;
+    puna_value gate = linear(m, h, t->width, t->n_ff), up = linear(m, h, t->width, t->n_ff);
+    return linear(m, p_glu(&m->plan, gate, up, t->activation), t->n_ff, t->width);
+}
+
+static puna_value layer(model *m, puna_value x, int32_t i)
+{
+    const traits *t = &m->t;
+    puna_plan *g = &m->plan;
+    p_layer(g, i);
+    puna_value h = norm(m, x, t->width);
+    puna_value a = attention(m, h, i);
+    if (t->early_select && i == t->n_layers - 1) {
+        a = p_select_rows(g, a);
+        x = p_select_rows(g, x);
+    }
+    a = linear(m, a, t->n_head * t->head_dim_v, t->width);
+    if (t->parallel)
+        return p_add(g, p_add(g, x, a), feed_forward(m, h));
+    x = p_add(g, x, t->post_norm ? norm(m, a, t->width) : a);
+    puna_value d = feed_forward(m, norm(m, x, t->width));
+    return p_add(g, t->post_norm ? norm(m, d, t->width) : d, x);
+}
+
+static bool build(model *m, const traits *t, uint64_t seed)
+{
+    puna_error err = { 0 };
+    *m = (model){ .t = *t, .rng = puna_rng_make(seed) };
+    puna_plan *g = &m->plan;
+    puna_value x = p_embed(g, tensor(m, t->format, t->width, t->n_vocab, 0, 0.5f), 2);
+    for (int32_t i = 0; i < t->n_layers; i++)
+        x = layer(m, x, i);
+    p_layer(g, -1);
+    if (!t->early_select && !t->late_select)
+        x = p_select_rows(g, x);
+    x = norm(m, x, t->width);
+    if (t->late_select)
+        x = p_select_rows(g, x);
+    p_logits(g, x, matrix(m, t->width, t->n_vocab), t->logit_cap > 0 ? 0.7f : 1, t->logit_cap);
+    return CHECK_OK(puna_plan_place(g, true, &err), err);
+}
+
+static void drop(model *m)
+{
+    puna_plan_free(&m->plan);
+    puna_arena_free(&m->arena);
+}
+
+/* ---- running ---------------------------------------------------------------------------- */
+
+enum { MAX_SEQUENCES = 6, BLOCKS_PER_SEQUENCE = 80, MAX_ROWS = 512 };
+
+/* An engine in small: a backend, caches, and where each sequence's blocks lie (scattered). */
+typedef struct runner {
+    const puna_backend *backend;
+    const model *m;
+    puna_program *program;
+    puna_worker *worker;
+    puna_kv kv;
+    int32_t blocks[MAX_SEQUENCES][BLOCKS_PER_SEQUENCE];
+    int32_t length[MAX_SEQUENCES];
+} runner;
+
+typedef struct config {
+    int n_threads;
+    bool no_fusion, f16;
+    puna_trace_fn *trace;
+    void *user;
+} config;
+
+static bool open_runner(runner *r, const puna_backend *backend, const model *m, config c)
+{
+    puna_error err = { 0 };
+    *r = (runner){ .backend = backend, .m = m };
+    int32_t n = MAX_SEQUENCES * BLOCKS_PER_SEQUENCE;
+    for (int32_t i = 0; i < n; i++)
+        r->blocks[i % MAX_SEQUENCES][i / MAX_SEQUENCES] = (i * 7 + 3) % n;
+    puna_backend_options options = { .n_threads = c.n_threads ? c.n_threads : 2, .max_tokens = MAX_ROWS,
+                                     .max_outputs = MAX_ROWS, .fusion = !c.no_fusion, .trace = c.trace,
+                                     .trace_user = c.user };
+    return CHECK_OK(puna_kv_open(&r->kv, &m->plan, n, c.f16 ? PUNA_FORMAT_F16 : PUNA_FORMAT_F32, &err), err) &&
+           CHECK_OK(backend->program_open(&r->program, &m->plan, &err), err) &&
+           CHECK_OK(backend->worker_open(&r->worker, r->program, &options, &err), err);
+}
+
+static void close_runner(runner *r)
+{
+    r->backend->worker_close(r->worker);
+    r->backend->program_close(r->program);
+    puna_kv_close(&r->kv);
+}
+
+/* The next n[s] tokens of each sequence s in one batch; logits of all rows, in order. */
+static void step(runner *r, int32_t n_sequences, const int32_t *n, const int32_t *const *tokens, float *logits)
+{
+    puna_error err = { 0 };
+    static int32_t ids[MAX_ROWS], positions[MAX_ROWS], outputs[MAX_ROWS];
+    puna_span spans[MAX_SEQUENCES];
+    puna_batch b = { .tokens = ids, .positions = positions, .spans = spans, .output_rows = outputs, .logits = logits };
+    for (int32_t s = 0; s < n_sequences; s++) {
+        if (n[s] == 0)
+            continue;
+        spans[b.n_spans++] = (puna_span){ .first = b.n_tokens, .n = n[s], .pos = r->length[s], .blocks = r->blocks[s] };
+        for (int32_t i = 0; i < n[s]; i++) {
+            outputs[b.n_outputs++] = b.n_tokens;
+            positions[b.n_tokens] = r->length[s];
+            ids[b.n_tokens++] = tokens[s][r->length[s]++];
+        }
+    }
+    CHECK_OK(r->backend->run(r->worker, &b, &r->kv, &err), err);
+}
+
+static void tokens_of(int32_t *tokens, int32_t n, int32_t n_vocab, uint64_t seed)
+{
+    puna_rng rng = puna_rng_make(seed);
+    for (int32_t i = 0; i < n; i++)
+        tokens[i] = (int32_t)(puna_rng_next(&rng) % (uint64_t)n_vocab);
+}
+
+/* Logits of n tokens of one sequence: a batch of `first`, then batches of at most `chunk`. */
+static float *evaluate(const puna_backend *backend, const model *m, config c, int32_t n, int32_t first, int32_t chunk)
+{
+    static runner r;
+    int32_t *tokens = calloc((size_t)n, sizeof *tokens);
+    float *logits = calloc((size_t)n * (size_t)m->plan.n_vocab, sizeof *logits);
+    tokens_of(tokens, n, m->t.n_vocab, 5);
+    if (tokens && logits && open_runner(&r, backend, m, c))
+        for (int32_t i = 0, count = first; i < n; i += count, count = n - i < chunk ? n - i : chunk) {
+            step(&r, 1, &count, (const int32_t *const[]){ tokens }, logits + (size_t)i * (size_t)m->plan.n_vocab);
+        }
+    close_runner(&r);
+    free(tokens);
+    return logits;
+}
+
+/* The largest difference relative to the largest value. */
+static double difference(const float *a, const float *b, size_t n)
+{
+    double most = 0, largest = 0;
+    for (size_t i = 0; i < n; i++) {
+        double d = fabs((double)a[i] - (double)b[i]);
+        most = d > most || d != d ? d : most;
+        largest = fmax(largest, fabs((double)b[i]));
+    }
+    return most / largest;
+}
+
+static void compare(const char *what, const float *a, const float *b, const model *m, int32_t n, double tolerance)
+{
+    double d = difference(a, b, (size_t)n * (size_t)m->plan.n_vocab);
+    if (getenv("SHOW"))
+        printf("%-14s %-12s %.3g\n", m->t.name, what, d);
+    if (!(d <= tolerance))
+        test_fail(__FILE__, __LINE__, "%s, %s: differs by %.3g, expected at most %g", m->t.name, what, d, tolerance);
+}
+
+/* ---- cases ------------------------------------------------------------------------------ */
+
+#define LLAMA                                                                                               \
+    .width = 64, .n_layers = 2, .n_head = 6, .n_head_kv = 2, .head_dim = 16, .head_dim_v = 16, .n_ff = 96,  \
+    .n_vocab = 83, .format = PUNA_FORMAT_F32
+
+static const traits variants[] = {
+    { .name = "llama", LLAMA, .n_rot = 16 },
+    { .name = "qwen", LLAMA, .n_rot = 16, .pairing = PUNA_ROPE_NEOX, .bias = true },
+    { .name = "qk-norm", LLAMA, .n_rot = 16, .pairing = PUNA_ROPE_NEOX, .qk_norm = true },
+    { .name = "gemma", LLAMA, .n_rot = 16, .pairing = PUNA_ROPE_NEOX, .qk_norm = true, .post_norm = true,
+      .activation = PUNA_ACT_GELU, .window = 20, .softcap = 5, .logit_cap = 3 },
+    { .name = "parallel", LLAMA, .n_rot = 8, .norm = PUNA_NORM_LAYER, .bias = true, .parallel = true,
+      .activation = PUNA_ACT_RELU },
+    { .name = "row norm", LLAMA, .n_rot = 16, .qk_norm = true, .full_norm = true, .yarn = 1 },
+    { .name = "no rotation", LLAMA, .window = 7, .late_select = true },
+    { .name = "early", LLAMA, .n_rot = 16, .early_select = true },
+    { .name = "stories", .width = 64, .n_layers = 3, .n_head = 8, .n_head_kv = 4, .head_dim = 8, .head_dim_v = 8,
+      .n_ff = 172, .n_vocab = 512, .format = PUNA_FORMAT_F32, .n_rot = 8 },
+    { .name = "odd", .width = 37, .n_layers = 2, .n_head = 7, .n_head_kv = 1, .head_dim = 10, .head_dim_v = 13,
+      .n_ff = 41, .n_vocab = 59, .format = PUNA_FORMAT_F32, .n_rot = 6 },
+    { .name = "wide heads", .width = 40, .n_layers = 1, .n_head = 4, .n_head_kv = 4, .head_dim = 128,
+      .head_dim_v = 136, .n_ff = 24, .n_vocab = 31, .format = PUNA_FORMAT_F32, .n_rot = 128 },
+};
+enum { N_VARIANTS = sizeof variants / sizeof *variants, LENGTH = 75 };
+
+static void every_trait_agrees_with_the_oracle(void)
+{
+    for (int i = 0; i < N_VARIANTS; i++) {
+        model m;
+        if (!build(&m, &variants[i], 11))
+            return;
+        float *want = evaluate(&puna_backend_ref, &m, (config){ 0 }, LENGTH, LENGTH, LENGTH);
+        float *got = evaluate(&puna_backend_cpu, &m, (config){ 0 }, LENGTH, LENGTH, LENGTH);
+        compare("prefill", got, want, &m, LENGTH, 1e-5);
+        free(got);
+        got = evaluate(&puna_backend_cpu, &m, (config){ 0 }, LENGTH, LENGTH - 12, 1);
+        compare("one by one", got, want, &m, LENGTH, 1e-5);
+        free(got);
+        got = evaluate(&puna_backend_cpu, &m, (config){ 0 }, LENGTH, 17, 17);
+        compare("in pieces", got, want, &m, LENGTH, 1e-5);
+        free(got);
+        free(want);
+        drop(&m);
+    }
+}
+
+static void half_precision_caches_agree_with_the_oracle(void)
+{
+    for (int i = 0; i < N_VARIANTS; i++) {
+        model m;
+        if (!build(&m, &variants[i], 12))
+            return;
+        float *want = evaluate(&puna_backend_ref, &m, (config){ .f16 = true }, LENGTH, LENGTH, LENGTH);
+        float *got = evaluate(&puna_backend_cpu, &m, (config){ .f16 = true }, LENGTH, LENGTH, LENGTH);
+        compare("prefill", got, want, &m, LENGTH, 1e-3);
+        free(got);
+        got = evaluate(&puna_backend_cpu, &m, (config){ .f16 = true }, LENGTH, LENGTH - 12, 1);
+        compare("one by one", got, want, &m, LENGTH, 1e-3);
+        free(got);
+        free(want);
+        drop(&m);
+    }
+}
+
+/* Bit for bit: nodes run through the same functions on the same rows, and no sum depends on how
+ * work was divided. */
+static void fusion_and_threads_change_no_bit(void)
+{
+    const config configs[] = { { .n_threads = 1 }, { .n_threads = 3 }, { .no_fusion = true } };
+    enum { PREFIX = 37, SOME = PREFIX + 5 };
+    for (int i = 0; i < N_VARIANTS; i++) {
+        model m;
+        if (!build(&m, &variants[i], 13))
+            return;
+        float *want = evaluate(&puna_backend_cpu, &m, (config){ 0 }, SOME, PREFIX, 1);
+        for (size_t k = 0; k < sizeof configs / sizeof *configs; k++) {
+            float *got = evaluate(&puna_backend_cpu, &m, configs[k], SOME, PREFIX, 1);
+            compare("same bits", got, want, &m, SOME, 0);
+            free(got);
+        }
+        free(want);
+        drop(&m);
+    }
+}
+
+/* Sequences of different lengths advance by different numbers of tokens in one batch. */
+static void sequences_in_one_batch_do_not_meet(void)
+{
+    enum { N = 5, TOTAL = 60 };
+    model m;
+    static runner together, alone;
+    if (!build(&m, &variants[3], 14) || !open_runner(&together, &puna_backend_cpu, &m, (config){ 0 }))
+        return;
+    static int32_t tokens[N][TOTAL];
+    const int32_t *lists[N];
+    for (int s = 0; s < N; s++) {
+        tokens_of(tokens[s], TOTAL, m.t.n_vocab, (uint64_t)s + 100);
+        lists[s] = tokens[s];
+    }
+    const int32_t plan_of[][N] = { { 33, 1, 0, 7, 2 }, { 1, 1, 1, 1, 1 }, { 1, 0, 1, 0, 0 }, { 1, 12, 0, 1, 40 },
+                                   { 1, 1, 1, 1, 1 }, { 0, 1, 0, 1, 0 } };
+    size_t vocab = (size_t)m.t.n_vocab;
+    float *logits = calloc(MAX_ROWS * vocab, sizeof *logits), *single = calloc(MAX_ROWS * vocab, sizeof *single);
+    for (size_t b = 0; b < sizeof plan_of / sizeof *plan_of; b++) {
+        int32_t before[N];
+        memcpy(before, together.length, sizeof before);
+        step(&together, N, plan_of[b], lists, logits);
+        size_t row = 0;
+        for (int s = 0; s < N; s++) {
+            if (plan_of[b][s] == 0 || !open_runner(&alone, &puna_backend_cpu, &m, (config){ 0 }))
+                continue;
+            if (before[s])
+                step(&alone, 1, &before[s], (const int32_t *const[]){ tokens[s] }, single);
+            step(&alone, 1, &plan_of[b][s], (const int32_t *const[]){ tokens[s] }, single);
+            compare("batched", logits + row * vocab, single, &m, plan_of[b][s], 1e-5);
+            row += (size_t)plan_of[b][s];
+            close_runner(&alone);
+        }
+    }
+    free(logits);
+    free(single);
+    close_runner(&together);
+    drop(&m);
+}
+
+/* Long enough for key ranges that several threads share; few heads, so that ranges are used. */
+static void long_contexts_are_split_and_merged(void)
+{
+    enum { LONG = 1500, TAIL = 4 };
+    traits t = plain;
+    t.n_layers = 1;
+    t.n_head = 2;
+    t.n_head_kv = 1;
+    t.width = 16;
+    t.n_ff = 16;
+    for (int window = 0; window <= 900; window += 900) {
+        model m;
+        t.window = window;
+        if (!build(&m, &t, 15))
+            return;
+        static int32_t tokens[LONG + TAIL];
+        static runner r[3];
+        float logits[3][TAIL * 83];
+        static float rest[MAX_ROWS * 83];
+        tokens_of(tokens, LONG + TAIL, t.n_vocab, 3);
+        const config configs[3] = { { 0 }, { .n_threads = 2 }, { .n_threads = 3 } };
+        for (int k = 0; k < 3; k++) {
+            if (!open_runner(&r[k], k ? &puna_backend_cpu : &puna_backend_ref, &m, configs[k]))
+                return;
+            for (int32_t n = 500, i = 0; i < LONG; i += n)
+                step(&r[k], 1, &n, (const int32_t *const[]){ tokens }, rest);
+            for (int32_t n = 1, i = 0; i < TAIL; i++)
+                step(&r[k], 1, &n, (const int32_t *const[]){ tokens }, logits[k] + i * 83);
+            close_runner(&r[k]);
+        }
+        compare("long", logits[1], logits[0], &m, TAIL, 1e-5);
+        compare("long, threads", logits[2], logits[1], &m, TAIL, 0);
+        drop(&m);
+    }
+}
+
+static void quantised_weights_agree_within_their_error(void)
+{
+    const struct {
+        puna_format format;
+        double tolerance;
+    } formats[] = { { PUNA_FORMAT_F16, 1e-3 }, { PUNA_FORMAT_BF16, 1e-3 }, { PUNA_FORMAT_Q8_0, 3e-2 },
+                    { PUNA_FORMAT_Q4_0, 3e-2 }, { PUNA_FORMAT_Q4_K, 3e-2 }, { PUNA_FORMAT_Q6_K, 3e-2 } };
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+        traits t = plain;
+        t.name = puna_format_get((uint32_t)formats[i].format)->name;
+        t.format = formats[i].format;
+        t.width = 256;
+        t.n_ff = 512;
+        t.n_head = 4;
+        t.head_dim = t.head_dim_v = 64;
+        t.n_rot = 64;
+        model m;
+        if (!build(&m, &t, 16))
+            return;
+        float *want = evaluate(&puna_backend_ref, &m, (config){ 0 }, 24, 24, 24);
+        float *got = evaluate(&puna_backend_cpu, &m, (config){ 0 }, 24, 24, 24);
+        compare("prefill", got, want, &m, 24, formats[i].tolerance);
+        float *other = evaluate(&puna_backend_cpu, &m, (config){ .n_threads = 3, .no_fusion = true }, 24, 24, 24);
+        compare("same bits", other, got, &m, 24, 0);
+        free(other);
+        other = evaluate(&puna_backend_cpu, &m, (config){ 0 }, 24, 18, 1);
+        compare("one by one", other, want, &m, 24, formats[i].tolerance);
+        free(other);
+        free(got);
+        free(want);
+        drop(&m);
+    }
+}
+
+static void scalar_level_agrees_with_the_oracle(void)
+{
+    setenv("PUNA_ISA", "scalar", 1);
+    for (int i = 0; i < N_VARIANTS; i++) {
+        model m;
+        if (!build(&m, &variants[i], 17))
+            break;
+        float *want = evaluate(&puna_backend_ref, &m, (config){ .f16 = true }, 40, 30, 10);
+        float *got = evaluate(&puna_backend_cpu, &m, (config){ .f16 = true }, 40, 30, 10);
+        compare("scalar", got, want, &m, 40, 1e-3);
+        free(got);
+        free(want);
+        drop(&m);
+    }
+    unsetenv("PUNA_ISA");
+}
+
+static void not_a_number_ends_in_not_a_number(void)
+{
+    model m;
+    if (!build(&m, &variants[3], 18))
+        return;
+    for (int32_t i = 0; i < m.plan.n_nodes; i++)
+        if (m.plan.nodes[i].op == PUNA_OP_LINEAR && i % 3 == 0)
+            ((float *)(uintptr_t)m.plan.nodes[i].weight->data)[i] = i % 2 ? NAN : -INFINITY;
+    float *got = evaluate(&puna_backend_cpu, &m, (config){ .f16 = true }, LENGTH, 20, 20);
+    CHECK(!isfinite(got[LENGTH * 83 - 1]));
+    free(got);
+    drop(&m);
+}
+
+/* ---- tracing and steps ------------------------------------------------------------------ */
+
+typedef struct record {
+    const puna_node *node;
+    int32_t n_rows, width;
+    double sum;
+} record;
+
+typedef struct recorder {
+    record records[256];
+    int n;
+} recorder;
+
+static void trace(void *user, const puna_node *node, const float *rows, int32_t n_rows, int32_t width)
+{
+    recorder *r = user;
+    record *at = &r->records[r->n++ % 256];
+    *at = (record){ .node = node, .n_rows = n_rows, .width = width };
+    for (int32_t i = 0; rows && i < n_rows * width; i++)
+        at->sum += fabs((double)rows[i]);
+}
+
+static void tracing_shows_every_node(void)
+{
+    model m;
+    static recorder want, got;
+    if (!build(&m, &variants[3], 19))
+        return;
+    free(evaluate(&puna_backend_ref, &m, (config){ .trace = trace, .user = &want }, 30, 30, 30));
+    free(evaluate(&puna_backend_cpu, &m, (config){ .trace = trace, .user = &got }, 30, 30, 30));
+    CHECK_INT(want.n, m.plan.n_nodes);
+    CHECK_INT(got.n, want.n);
+    for (int i = 0; i < want.n; i++) {
+        CHECK(got.records[i].node == want.records[i].node);
+        CHECK_INT(got.records[i].n_rows, want.records[i].n_rows);
+        CHECK_INT(got.records[i].width, want.records[i].width);
+        CHECK_NEAR(got.records[i].sum, want.records[i].sum, 1e-4 * want.records[i].sum);
+    }
+    drop(&m);
+}
+
+/* Barriers are what small models wait for. */
+static void a_layer_is_five_steps(void)
+{
+    const int which[] = { 0, 1, 2, 3 };
+    for (int i = 0; i < 4; i++) {
+        int32_t n[2];
+        for (int k = 0; k < 2; k++) {
+            model m;
+            puna_steps steps;
+            puna_error err = { 0 };
+            traits t = variants[which[i]];
+            t.n_layers = 3 + k;
+            if (!build(&m, &t, 20) || !CHECK_OK(puna_steps_compile(&steps, &m.plan, 0, true, &err), err))
+                return;
+            n[k] = steps.n_steps;
+            puna_steps_free(&steps);
+            drop(&m);
+        }
+        CHECK_INT(n[1] - n[0], 5);
+    }
+}
+
+/* ---- row functions ---------------------------------------------------------------------- */
+
+static double relative(double got, double want)
+{
+    return fabs(got - want) / fmax(fabs(want), 1e-30);
+}
+
+static void activations_are_accurate(void)
+{
+    const puna_vector_kernels *v = puna_vector_choose(puna_cpu_have());
+    double worst_silu = 0, worst_gelu = 0, worst_tanh = 0;
+    for (float x = -20; x < 20; x += 0.00137f) {
+        float one = 1, y, cap = x;
+        double d = (double)x;
+        v->glu(PUNA_ACT_SILU, &x, &one, &y, 1);
+        worst_silu = fmax(worst_silu, relative((double)y, d / (1 + exp(-d))));
+        double u = 0.79788456080286535588 * (d + 0.044715 * d * d * d);
+        v->glu(PUNA_ACT_GELU, &x, &one, &y, 1);
+        if (u > -8) /* below, the argument of exp is large and single precision itself ends */
+            worst_gelu = fmax(worst_gelu, relative((double)y, d / (1 + exp(-2 * u))));
+        v->softcap(1, 3, &cap, 1);
+        worst_tanh = fmax(worst_tanh, relative((double)cap, 3 * tanh(d / 3)));
+    }
+    if (getenv("SHOW"))
+        printf("silu %.3g gelu %.3g tanh %.3g\n", worst_silu, worst_gelu, worst_tanh);
+    CHECK(worst_silu < 2e-6 && worst_gelu < 3e-6 && worst_tanh < 1e-6);
+}
+
+/* A row cut anywhere gives the same bits: tails are not computed differently. */
+static void cuts_change_no_bit(void)
+{
+    enum { N = 43 };
+    const puna_vector_kernels *v = puna_vector_choose(puna_cpu_have());
+    puna_rng rng = puna_rng_make(21);
+    float gate[N], up[N], whole[N], cut[N + 1];
+    for (int i = 0; i < N; i++) {
+        gate[i] = 4 * normal(&rng);
+        up[i] = normal(&rng);
+    }
+    for (size_t at = 1; at < N; at++) {
+        cut[N] = 77;
+        v->glu(PUNA_ACT_GELU, gate, up, whole, N);
+        v->glu(PUNA_ACT_GELU, gate, up, cut, at);
+        v->glu(PUNA_ACT_GELU, gate + at, up + at, cut + at, N - at);
+        v->softcap(1, 2, whole, N);
+        v->softcap(1, 2, cut, at);
+        v->softcap(1, 2, cut + at, N - at);
+        CHECK(memcmp(whole, cut, sizeof whole) == 0 && cut[N] == 77);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const test_case cases[] = {
+        TEST(every_trait_agrees_with_the_oracle),
+        TEST(half_precision_caches_agree_with_the_oracle),
+        TEST(fusion_and_threads_change_no_bit),
+        TEST(sequences_in_one_batch_do_not_meet),
+        TEST(long_contexts_are_split_and_merged),
+        TEST(quantised_weights_agree_within_their_error),
+        TEST(scalar_level_agrees_with_the_oracle),
+        TEST(not_a_number_ends_in_not_a_number),
+        TEST(tracing_shows_every_node),
+        TEST(a_layer_is_five_steps),
+        TEST(activations_are_accurate),
+        TEST(cuts_change_no_bit),
+    };
+    return test_main("cpu_backend", cases, sizeof cases / sizeof *cases, argc, argv);
+}
