@@ -46,7 +46,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 # tools/bootstrap installs what is missing and says which flags the packages want. make reads
 # the answer before anything else, and once; targets that build nothing do without it.
 PACKAGES := jansson libutf8proc libcrypto
-NO_BUILD := help clean format check-format check-static uninstall models
+NO_BUILD := help clean format check-format check-static uninstall
 ifneq ($(filter-out $(NO_BUILD),$(or $(MAKECMDGOALS),all)),)
 include build/packages.mk
 endif
@@ -95,13 +95,12 @@ all: $(BIN) $(LIB)  ## build the program, build/puna, and the library (the defau
 run: export override PROMPT := $(value PROMPT)
 run: export override MODEL := $(value MODEL)
 run: $(BIN)  ## answer PROMPT="..." with the default model (MODEL=... takes another), fetching it first
-	$(Q)[ -n "$$MODEL" ] || { tools/bootstrap model && tools/get-model; }
+	$(Q)[ -n "$$MODEL" ] || PUNA_PROGRAM=$(BIN) tools/get-model
 	$(Q)$(BIN) run $${MODEL:+-m "$$MODEL"} $${PROMPT:+-- "$$PROMPT"}
 
 .PHONY: models
-models:  ## fetch the real models that check-model and the benchmarks use
-	$(Q)tools/bootstrap model
-	$(Q)tools/get-model --all
+models: $(BIN)  ## fetch the real models that check-model and the benchmarks use
+	$(Q)PUNA_PROGRAM=$(BIN) tools/get-model test
 
 # ---- building -----------------------------------------------------------------------------
 $(OBJ)/src/backend/cpu/%.o: MORE += $(if $(filter release,$(BUILD)),$(KERNEL_FLAGS),-ffp-contract=fast)
