@@ -47,6 +47,42 @@ static void barriers_hold_with_any_number_of_threads(void)
     }
 }
 
+enum { LINKS = 400 };
+
+typedef struct chain {
+    puna_pool *pool;
+    puna_pool_word word;
+    int value; /* plain memory: only the word orders it */
+} chain;
+
+/* Link i is made by one thread, in turn; the others only wait for it. */
+static void pass_on(void *user, int thread, int n_threads)
+{
+    chain *c = user;
+    for (uint64_t i = 0; i < LINKS; i++) {
+        if ((int)(i % (uint64_t)n_threads) != thread)
+            continue;
+        puna_pool_wait(c->pool, &c->word, i);
+        c->value += (int)i;
+        atomic_store(&c->word, i + 1);
+        puna_pool_wake(c->pool);
+    }
+    puna_pool_wait(c->pool, &c->word, LINKS);
+}
+
+static void words_order_what_was_written(void)
+{
+    for (int n = 1; n <= 4; n++) {
+        puna_error err = { 0 };
+        chain c = { 0 };
+        if (!CHECK_OK(puna_pool_open(&c.pool, n, &err), err))
+            return;
+        puna_pool_run(c.pool, pass_on, &c);
+        CHECK_INT(c.value, LINKS * (LINKS - 1) / 2);
+        puna_pool_close(c.pool);
+    }
+}
+
 static void count(void *user, int thread, int n_threads)
 {
     (void)n_threads;
@@ -110,6 +146,7 @@ int main(int argc, char **argv)
 {
     const test_case cases[] = {
         TEST(barriers_hold_with_any_number_of_threads),
+        TEST(words_order_what_was_written),
         TEST(many_short_runs_all_finish),
         TEST(sleepers_wake_and_idle_takes_nothing),
         TEST(wrong_counts_are_refused),

@@ -238,6 +238,17 @@ static puna_status take_memory(puna_worker *w, puna_error *err)
     return PUNA_OK;
 }
 
+/* Waiting for each other costs more than it saves when a step is only a few microseconds of work. */
+static int32_t choose_threads(const puna_plan *plan)
+{
+    uint64_t bytes = 0;
+    for (int32_t i = 0; i < plan->n_nodes; i++)
+        if (plan->nodes[i].op == PUNA_OP_LINEAR || plan->nodes[i].op == PUNA_OP_LOGITS)
+            bytes += plan->nodes[i].weight->size_bytes;
+    uint64_t useful = 1 + bytes / PUNA_WORKER_THREAD_BYTES, most = (uint64_t)puna_pool_processors();
+    return (int32_t)(useful < most ? useful : most);
+}
+
 static puna_status worker_open(puna_worker **out, const puna_program *program,
                                const puna_backend_options *options, puna_error *err)
 {
@@ -251,7 +262,7 @@ static puna_status worker_open(puna_worker **out, const puna_program *program,
     w->program = program;
     w->options = *options;
     w->steps = options->fusion && !options->trace ? &program->fused : &program->plain;
-    w->n_threads = options->n_threads > 0 ? options->n_threads : puna_pool_processors();
+    w->n_threads = options->n_threads > 0 ? options->n_threads : choose_threads(program->plan);
     puna_status status = puna_pool_open(&w->pool, w->n_threads, err);
     if (status == PUNA_OK)
         status = take_memory(w, err);

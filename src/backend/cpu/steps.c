@@ -265,6 +265,17 @@ static void logits_step(compiler *c, int32_t i, puna_step *step)
 
 /* ---- the list --------------------------------------------------------------------------- */
 
+/* Whether the chain makes what `node` reads, for as many rows as the chain has. */
+static bool chain_feeds(const compiler *c, puna_step *step, const puna_node *node)
+{
+    for (int32_t i = 0; c->fusion && step->chain[0].node->op != PUNA_OP_ROPE && i < step->n_chain; i++)
+        if (step->chain[i].node->out == node->in[0] && per_output(c, node->in[0]) == step->per_output) {
+            step->chain_in = i;
+            return true;
+        }
+    return false;
+}
+
 /* The step that starts at node i, which is pending. */
 static void compile_step(compiler *c, int32_t i)
 {
@@ -275,10 +286,9 @@ static void compile_step(compiler *c, int32_t i)
     if (is_row_op(node) || node->op == PUNA_OP_ROPE) {
         int32_t next = collect_chain(c, i, step);
         const puna_node *after = next < c->plan->n_nodes ? &c->plan->nodes[next] : NULL;
-        bool reads = c->fusion && after && after->in[0] == step->last->out && node->op != PUNA_OP_ROPE;
-        if (reads && after->op == PUNA_OP_LINEAR)
+        if (after && chain_feeds(c, step, after) && after->op == PUNA_OP_LINEAR)
             collect_linears(c, next, step);
-        else if (reads && after->op == PUNA_OP_LOGITS)
+        else if (after && chain_feeds(c, step, after) && after->op == PUNA_OP_LOGITS)
             logits_step(c, next, step);
     } else if (node->op == PUNA_OP_LINEAR) {
         collect_linears(c, i, step);

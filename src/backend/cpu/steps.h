@@ -48,7 +48,8 @@ typedef struct puna_step {
     bool per_output;
     int32_t n_chain;
     puna_chain_op chain[PUNA_STEP_CHAIN];
-    puna_value in; /* LINEAR with an empty chain: what is encoded */
+    int32_t chain_in; /* LINEAR: the op of the chain whose result is encoded */
+    puna_value in;    /* what is encoded, by its name: read from memory when the chain is empty */
     int32_t n_linears;
     puna_step_linear linears[PUNA_STEP_LINEARS];
     const puna_node *glu; /* the two products are gate and up of it */

@@ -88,7 +88,7 @@ static void row_op(const puna_worker *w, const puna_node *node, size_t row, cons
     }
 }
 
-/* Runs the chain for one row of the step and returns where its last result is. `shares`: kept
+/* Runs the chain for one row of the step and returns where the result that products read is. `shares`: kept
  * results go to the values all threads see; otherwise another thread writes those. */
 static const float *run_chain(puna_worker *w, int thread, const puna_step *step, size_t row, bool shares)
 {
@@ -110,7 +110,7 @@ static const float *run_chain(puna_worker *w, int thread, const puna_step *step,
                                         : w->threads[thread].chain + (size_t)i * (size_t)w->max_width;
         row_op(w, node, token, in[0], in[1], results[i]);
     }
-    return results[step->n_chain - 1];
+    return results[step->chain_in];
 }
 
 void puna_worker_rows(puna_worker *w, int thread, int32_t number)
