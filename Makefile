@@ -46,7 +46,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 # tools/bootstrap installs what is missing and says which flags the packages want. make reads
 # the answer before anything else, and once; targets that build nothing do without it.
 PACKAGES := jansson libutf8proc libcrypto
-NO_BUILD := help clean format check-format check-static uninstall models
+NO_BUILD := help clean format check-format check-static uninstall
 ifneq ($(filter-out $(NO_BUILD),$(or $(MAKECMDGOALS),all)),)
 include build/packages.mk
 endif
@@ -95,13 +95,12 @@ all: $(BIN) $(LIB)  ## build the program, build/puna, and the library (the defau
 run: export override PROMPT := $(value PROMPT)
 run: export override MODEL := $(value MODEL)
 run: $(BIN)  ## answer PROMPT="..." with the default model (MODEL=... takes another), fetching it first
-	$(Q)[ -n "$$MODEL" ] || { tools/bootstrap model && tools/get-model; }
+	$(Q)[ -n "$$MODEL" ] || PUNA_PROGRAM=$(BIN) tools/get-model
 	$(Q)$(BIN) run $${MODEL:+-m "$$MODEL"} $${PROMPT:+-- "$$PROMPT"}
 
 .PHONY: models
-models:  ## fetch the real models that check-model and the benchmarks use
-	$(Q)tools/bootstrap model
-	$(Q)tools/get-model --all
+models: $(BIN)  ## fetch the real models that check-model and the benchmarks use
+	$(Q)PUNA_PROGRAM=$(BIN) tools/get-model test
 
 # ---- building -----------------------------------------------------------------------------
 $(OBJ)/src/backend/cpu/%.o: MORE += $(if $(filter release,$(BUILD)),$(KERNEL_FLAGS),-ffp-contract=fast)
@@ -109,6 +108,7 @@ $(OBJ)/%_avx2.o: MORE += $(ISA_avx2)
 $(OBJ)/%_avx512.o: MORE += $(ISA_avx512)
 $(OBJ)/src/engine/version.o: MORE += -DPUNA_COMMIT='"$(COMMIT)"'
 $(OBJ)/src/engine/version.o: $(OBJ)/.commit
+$(OBJ)/src/engine/builtin.o: $(wildcard assets/*.gguf)
 $(OBJ)/tests/harness.o: MORE += -DTEST_ROOT='"$(CURDIR)"'
 $(OBJ)/tests/% $(OBJ)/fuzz/% $(OBJ)/bench/%: MORE += -Itests
 
@@ -208,7 +208,7 @@ bench: $(BENCH)  ## build and run the benchmarks of bench/ (BENCH_ARGS="...")
 
 # ---- form ---------------------------------------------------------------------------------
 .PHONY: format check-format
-format:  ## lay out the C files as .clang-format says
+format:  ## lay out the lines not committed yet as .clang-format says
 	$(Q)tools/format
 check-format:  ## whether `make format` would change anything
 	$(Q)tools/format --check

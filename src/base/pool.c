@@ -20,13 +20,12 @@
 /* A phase of a small model takes 5 to 50 us and waking a sleeper about as long. */
 enum { SPIN_NS = 50000, SPINS_PER_LOOK = 64 };
 
-/* A number that only grows, and those who wait for it to change. */
-typedef struct gate {
-    alignas(64) atomic_uint value;
+/* Those who wait for some word to change and have stopped spinning. */
+typedef struct bed {
     alignas(64) atomic_int n_sleepers;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-} gate;
+} bed;
 
 typedef struct member {
     puna_pool *pool;
@@ -35,11 +34,13 @@ typedef struct member {
 } member;
 
 struct puna_pool {
-    gate start;                     /* value: runs begun */
-    gate phase;                     /* value: barriers passed */
-    alignas(64) atomic_int arrived; /* at the current barrier */
+    alignas(64) puna_pool_word begun;  /* runs */
+    bed between;                       /* for the next run */
+    alignas(64) puna_pool_word passed; /* barriers */
+    bed inside;                        /* a run: for barriers and words */
+    alignas(64) atomic_int arrived;    /* at the current barrier */
     int n_threads, n_started;
-    bool stop;                      /* these are written before start.value */
+    bool stop; /* these are written before begun */
     puna_pool_fn *fn;
     void *user;
     member *members;
@@ -54,38 +55,51 @@ static inline void relax(void)
 #endif
 }
 
-static void gate_init(gate *g)
+static void bed_init(bed *b)
 {
-    atomic_init(&g->value, 0);
-    atomic_init(&g->n_sleepers, 0);
-    pthread_mutex_init(&g->lock, NULL);
-    pthread_cond_init(&g->changed, NULL);
+    atomic_init(&b->n_sleepers, 0);
+    pthread_mutex_init(&b->lock, NULL);
+    pthread_cond_init(&b->changed, NULL);
 }
 
-static void gate_destroy(gate *g)
+static void bed_destroy(bed *b)
 {
-    pthread_cond_destroy(&g->changed);
-    pthread_mutex_destroy(&g->lock);
+    pthread_cond_destroy(&b->changed);
+    pthread_mutex_destroy(&b->lock);
 }
 
-/* The sleeper announces itself before it looks at the value again, and the opener changes the
- * value before it looks for sleepers; both are sequentially consistent, so one of them sees. */
-static void gate_open(gate *g)
+/* A sleeper announces itself before it looks at its word again, and who changes a word does so
+ * before it looks for sleepers; all of it is sequentially consistent, so one of them sees. */
+static void bed_wake(bed *b)
 {
-    atomic_fetch_add(&g->value, 1);
-    if (atomic_load(&g->n_sleepers) == 0)
+    if (atomic_load(&b->n_sleepers) == 0)
         return;
-    pthread_mutex_lock(&g->lock);
-    pthread_cond_broadcast(&g->changed);
-    pthread_mutex_unlock(&g->lock);
+    pthread_mutex_lock(&b->lock);
+    pthread_cond_broadcast(&b->changed);
+    pthread_mutex_unlock(&b->lock);
 }
 
-/* Returns when the value is no longer `seen`. */
-static void gate_wait(gate *g, unsigned seen)
+/* Whether the wait for a word is over: until it is `value`, or until it is no longer. */
+static inline bool over(uint64_t word, uint64_t value, bool equal)
+{
+    return (word == value) == equal;
+}
+
+static void bed_sleep(bed *b, puna_pool_word *word, uint64_t value, bool equal)
+{
+    pthread_mutex_lock(&b->lock);
+    atomic_fetch_add(&b->n_sleepers, 1);
+    while (!over(atomic_load(word), value, equal))
+        pthread_cond_wait(&b->changed, &b->lock);
+    atomic_fetch_sub(&b->n_sleepers, 1);
+    pthread_mutex_unlock(&b->lock);
+}
+
+static void wait_for(bed *b, puna_pool_word *word, uint64_t value, bool equal)
 {
     int64_t end = 0;
     for (int i = 1;; i++) {
-        if (atomic_load_explicit(&g->value, memory_order_acquire) != seen)
+        if (over(atomic_load_explicit(word, memory_order_acquire), value, equal))
             return;
         relax();
         if (i % SPINS_PER_LOOK != 0)
@@ -96,12 +110,17 @@ static void gate_wait(gate *g, unsigned seen)
         else if (now >= end)
             break;
     }
-    pthread_mutex_lock(&g->lock);
-    atomic_fetch_add(&g->n_sleepers, 1);
-    while (atomic_load(&g->value) == seen)
-        pthread_cond_wait(&g->changed, &g->lock);
-    atomic_fetch_sub(&g->n_sleepers, 1);
-    pthread_mutex_unlock(&g->lock);
+    bed_sleep(b, word, value, equal);
+}
+
+void puna_pool_wait(puna_pool *pool, puna_pool_word *word, uint64_t value)
+{
+    wait_for(&pool->inside, word, value, true);
+}
+
+void puna_pool_wake(puna_pool *pool)
+{
+    bed_wake(&pool->inside);
 }
 
 void puna_pool_barrier(puna_pool *pool, int thread)
@@ -109,12 +128,13 @@ void puna_pool_barrier(puna_pool *pool, int thread)
     (void)thread;
     if (pool->n_threads == 1)
         return;
-    unsigned seen = atomic_load_explicit(&pool->phase.value, memory_order_relaxed);
+    uint64_t seen = atomic_load_explicit(&pool->passed, memory_order_relaxed);
     if (atomic_fetch_add_explicit(&pool->arrived, 1, memory_order_acq_rel) + 1 == pool->n_threads) {
         atomic_store_explicit(&pool->arrived, 0, memory_order_relaxed);
-        gate_open(&pool->phase);
+        atomic_fetch_add(&pool->passed, 1);
+        bed_wake(&pool->inside);
     } else {
-        gate_wait(&pool->phase, seen);
+        wait_for(&pool->inside, &pool->passed, seen, false);
     }
 }
 
@@ -122,8 +142,8 @@ static void *member_main(void *argument)
 {
     member *self = argument;
     puna_pool *pool = self->pool;
-    for (unsigned seen = 0;; seen++) {
-        gate_wait(&pool->start, seen);
+    for (uint64_t seen = 0;; seen++) {
+        wait_for(&pool->between, &pool->begun, seen, false);
         if (pool->stop)
             return NULL;
         pool->fn(pool->user, self->thread, pool->n_threads);
@@ -136,7 +156,8 @@ void puna_pool_run(puna_pool *pool, puna_pool_fn *fn, void *user)
     if (pool->n_threads > 1) {
         pool->fn = fn;
         pool->user = user;
-        gate_open(&pool->start);
+        atomic_fetch_add(&pool->begun, 1);
+        bed_wake(&pool->between);
     }
     fn(user, 0, pool->n_threads);
     puna_pool_barrier(pool, 0);
@@ -159,8 +180,8 @@ puna_status puna_pool_open(puna_pool **out, int n_threads, puna_error *err)
     pool->members = members;
     pool->n_threads = n_threads;
     pool->n_started = 1;
-    gate_init(&pool->start);
-    gate_init(&pool->phase);
+    bed_init(&pool->between);
+    bed_init(&pool->inside);
     for (int i = 1; i < n_threads; i++) {
         members[i] = (member){ .pool = pool, .thread = i };
         int failed = pthread_create(&members[i].handle, NULL, member_main, &members[i]);
@@ -181,11 +202,12 @@ void puna_pool_close(puna_pool *pool)
     if (!pool)
         return;
     pool->stop = true;
-    gate_open(&pool->start);
+    atomic_fetch_add(&pool->begun, 1);
+    bed_wake(&pool->between);
     for (int i = 1; i < pool->n_started; i++)
         pthread_join(pool->members[i].handle, NULL);
-    gate_destroy(&pool->start);
-    gate_destroy(&pool->phase);
+    bed_destroy(&pool->between);
+    bed_destroy(&pool->inside);
     free(pool->members);
     free(pool);
 }

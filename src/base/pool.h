@@ -27,4 +27,14 @@ void puna_pool_run(puna_pool *pool, puna_pool_fn *fn, void *user);
 /* Inside a run, called by every thread the same number of times: none passes before all came. */
 void puna_pool_barrier(puna_pool *pool, int thread);
 
+/* A number that threads of a run may wait for: unlike a barrier it needs only those threads that
+ * have work, so that one whose processor was taken away holds nobody up. */
+typedef _Atomic uint64_t puna_pool_word;
+
+/* Inside a run: returns when *word == value, with all that was written before it became so. */
+void puna_pool_wait(puna_pool *pool, puna_pool_word *word, uint64_t value);
+
+/* Inside a run, after a (sequentially consistent) change of a word that others may wait for. */
+void puna_pool_wake(puna_pool *pool);
+
 #endif

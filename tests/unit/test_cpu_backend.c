@@ -25,8 +25,17 @@ typedef struct traits {
 } traits;
 
 static const traits plain = {
-    .name = "llama", .width = 64, .n_layers = 2, .n_head = 6, .n_head_kv = 2, .head_dim = 16, .head_dim_v = 16,
-    .n_ff = 96, .n_vocab = 83, .format = PUNA_FORMAT_F32, .n_rot = 16,
+    .name = "llama",
+    .width = 64,
+    .n_layers = 2,
+    .n_head = 6,
+    .n_head_kv = 2,
+    .head_dim = 16,
+    .head_dim_v = 16,
+    .n_ff = 96,
+    .n_vocab = 83,
+    .format = PUNA_FORMAT_F32,
+    .n_rot = 16,
 };
 
 typedef struct model {
@@ -44,13 +53,16 @@ static float normal(puna_rng *rng)
     return (float)(sum * 1.4142135623730951);
 }
 
-static puna_tensor *tensor(model *m, puna_format format, int32_t n_in, int32_t n_out, float mean, float spread)
+static puna_tensor *tensor(model *m, puna_format format, int32_t n_in, int32_t n_out, float mean,
+                           float spread)
 {
     const puna_format_info *info = puna_format_get((uint32_t)format);
     puna_tensor *t = puna_arena_alloc(&m->arena, sizeof *t);
     size_t n = (size_t)n_in * (size_t)n_out;
     float *values = puna_arena_array(&m->arena, n, sizeof *values);
-    *t = (puna_tensor){ .name = "random", .format = info, .n_dims = 2, .ne = { (uint64_t)n_in, (uint64_t)n_out, 1, 1 } };
+    *t = (puna_tensor){
+        .name = "random", .format = info, .n_dims = 2, .ne = { (uint64_t)n_in, (uint64_t)n_out, 1, 1 }
+    };
     for (size_t i = 0; i < n; i++)
         values[i] = mean + spread * normal(&m->rng);
     t->size_bytes = puna_tensor_row_bytes(t) * (uint64_t)n_out;
@@ -87,9 +99,17 @@ static puna_value linear(model *m, puna_value x, int32_t n_in, int32_t n_out)
 static puna_value rotate(model *m, puna_value x, int32_t n_head, int32_t layer)
 {
     const traits *t = &m->t;
-    puna_rope_params p = { .pairing = t->pairing, .n_head = n_head, .head_dim = t->head_dim, .n_rot = t->n_rot,
-                           .base = layer % 2 ? 1e6f : 1e4f, .scale = t->yarn > 0 ? 0.25f : 1, .yarn_ext = t->yarn,
-                           .yarn_beta_fast = 32, .yarn_beta_slow = 1, .magnitude = 1, .n_ctx_orig = 64 };
+    puna_rope_params p = { .pairing = t->pairing,
+                           .n_head = n_head,
+                           .head_dim = t->head_dim,
+                           .n_rot = t->n_rot,
+                           .base = layer % 2 ? 1e6f : 1e4f,
+                           .scale = t->yarn > 0 ? 0.25f : 1,
+                           .yarn_ext = t->yarn,
+                           .yarn_beta_fast = 32,
+                           .yarn_beta_slow = 1,
+                           .magnitude = 1,
+                           .n_ctx_orig = 64 };
     return p_rope(&m->plan, x, &p, NULL);
 }
 
@@ -108,9 +128,14 @@ static puna_value attention(model *m, puna_value h, int32_t layer)
     puna_plan *g = &m->plan;
     int32_t window = layer % 2 == 0 ? t->window : 0;
     int32_t cache = p_cache(g, &(puna_cache_layout){ t->n_head_kv, t->head_dim, t->head_dim_v, window });
-    puna_attention_params p = { .n_head = t->n_head, .n_head_kv = t->n_head_kv, .head_dim = t->head_dim,
-                                .head_dim_v = t->head_dim_v, .cache = cache, .window = window,
-                                .scale = 1 / sqrtf((float)t->head_dim), .softcap = t->softcap };
+    puna_attention_params p = { .n_head = t->n_head,
+                                .n_head_kv = t->n_head_kv,
+                                .head_dim = t->head_dim,
+                                .head_dim_v = t->head_dim_v,
+                                .cache = cache,
+                                .window = window,
+                                .scale = 1 / sqrtf((float)t->head_dim),
+                                .softcap = t->softcap };
     puna_value q = heads(m, h, t->n_head, layer), k = heads(m, h, t->n_head_kv, layer);
     puna_value v = linear(m, h, t->width, t->n_head_kv * t->head_dim_v);
     p_kv_store(g, k, v, cache);
@@ -196,10 +221,14 @@ static bool open_runner(runner *r, const puna_backend *backend, const model *m, 
     int32_t n = MAX_SEQUENCES * BLOCKS_PER_SEQUENCE;
     for (int32_t i = 0; i < n; i++)
         r->blocks[i % MAX_SEQUENCES][i / MAX_SEQUENCES] = (i * 7 + 3) % n;
-    puna_backend_options options = { .n_threads = c.n_threads ? c.n_threads : 2, .max_tokens = MAX_ROWS,
-                                     .max_outputs = MAX_ROWS, .fusion = !c.no_fusion, .trace = c.trace,
+    puna_backend_options options = { .n_threads = c.n_threads ? c.n_threads : 2,
+                                     .max_tokens = MAX_ROWS,
+                                     .max_outputs = MAX_ROWS,
+                                     .fusion = !c.no_fusion,
+                                     .trace = c.trace,
                                      .trace_user = c.user };
-    return CHECK_OK(puna_kv_open(&r->kv, &m->plan, n, c.f16 ? PUNA_FORMAT_F16 : PUNA_FORMAT_F32, &err), err) &&
+    return CHECK_OK(puna_kv_open(&r->kv, &m->plan, n, c.f16 ? PUNA_FORMAT_F16 : PUNA_FORMAT_F32, &err),
+                    err) &&
            CHECK_OK(backend->program_open(&r->program, &m->plan, &err), err) &&
            CHECK_OK(backend->worker_open(&r->worker, r->program, &options, &err), err);
 }
@@ -212,16 +241,20 @@ static void close_runner(runner *r)
 }
 
 /* The next n[s] tokens of each sequence s in one batch; logits of all rows, in order. */
-static void step(runner *r, int32_t n_sequences, const int32_t *n, const int32_t *const *tokens, float *logits)
+static void step(runner *r, int32_t n_sequences, const int32_t *n, const int32_t *const *tokens,
+                 float *logits)
 {
     puna_error err = { 0 };
     static int32_t ids[MAX_ROWS], positions[MAX_ROWS], outputs[MAX_ROWS];
     puna_span spans[MAX_SEQUENCES];
-    puna_batch b = { .tokens = ids, .positions = positions, .spans = spans, .output_rows = outputs, .logits = logits };
+    puna_batch b = {
+        .tokens = ids, .positions = positions, .spans = spans, .output_rows = outputs, .logits = logits
+    };
     for (int32_t s = 0; s < n_sequences; s++) {
         if (n[s] == 0)
             continue;
-        spans[b.n_spans++] = (puna_span){ .first = b.n_tokens, .n = n[s], .pos = r->length[s], .blocks = r->blocks[s] };
+        spans[b.n_spans++] =
+            (puna_span){ .first = b.n_tokens, .n = n[s], .pos = r->length[s], .blocks = r->blocks[s] };
         for (int32_t i = 0; i < n[s]; i++) {
             outputs[b.n_outputs++] = b.n_tokens;
             positions[b.n_tokens] = r->length[s];
@@ -239,7 +272,8 @@ static void tokens_of(int32_t *tokens, int32_t n, int32_t n_vocab, uint64_t seed
 }
 
 /* Logits of n tokens of one sequence: a batch of `first`, then batches of at most `chunk`. */
-static float *evaluate(const puna_backend *backend, const model *m, config c, int32_t n, int32_t first, int32_t chunk)
+static float *evaluate(const puna_backend *backend, const model *m, config c, int32_t n, int32_t first,
+                       int32_t chunk)
 {
     static runner r;
     int32_t *tokens = calloc((size_t)n, sizeof *tokens);
@@ -247,7 +281,8 @@ static float *evaluate(const puna_backend *backend, const model *m, config c, in
     tokens_of(tokens, n, m->t.n_vocab, 5);
     if (tokens && logits && open_runner(&r, backend, m, c))
         for (int32_t i = 0, count = first; i < n; i += count, count = n - i < chunk ? n - i : chunk) {
-            step(&r, 1, &count, (const int32_t *const[]){ tokens }, logits + (size_t)i * (size_t)m->plan.n_vocab);
+            step(&r, 1, &count, (const int32_t *const[]){ tokens },
+                 logits + (size_t)i * (size_t)m->plan.n_vocab);
         }
     close_runner(&r);
     free(tokens);
@@ -266,38 +301,80 @@ static double difference(const float *a, const float *b, size_t n)
     return most / largest;
 }
 
-static void compare(const char *what, const float *a, const float *b, const model *m, int32_t n, double tolerance)
+static void compare(const char *what, const float *a, const float *b, const model *m, int32_t n,
+                    double tolerance)
 {
     double d = difference(a, b, (size_t)n * (size_t)m->plan.n_vocab);
     if (getenv("SHOW"))
         printf("%-14s %-12s %.3g\n", m->t.name, what, d);
     if (!(d <= tolerance))
-        test_fail(__FILE__, __LINE__, "%s, %s: differs by %.3g, expected at most %g", m->t.name, what, d, tolerance);
+        test_fail(__FILE__, __LINE__, "%s, %s: differs by %.3g, expected at most %g", m->t.name, what, d,
+                  tolerance);
 }
 
 /* ---- cases ------------------------------------------------------------------------------ */
 
-#define LLAMA                                                                                               \
-    .width = 64, .n_layers = 2, .n_head = 6, .n_head_kv = 2, .head_dim = 16, .head_dim_v = 16, .n_ff = 96,  \
+#define LLAMA                                                                                                \
+    .width = 64, .n_layers = 2, .n_head = 6, .n_head_kv = 2, .head_dim = 16, .head_dim_v = 16, .n_ff = 96,   \
     .n_vocab = 83, .format = PUNA_FORMAT_F32
 
 static const traits variants[] = {
     { .name = "llama", LLAMA, .n_rot = 16 },
     { .name = "qwen", LLAMA, .n_rot = 16, .pairing = PUNA_ROPE_NEOX, .bias = true },
     { .name = "qk-norm", LLAMA, .n_rot = 16, .pairing = PUNA_ROPE_NEOX, .qk_norm = true },
-    { .name = "gemma", LLAMA, .n_rot = 16, .pairing = PUNA_ROPE_NEOX, .qk_norm = true, .post_norm = true,
-      .activation = PUNA_ACT_GELU, .window = 20, .softcap = 5, .logit_cap = 3 },
-    { .name = "parallel", LLAMA, .n_rot = 8, .norm = PUNA_NORM_LAYER, .bias = true, .parallel = true,
+    { .name = "gemma",
+      LLAMA,
+      .n_rot = 16,
+      .pairing = PUNA_ROPE_NEOX,
+      .qk_norm = true,
+      .post_norm = true,
+      .activation = PUNA_ACT_GELU,
+      .window = 20,
+      .softcap = 5,
+      .logit_cap = 3 },
+    { .name = "parallel",
+      LLAMA,
+      .n_rot = 8,
+      .norm = PUNA_NORM_LAYER,
+      .bias = true,
+      .parallel = true,
       .activation = PUNA_ACT_RELU },
     { .name = "row norm", LLAMA, .n_rot = 16, .qk_norm = true, .full_norm = true, .yarn = 1 },
     { .name = "no rotation", LLAMA, .window = 7, .late_select = true },
     { .name = "early", LLAMA, .n_rot = 16, .early_select = true },
-    { .name = "stories", .width = 64, .n_layers = 3, .n_head = 8, .n_head_kv = 4, .head_dim = 8, .head_dim_v = 8,
-      .n_ff = 172, .n_vocab = 512, .format = PUNA_FORMAT_F32, .n_rot = 8 },
-    { .name = "odd", .width = 37, .n_layers = 2, .n_head = 7, .n_head_kv = 1, .head_dim = 10, .head_dim_v = 13,
-      .n_ff = 41, .n_vocab = 59, .format = PUNA_FORMAT_F32, .n_rot = 6 },
-    { .name = "wide heads", .width = 40, .n_layers = 1, .n_head = 4, .n_head_kv = 4, .head_dim = 128,
-      .head_dim_v = 136, .n_ff = 24, .n_vocab = 31, .format = PUNA_FORMAT_F32, .n_rot = 128 },
+    { .name = "stories",
+      .width = 64,
+      .n_layers = 3,
+      .n_head = 8,
+      .n_head_kv = 4,
+      .head_dim = 8,
+      .head_dim_v = 8,
+      .n_ff = 172,
+      .n_vocab = 512,
+      .format = PUNA_FORMAT_F32,
+      .n_rot = 8 },
+    { .name = "odd",
+      .width = 37,
+      .n_layers = 2,
+      .n_head = 7,
+      .n_head_kv = 1,
+      .head_dim = 10,
+      .head_dim_v = 13,
+      .n_ff = 41,
+      .n_vocab = 59,
+      .format = PUNA_FORMAT_F32,
+      .n_rot = 6 },
+    { .name = "wide heads",
+      .width = 40,
+      .n_layers = 1,
+      .n_head = 4,
+      .n_head_kv = 4,
+      .head_dim = 128,
+      .head_dim_v = 136,
+      .n_ff = 24,
+      .n_vocab = 31,
+      .format = PUNA_FORMAT_F32,
+      .n_rot = 128 },
 };
 enum { N_VARIANTS = sizeof variants / sizeof *variants, LENGTH = 75 };
 
@@ -375,10 +452,11 @@ static void sequences_in_one_batch_do_not_meet(void)
         tokens_of(tokens[s], TOTAL, m.t.n_vocab, (uint64_t)s + 100);
         lists[s] = tokens[s];
     }
-    const int32_t plan_of[][N] = { { 33, 1, 0, 7, 2 }, { 1, 1, 1, 1, 1 }, { 1, 0, 1, 0, 0 }, { 1, 12, 0, 1, 40 },
-                                   { 1, 1, 1, 1, 1 }, { 0, 1, 0, 1, 0 } };
+    const int32_t plan_of[][N] = { { 33, 1, 0, 7, 2 },  { 1, 1, 1, 1, 1 }, { 1, 0, 1, 0, 0 },
+                                   { 1, 12, 0, 1, 40 }, { 1, 1, 1, 1, 1 }, { 0, 1, 0, 1, 0 } };
     size_t vocab = (size_t)m.t.n_vocab;
-    float *logits = calloc(MAX_ROWS * vocab, sizeof *logits), *single = calloc(MAX_ROWS * vocab, sizeof *single);
+    float *logits = calloc(MAX_ROWS * vocab, sizeof *logits),
+          *single = calloc(MAX_ROWS * vocab, sizeof *single);
     for (size_t b = 0; b < sizeof plan_of / sizeof *plan_of; b++) {
         int32_t before[N];
         memcpy(before, together.length, sizeof before);
@@ -442,7 +520,7 @@ static void quantised_weights_agree_within_their_error(void)
     const struct {
         puna_format format;
         double tolerance;
-    } formats[] = { { PUNA_FORMAT_F16, 1e-3 }, { PUNA_FORMAT_BF16, 1e-3 }, { PUNA_FORMAT_Q8_0, 3e-2 },
+    } formats[] = { { PUNA_FORMAT_F16, 1e-3 },  { PUNA_FORMAT_BF16, 1e-3 }, { PUNA_FORMAT_Q8_0, 3e-2 },
                     { PUNA_FORMAT_Q4_0, 3e-2 }, { PUNA_FORMAT_Q4_K, 3e-2 }, { PUNA_FORMAT_Q6_K, 3e-2 } };
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
         traits t = plain;
@@ -459,7 +537,8 @@ static void quantised_weights_agree_within_their_error(void)
         float *want = evaluate(&puna_backend_ref, &m, (config){ 0 }, 24, 24, 24);
         float *got = evaluate(&puna_backend_cpu, &m, (config){ 0 }, 24, 24, 24);
         compare("prefill", got, want, &m, 24, formats[i].tolerance);
-        float *other = evaluate(&puna_backend_cpu, &m, (config){ .n_threads = 3, .no_fusion = true }, 24, 24, 24);
+        float *other =
+            evaluate(&puna_backend_cpu, &m, (config){ .n_threads = 3, .no_fusion = true }, 24, 24, 24);
         compare("same bits", other, got, &m, 24, 0);
         free(other);
         other = evaluate(&puna_backend_cpu, &m, (config){ 0 }, 24, 18, 1);

@@ -12,7 +12,7 @@ enum { MAX_THREADS = 8, PHASES = 100 };
 
 typedef struct shared {
     puna_pool *pool;
-    int cells[MAX_THREADS];  /* plain memory: only the barrier orders it */
+    int cells[MAX_THREADS]; /* plain memory: only the barrier orders it */
     int runs[MAX_THREADS];
     atomic_int wrong;
 } shared;

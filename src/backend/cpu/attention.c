@@ -88,7 +88,8 @@ void puna_attention_absorb(puna_attention_job *job, int32_t begin, int32_t end)
     }
 }
 
-void puna_attention_merge(puna_attention_job *job, const float *sums, const float *highest, const float *total)
+void puna_attention_merge(puna_attention_job *job, const float *sums, const float *highest,
+                          const float *total)
 {
     size_t n = (size_t)job->n_rows * (size_t)job->n_group, dim = (size_t)job->p->head_dim_v;
     for (size_t i = 0; i < n; i++) {

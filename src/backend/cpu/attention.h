@@ -43,13 +43,13 @@ typedef struct puna_attention_job {
     const puna_attention_kernels *kernels;
     const puna_attention_params *p;
     const puna_kv *kv;
-    const int32_t *blocks;   /* of the sequence */
+    const int32_t *blocks; /* of the sequence */
     int32_t head_kv;
     int32_t pos, n_rows, n_group;
-    float *q;                /* [n_rows * n_group, head_dim], already times p->scale */
-    float *sums;             /* [n_rows * n_group, head_dim_v] */
-    float *highest, *total;  /* [n_rows * n_group] */
-    float *scores;           /* [PUNA_ATTENTION_STRIP, PUNA_ATTENTION_TILE] */
+    float *q;               /* [n_rows * n_group, head_dim], already times p->scale */
+    float *sums;            /* [n_rows * n_group, head_dim_v] */
+    float *highest, *total; /* [n_rows * n_group] */
+    float *scores;          /* [PUNA_ATTENTION_STRIP, PUNA_ATTENTION_TILE] */
     void (*softcap)(float factor, float cap, float *x, size_t n);
 } puna_attention_job;
 
@@ -60,7 +60,8 @@ void puna_attention_begin(puna_attention_job *job);
 void puna_attention_absorb(puna_attention_job *job, int32_t begin, int32_t end);
 
 /* job += another one's sums, highest and total, each packed as in the job. */
-void puna_attention_merge(puna_attention_job *job, const float *sums, const float *highest, const float *total);
+void puna_attention_merge(puna_attention_job *job, const float *sums, const float *highest,
+                          const float *total);
 
 /* y[row * y_stride + group * head_dim_v + d] = sums / total. */
 void puna_attention_end(const puna_attention_job *job, float *y, size_t y_stride);

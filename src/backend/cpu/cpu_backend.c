@@ -78,8 +78,8 @@ static int32_t n_fallback(const puna_program *program, char *text, size_t capaci
     for (uint32_t f = 0; f < PUNA_FORMAT_COUNT_MAX; f++) {
         if (counts[f] == 0 || at >= capacity)
             continue;
-        int n = snprintf(text + at, capacity - at, "%slinear %s x %d", at ? ", " : "", puna_format_get(f)->name,
-                         (int)counts[f]);
+        int n = snprintf(text + at, capacity - at, "%slinear %s x %d", at ? ", " : "",
+                         puna_format_get(f)->name, (int)counts[f]);
         at += n > 0 ? (size_t)n : 0;
     }
     return total;
@@ -97,7 +97,8 @@ typedef struct carver {
 static void *carve(carver *c, size_t n, size_t size)
 {
     size_t bytes, end;
-    if (!puna_mul_size(n, size, &bytes) || !puna_add_size(c->used, bytes, &end) || !puna_add_size(end, 63, &end)) {
+    if (!puna_mul_size(n, size, &bytes) || !puna_add_size(c->used, bytes, &end) ||
+        !puna_add_size(end, 63, &end)) {
         c->failed = true;
         return NULL;
     }
@@ -187,7 +188,7 @@ static void carve_worker(carver *c, puna_worker *w, const needs *n)
     w->values = carve(c, value_floats, sizeof(float));
     for (int kind = 0; kind < 2; kind++)
         w->act[kind] = carve(c, tokens, n->act[kind]);
-    w->counters = carve(c, 2 * (size_t)w->steps->n_steps, sizeof *w->counters);
+    w->phases = carve(c, 2 * (size_t)w->steps->n_steps + 1, sizeof *w->phases);
     w->merges = carve(c, (size_t)PUNA_WORKER_SPLIT_TILES * (size_t)n->n_head_kv, sizeof *w->merges);
     w->parts = carve(c, n->part_floats, sizeof(float));
     w->tiles = carve(c, tokens, sizeof *w->tiles);
@@ -229,19 +230,21 @@ static puna_status take_memory(puna_worker *w, puna_error *err)
     c = (carver){ .base = w->memory };
     carve_worker(&c, w, &n);
     for (int32_t i = 0; i < PUNA_WORKER_SPLIT_TILES * n.n_head_kv; i++)
-        atomic_init(&w->merges[i].next, 0);
-    for (int32_t i = 0; i < 2 * w->steps->n_steps; i++)
-        atomic_init(&w->counters[i].next, 0);
+        atomic_init(&w->merges[i].n, 0);
+    for (int32_t i = 0; i <= 2 * w->steps->n_steps; i++) {
+        atomic_init(&w->phases[i].next, 0);
+        atomic_init(&w->phases[i].done, 0);
+    }
     return PUNA_OK;
 }
 
-static puna_status worker_open(puna_worker **out, const puna_program *program, const puna_backend_options *options,
-                               puna_error *err)
+static puna_status worker_open(puna_worker **out, const puna_program *program,
+                               const puna_backend_options *options, puna_error *err)
 {
     *out = NULL;
     if (options->max_tokens < 1 || options->max_tokens > PUNA_MAX_BATCH)
-        return puna_fail(err, PUNA_ERR_ARGUMENT, "batch: got %d tokens, expected 1 to %d", (int)options->max_tokens,
-                         PUNA_MAX_BATCH);
+        return puna_fail(err, PUNA_ERR_ARGUMENT, "batch: got %d tokens, expected 1 to %d",
+                         (int)options->max_tokens, PUNA_MAX_BATCH);
     puna_worker *w = calloc(1, sizeof *w);
     if (!w)
         return puna_fail_memory(err, "worker", sizeof *w);
@@ -262,17 +265,20 @@ static puna_status worker_open(puna_worker **out, const puna_program *program, c
 
 /* ---- running ---------------------------------------------------------------------------- */
 
-/* Angles of the batch's positions, rows divided; read after the first step's barrier. */
-static void fill_angles(puna_worker *w, int thread)
+/* Angles of the batch's positions; returns how many of the units this thread did. */
+static int32_t fill_angles(puna_worker *w)
 {
-    for (int32_t i = 0; i < w->steps->n_ropes; i++) {
-        const puna_rope_table *table = &w->steps->ropes[i];
-        size_t n_rot = (size_t)table->params.n_rot;
-        for (int32_t r = thread; r < w->batch->n_tokens; r += w->n_threads) {
-            float *cosines = w->angles[i] + (size_t)r * n_rot;
-            puna_rope_angles(&table->params, table->factors, w->batch->positions[r], cosines, cosines + n_rot / 2);
+    int32_t n_tokens = w->batch->n_tokens, begin, end, taken = 0;
+    puna_worker_phase *phase = &w->phases[2 * w->steps->n_steps];
+    for (; puna_worker_take(w, phase, w->steps->n_ropes * n_tokens, 16, &begin, &end); taken += end - begin)
+        for (int32_t u = begin; u < end; u++) {
+            const puna_rope_table *table = &w->steps->ropes[u / n_tokens];
+            size_t n_rot = (size_t)table->params.n_rot, row = (size_t)(u % n_tokens);
+            float *cosines = w->angles[u / n_tokens] + row * n_rot;
+            puna_rope_angles(&table->params, table->factors, w->batch->positions[row], cosines,
+                             cosines + n_rot / 2);
         }
-    }
+    return taken;
 }
 
 static void run_step(puna_worker *w, int thread, int32_t number)
@@ -291,16 +297,22 @@ static void run_step(puna_worker *w, int thread, int32_t number)
     }
 }
 
+/* The first step has no rotation to do: nothing was computed before it. Its wait covers the angles. */
+static void run_first(puna_worker *w, int thread)
+{
+    int32_t taken = fill_angles(w);
+    run_step(w, thread, 0);
+    puna_worker_finish(w, &w->phases[2 * w->steps->n_steps], w->steps->n_ropes * w->batch->n_tokens, taken);
+}
+
 static void run_all(void *user, int thread, int n_threads)
 {
     (void)n_threads;
     puna_worker *w = user;
-    fill_angles(w, thread);
-    for (int32_t s = 0; s < w->steps->n_steps; s++) {
+    if (w->steps->n_steps > 0)
+        run_first(w, thread);
+    for (int32_t s = 1; s < w->steps->n_steps; s++)
         run_step(w, thread, s);
-        if (s + 1 < w->steps->n_steps)
-            puna_pool_barrier(w->pool, thread);
-    }
 }
 
 static void run_one(void *user, int thread, int n_threads)
@@ -308,8 +320,9 @@ static void run_one(void *user, int thread, int n_threads)
     (void)n_threads;
     puna_worker *w = user;
     if (w->trace_step == 0)
-        fill_angles(w, thread);
-    run_step(w, thread, w->trace_step);
+        run_first(w, thread);
+    else
+        run_step(w, thread, w->trace_step);
 }
 
 static void run_traced(puna_worker *w)
@@ -337,7 +350,8 @@ static void cut_spans(puna_worker *w)
                 .span = s, .first = i, .n = span->n - i < w->tile_rows ? span->n - i : w->tile_rows
             };
         for (int32_t i = 0; i < span->n;) {
-            int32_t room = PUNA_KV_BLOCK - (span->pos + i) % PUNA_KV_BLOCK, n = span->n - i < room ? span->n - i : room;
+            int32_t room = PUNA_KV_BLOCK - (span->pos + i) % PUNA_KV_BLOCK,
+                    n = span->n - i < room ? span->n - i : room;
             w->stores[w->n_stores++] = (puna_worker_piece){ .span = s, .first = i, .n = n };
             i += n;
         }
@@ -347,16 +361,16 @@ static void cut_spans(puna_worker *w)
 static puna_status run(puna_worker *w, const puna_batch *batch, puna_kv *kv, puna_error *err)
 {
     if (batch->n_tokens < 1 || batch->n_tokens > w->options.max_tokens)
-        return puna_fail(err, PUNA_ERR_ARGUMENT, "batch: got %d tokens, expected 1 to %d", (int)batch->n_tokens,
-                         (int)w->options.max_tokens);
-    if (batch->n_outputs < 0 || batch->n_outputs > w->options.max_outputs || batch->n_outputs > batch->n_tokens)
-        return puna_fail(err, PUNA_ERR_ARGUMENT, "batch: got %d outputs, expected 0 to %d", (int)batch->n_outputs,
-                         (int)w->options.max_outputs);
+        return puna_fail(err, PUNA_ERR_ARGUMENT, "batch: got %d tokens, expected 1 to %d",
+                         (int)batch->n_tokens, (int)w->options.max_tokens);
+    if (batch->n_outputs < 0 || batch->n_outputs > w->options.max_outputs ||
+        batch->n_outputs > batch->n_tokens)
+        return puna_fail(err, PUNA_ERR_ARGUMENT, "batch: got %d outputs, expected 0 to %d",
+                         (int)batch->n_outputs, (int)w->options.max_outputs);
     w->batch = batch;
     w->kv = kv;
     cut_spans(w);
-    for (int32_t i = 0; i < 2 * w->steps->n_steps; i++)
-        atomic_store_explicit(&w->counters[i].next, 0, memory_order_relaxed);
+    w->epoch = w->epoch == UINT32_MAX ? 1 : w->epoch + 1;
     if (w->options.trace)
         run_traced(w);
     else

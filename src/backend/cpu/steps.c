@@ -17,9 +17,9 @@ typedef struct compiler {
     puna_steps *out;
     uint32_t allowed;
     bool fusion;
-    int32_t *step_of;  /* per node; -1: not yet */
+    int32_t *step_of;   /* per node; -1: not yet */
     int32_t *n_readers; /* per value */
-    bool *absorbed;    /* per node: will run inside an attention step */
+    bool *absorbed;     /* per node: will run inside an attention step */
 } compiler;
 
 static const puna_node *maker(const compiler *c, puna_value v)
@@ -90,7 +90,8 @@ static const puna_node *store_before(const compiler *c, const puna_node *attenti
 
 static void attention_step(const compiler *c, const puna_node *attention, puna_step *step)
 {
-    *step = (puna_step){ .kind = PUNA_STEP_ATTENTION, .attention = attention, .residual = -1, .last = attention };
+    *step =
+        (puna_step){ .kind = PUNA_STEP_ATTENTION, .attention = attention, .residual = -1, .last = attention };
     head_ops(c, attention->in[0], attention->p.attention.head_dim, &step->q);
     const puna_node *store = store_before(c, attention);
     if (!store)
@@ -176,7 +177,8 @@ static int32_t collect_chain(compiler *c, int32_t i, puna_step *step)
         if (!is_row_op(node))
             break;
         bool changes = per_output(c, node->out) != step->per_output;
-        if (changes && (node->op != PUNA_OP_SELECT_ROWS || node->in[0] != step->last->out || !may_select(c, step)))
+        if (changes &&
+            (node->op != PUNA_OP_SELECT_ROWS || node->in[0] != step->last->out || !may_select(c, step)))
             break;
         append_chain(c, step, node);
         i = next_pending(c, i);
@@ -320,9 +322,10 @@ int32_t puna_steps_rope(const puna_steps *steps, const puna_node *node)
     for (int32_t i = 0; i < steps->n_ropes; i++) {
         const puna_rope_params *b = &steps->ropes[i].params;
         const float *factors = node->weight ? node->weight->data : NULL;
-        if (a->n_rot == b->n_rot && a->base == b->base && a->scale == b->scale && a->yarn_ext == b->yarn_ext &&
-            a->yarn_beta_fast == b->yarn_beta_fast && a->yarn_beta_slow == b->yarn_beta_slow &&
-            a->magnitude == b->magnitude && a->n_ctx_orig == b->n_ctx_orig && factors == steps->ropes[i].factors)
+        if (a->n_rot == b->n_rot && a->base == b->base && a->scale == b->scale &&
+            a->yarn_ext == b->yarn_ext && a->yarn_beta_fast == b->yarn_beta_fast &&
+            a->yarn_beta_slow == b->yarn_beta_slow && a->magnitude == b->magnitude &&
+            a->n_ctx_orig == b->n_ctx_orig && factors == steps->ropes[i].factors)
             return i;
     }
     return -1;

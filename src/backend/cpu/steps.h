@@ -1,5 +1,5 @@
-/* steps.h - a plan compiled for the executor: a linear list of steps with one barrier between
- * two. Owns fusion (which nodes share a step) and the placement of the values that pass from one
+/* steps.h - a plan compiled for the executor: a linear list of steps, each of which waits for the
+ * one before. Owns fusion (which nodes share a step) and the placement of the values that pass from one
  * step to another; refuses threads and batches.
  *
  * A llama layer is five steps: [norm, encode, q k v], [rotate, store, attend], [encode, wo, add],
@@ -48,17 +48,17 @@ typedef struct puna_step {
     bool per_output;
     int32_t n_chain;
     puna_chain_op chain[PUNA_STEP_CHAIN];
-    puna_value in;           /* LINEAR with an empty chain: what is encoded */
+    puna_value in; /* LINEAR with an empty chain: what is encoded */
     int32_t n_linears;
     puna_step_linear linears[PUNA_STEP_LINEARS];
-    const puna_node *glu;    /* the two products are gate and up of it */
+    const puna_node *glu; /* the two products are gate and up of it */
     puna_value glu_out;
     puna_value residual;     /* added to the only product; -1: none */
     const puna_node *logits; /* the node, for its scale and cap */
     const puna_node *attention, *store;
     puna_head_ops q, k;
     puna_value v;
-    const puna_node *last;   /* without fusion: the node this step is, for tracing */
+    const puna_node *last; /* without fusion: the node this step is, for tracing */
 } puna_step;
 
 /* A distinct set of rotation angles. */

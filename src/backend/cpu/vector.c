@@ -6,7 +6,8 @@
 #include "backend/cpu/cpu.h"
 #include "quant/half.h"
 
-static void norm_group(const puna_norm_params *p, const float *weight, const float *bias, const float *x, float *y)
+static void norm_group(const puna_norm_params *p, const float *weight, const float *bias, const float *x,
+                       float *y)
 {
     size_t n = (size_t)p->group;
     double mean = 0, square = 0;

@@ -18,7 +18,8 @@ typedef struct puna_vector_kernels {
     void (*norm)(const puna_norm_params *p, const float *weight, const float *bias, const float *x, float *y,
                  size_t n);
     /* Rotates the first n_rot values of one head by the n_rot / 2 angles, in place. */
-    void (*rope)(puna_rope_pairing pairing, int32_t n_rot, const float *cosines, const float *sines, float *x);
+    void (*rope)(puna_rope_pairing pairing, int32_t n_rot, const float *cosines, const float *sines,
+                 float *x);
     /* y = activation(gate) * up */
     void (*glu)(puna_activation activation, const float *gate, const float *up, float *y, size_t n);
     void (*add)(const float *a, const float *b, float *y, size_t n);

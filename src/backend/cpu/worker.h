@@ -1,9 +1,12 @@
 /* worker.h - one session's executor: the memory and threads of a run, and the functions that run
  * one step on one thread. Owns how a step's work is divided; refuses to choose kernels.
  *
- * Work is taken from a counter in pieces that shrink towards the end, so that a thread whose
- * processor is taken away delays the others by one piece. What a piece computes does not depend
- * on who takes it or where it was cut: results are the same bits for every number of threads. */
+ * A step is one or two phases of work. Work is taken from a phase in pieces that shrink towards
+ * the end, and a phase is over when all its pieces are done, not when all threads have come: a
+ * thread whose processor is taken away delays the others by the piece it holds, or not at all.
+ * Who holds no piece may therefore read none of the phase's inputs. What a piece computes does not
+ * depend on who takes it or where it was cut: results are the same bits for every number of
+ * threads. */
 #ifndef PUNA_BACKEND_CPU_WORKER_H
 #define PUNA_BACKEND_CPU_WORKER_H
 
@@ -17,12 +20,12 @@
 #include "ops/backend.h"
 
 enum {
-    PUNA_WORKER_ROWS = 512,          /* rows of activations that one product reads at a time */
-    PUNA_WORKER_TILE = 32768,        /* floats of a thread for one piece of a gated activation */
-    PUNA_WORKER_QUERIES = 32,        /* queries of an attention job, more for larger groups */
-    PUNA_WORKER_SPLITS = 16,         /* key ranges of one query, at most */
-    PUNA_WORKER_SPLIT_BLOCKS = 8,    /* and blocks in one, at least */
-    PUNA_WORKER_SPLIT_TILES = 4      /* batches of more queries are not split */
+    PUNA_WORKER_ROWS = 512,       /* rows of activations that one product reads at a time */
+    PUNA_WORKER_TILE = 32768,     /* floats of a thread for one piece of a gated activation */
+    PUNA_WORKER_QUERIES = 32,     /* queries of an attention job, more for larger groups */
+    PUNA_WORKER_SPLITS = 16,      /* key ranges of one query, at most */
+    PUNA_WORKER_SPLIT_BLOCKS = 4, /* and blocks in one, at least */
+    PUNA_WORKER_SPLIT_TILES = 4   /* batches of more queries are not split */
 };
 
 struct puna_program {
@@ -35,19 +38,26 @@ struct puna_program {
 
 /* What one thread may write without asking. */
 typedef struct puna_worker_thread {
-    float *chain;         /* [PUNA_STEP_CHAIN, widest value] */
+    float *chain;          /* [PUNA_STEP_CHAIN, widest value] */
     unsigned char *act[2]; /* one encoded row, by puna_act */
-    float *tile;          /* [PUNA_WORKER_TILE] */
-    void *linear;         /* scratch of puna_linear_run */
+    float *tile;           /* [PUNA_WORKER_TILE] */
+    void *linear;          /* scratch of puna_linear_run */
     float *q, *sums, *highest, *total, *scores;
     float *part_sums, *part_highest, *part_total; /* the range being absorbed */
-    float *head;          /* one head's keys or values */
-    uint16_t *half;       /* the same, narrowed */
+    float *head;                                  /* one head's keys or values */
+    uint16_t *half;                               /* the same, narrowed */
 } puna_worker_thread;
+
+/* How far a phase is, in units: taken and done. The high halves name the run they belong to, so
+ * that nothing needs to be reset. */
+typedef struct puna_worker_phase {
+    alignas(64) puna_pool_word next;
+    puna_pool_word done;
+} puna_worker_phase;
 
 /* A counter in a cache line of its own. */
 typedef struct puna_worker_counter {
-    alignas(64) atomic_int next;
+    alignas(64) atomic_int n;
 } puna_worker_counter;
 
 /* Rows [first, first + n) of a span: a job's queries, or rows stored into one block. */
@@ -64,19 +74,20 @@ struct puna_worker {
     void *memory;
     /* of the plan */
     int32_t tile_rows, max_width;
-    float *values;                  /* [steps->row_floats, max_tokens] */
-    unsigned char *act[2];          /* [max_tokens] encoded rows */
-    float **angles;                 /* per rope table [max_tokens, n_rot]: cosines, then sines */
+    float *values;         /* [steps->row_floats, max_tokens] */
+    unsigned char *act[2]; /* [max_tokens] encoded rows */
+    float **angles;        /* per rope table [max_tokens, n_rot]: cosines, then sines */
     puna_worker_thread *threads;
-    puna_worker_counter *counters;  /* two per step */
-    puna_worker_counter *merges;    /* [PUNA_WORKER_SPLIT_TILES, key/value heads] */
-    float *parts;                   /* what the ranges of split queries leave for merging */
+    puna_worker_phase *phases;   /* two per step, one for the angles */
+    puna_worker_counter *merges; /* [PUNA_WORKER_SPLIT_TILES, key/value heads] */
+    float *parts;                /* what the ranges of split queries leave for merging */
     /* of the batch */
     const puna_batch *batch;
     puna_kv *kv;
     puna_worker_piece *tiles, *stores; /* [max_tokens] */
     int32_t n_tiles, n_stores;
-    bool single;                    /* every span has one row */
+    bool single;    /* every span has one row */
+    uint32_t epoch; /* of the run */
     int32_t trace_step;
 };
 
@@ -91,9 +102,12 @@ static inline int32_t puna_worker_n_rows(const puna_worker *w, bool per_output)
     return per_output ? w->batch->n_outputs : w->batch->n_tokens;
 }
 
-/* Takes [*begin, *end) of n units; at most `most` of them. False when none are left. */
-bool puna_worker_take(const puna_worker *w, puna_worker_counter *counter, int32_t n, int32_t most, int32_t *begin,
+/* Takes [*begin, *end) of a phase's n units; at most `most` of them. False when none are left. */
+bool puna_worker_take(const puna_worker *w, puna_worker_phase *phase, int32_t n, int32_t most, int32_t *begin,
                       int32_t *end);
+
+/* After a thread has done `taken` units: returns when all n are done. */
+void puna_worker_finish(puna_worker *w, puna_worker_phase *phase, int32_t n, int32_t taken);
 
 /* One thread's part of a step; all threads call it. */
 void puna_worker_rows(puna_worker *w, int thread, int32_t number);

@@ -1,8 +1,8 @@
 /* worker_attention.c - the attention step: rotate, store keys and values, attend.
  *
  * When every sequence of the batch has one row, the job of a key/value head stores that head's
- * key and value itself and attends: no barrier inside the step. Otherwise keys and values are
- * stored first, a block and a head at a time, then a barrier, then the jobs.
+ * key and value itself and attends: one phase. Otherwise keys and values are stored in a phase
+ * before, a block and a head at a time.
  *
  * A single row's keys are absorbed in ranges whose ends depend on its position only; with few
  * rows the ranges are work for several threads, and who finishes last merges them in order. */
@@ -71,12 +71,14 @@ static void store(const puna_worker *w, int thread, const puna_step *step, const
     }
 }
 
-static void store_all(puna_worker *w, int thread, const puna_step *step, puna_worker_counter *counter)
+static void store_all(puna_worker *w, int thread, const puna_step *step, puna_worker_phase *phase)
 {
-    int32_t n_head = w->program->plan->caches[step->store->p.cache].n_head, begin, end;
-    while (puna_worker_take(w, counter, w->n_stores * n_head, 8, &begin, &end))
+    int32_t n_head = w->program->plan->caches[step->store->p.cache].n_head, n = w->n_stores * n_head;
+    int32_t begin, end, taken = 0;
+    for (; puna_worker_take(w, phase, n, 8, &begin, &end); taken += end - begin)
         for (int32_t u = begin; u < end; u++)
             store(w, thread, step, &w->stores[u / n_head], u % n_head);
+    puna_worker_finish(w, phase, n, taken);
 }
 
 /* ---- attending -------------------------------------------------------------------------- */
@@ -95,15 +97,26 @@ static puna_attention_job make_job(const puna_worker *w, int thread, const puna_
     const puna_span *span = &w->batch->spans[tile->span];
     const puna_worker_thread *own = &w->threads[thread];
     return (puna_attention_job){
-        .kernels = w->program->attention, .p = p, .kv = w->kv, .blocks = span->blocks, .head_kv = head_kv,
-        .pos = span->pos + tile->first, .n_rows = tile->n, .n_group = p->n_head / p->n_head_kv,
-        .q = own->q, .sums = own->sums, .highest = own->highest, .total = own->total, .scores = own->scores,
+        .kernels = w->program->attention,
+        .p = p,
+        .kv = w->kv,
+        .blocks = span->blocks,
+        .head_kv = head_kv,
+        .pos = span->pos + tile->first,
+        .n_rows = tile->n,
+        .n_group = p->n_head / p->n_head_kv,
+        .q = own->q,
+        .sums = own->sums,
+        .highest = own->highest,
+        .total = own->total,
+        .scores = own->scores,
         .softcap = w->program->vector->softcap,
     };
 }
 
 /* The job's queries: copied, normalised, rotated, scaled. */
-static void load_queries(const puna_worker *w, const puna_step *step, puna_attention_job *job, int32_t first_row)
+static void load_queries(const puna_worker *w, const puna_step *step, puna_attention_job *job,
+                         int32_t first_row)
 {
     size_t dim = (size_t)job->p->head_dim;
     for (int32_t i = 0; i < job->n_rows * job->n_group; i++) {
@@ -116,7 +129,8 @@ static void load_queries(const puna_worker *w, const puna_step *step, puna_atten
     }
 }
 
-static float *output(const puna_worker *w, const puna_attention_job *job, const puna_step *step, int32_t first_row)
+static float *output(const puna_worker *w, const puna_attention_job *job, const puna_step *step,
+                     int32_t first_row)
 {
     return puna_worker_row(w, step->attention->out, (size_t)first_row) +
            (size_t)(job->head_kv * job->n_group) * (size_t)job->p->head_dim_v;
@@ -183,7 +197,7 @@ static void attend_range(puna_worker *w, int thread, const puna_step *step, int3
     job.highest = own + sums;
     job.total = own + sums + n;
     absorb_range(&job, begin, end, range_blocks(end - begin), part);
-    atomic_int *done = &w->merges[unit].next;
+    atomic_int *done = &w->merges[unit].n;
     if (atomic_fetch_add_explicit(done, 1, memory_order_acq_rel) + 1 < n_parts)
         return;
     atomic_store_explicit(done, 0, memory_order_relaxed);
@@ -237,27 +251,24 @@ static void attend_unit(puna_worker *w, int thread, const puna_step *step, int32
 void puna_worker_attention(puna_worker *w, int thread, int32_t number)
 {
     const puna_step *step = &w->steps->steps[number];
-    puna_worker_counter *counters = &w->counters[2 * number];
-    if (step->kind == PUNA_STEP_STORE) {
-        store_all(w, thread, step, &counters[0]);
+    puna_worker_phase *phases = &w->phases[2 * number];
+    if (step->store && (step->kind == PUNA_STEP_STORE || !w->single))
+        store_all(w, thread, step, &phases[0]);
+    if (step->kind == PUNA_STEP_STORE)
         return;
-    }
-    if (step->store && !w->single) {
-        store_all(w, thread, step, &counters[0]);
-        puna_pool_barrier(w->pool, thread);
-    }
     const puna_attention_params *p = &step->attention->p.attention;
     bool split = w->single && w->n_tiles <= PUNA_WORKER_SPLIT_TILES;
-    int32_t n = w->n_tiles * p->n_head_kv, begin, end;
+    int32_t n = w->n_tiles * p->n_head_kv, begin, end, taken = 0;
     if (split) {
         n = 0;
         for (int32_t i = 0; i < w->n_tiles; i++)
             n += n_ranges(w, p, i) * p->n_head_kv;
     }
-    while (puna_worker_take(w, &counters[1], n, 1, &begin, &end)) {
+    for (; puna_worker_take(w, &phases[1], n, 1, &begin, &end); taken++) {
         if (split)
             attend_split(w, thread, step, begin);
         else
             attend_unit(w, thread, step, begin);
     }
+    puna_worker_finish(w, &phases[1], n, taken);
 }

@@ -1,26 +1,46 @@
 /* worker_linear.c - chains of row-wise nodes, encoding of activations, and products.
  *
- * A batch of one row is encoded by every thread for itself: less work than a barrier. Larger
- * ones are encoded once, rows divided, with a barrier before the products. */
+ * A batch of one row is encoded by every thread for itself: less work than another phase. Larger
+ * ones are encoded once, rows divided, in a phase before the products. */
 #include "backend/cpu/worker.h"
 
 #include <string.h>
 
-bool puna_worker_take(const puna_worker *w, puna_worker_counter *counter, int32_t n, int32_t most, int32_t *begin,
+bool puna_worker_take(const puna_worker *w, puna_worker_phase *phase, int32_t n, int32_t most, int32_t *begin,
                       int32_t *end)
 {
-    int at = atomic_load_explicit(&counter->next, memory_order_relaxed);
-    while (at < n) {
+    uint64_t seen = atomic_load_explicit(&phase->next, memory_order_relaxed);
+    for (;;) {
+        int32_t at = seen >> 32 == w->epoch ? (int32_t)(seen & UINT32_MAX) : 0;
+        if (at >= n)
+            return false;
         int32_t count = w->n_threads == 1 ? n - at : (n - at) / (2 * w->n_threads);
         count = count > most ? most : count < 1 ? 1 : count;
-        if (atomic_compare_exchange_weak_explicit(&counter->next, &at, at + count, memory_order_relaxed,
+        uint64_t now = (uint64_t)w->epoch << 32 | (uint32_t)(at + count);
+        if (atomic_compare_exchange_weak_explicit(&phase->next, &seen, now, memory_order_relaxed,
                                                   memory_order_relaxed)) {
             *begin = at;
             *end = at + count;
             return true;
         }
     }
-    return false;
+}
+
+void puna_worker_finish(puna_worker *w, puna_worker_phase *phase, int32_t n, int32_t taken)
+{
+    const uint64_t all = (uint64_t)w->epoch << 32 | (uint32_t)n;
+    if (w->n_threads == 1 || n == 0)
+        return;
+    uint64_t seen = atomic_load_explicit(&phase->done, memory_order_relaxed), now = 0;
+    while (taken > 0) {
+        now = (seen >> 32 == w->epoch ? seen : (uint64_t)w->epoch << 32) + (uint32_t)taken;
+        if (atomic_compare_exchange_weak(&phase->done, &seen, now))
+            break;
+    }
+    if (now == all)
+        puna_pool_wake(w->pool);
+    else
+        puna_pool_wait(w->pool, &phase->done, all);
 }
 
 /* ---- chains ----------------------------------------------------------------------------- */
@@ -41,7 +61,8 @@ static void rotate(const puna_worker *w, const puna_node *node, size_t row, cons
         w->program->vector->rope(p->pairing, p->n_rot, cosines, cosines + p->n_rot / 2, y + h * p->head_dim);
 }
 
-static void row_op(const puna_worker *w, const puna_node *node, size_t row, const float *a, const float *b, float *y)
+static void row_op(const puna_worker *w, const puna_node *node, size_t row, const float *a, const float *b,
+                   float *y)
 {
     const puna_vector_kernels *vector = w->program->vector;
     size_t width = (size_t)w->steps->values[node->out].width;
@@ -50,8 +71,8 @@ static void row_op(const puna_worker *w, const puna_node *node, size_t row, cons
         embed(w, node, row, y);
         break;
     case PUNA_OP_NORM:
-        vector->norm(&node->p.norm, node->weight ? node->weight->data : NULL, node->bias ? node->bias->data : NULL,
-                     a, y, width);
+        vector->norm(&node->p.norm, node->weight ? node->weight->data : NULL,
+                     node->bias ? node->bias->data : NULL, a, y, width);
         break;
     case PUNA_OP_ROPE:
         rotate(w, node, row, a, y);
@@ -81,7 +102,8 @@ static const float *run_chain(puna_worker *w, int thread, const puna_step *step,
             if (op->from[k] >= 0)
                 in[k] = results[op->from[k]];
             else if (node->in[k] >= 0)
-                in[k] = puna_worker_row(w, node->in[k], w->steps->values[node->in[k]].per_output ? row : token);
+                in[k] =
+                    puna_worker_row(w, node->in[k], w->steps->values[node->in[k]].per_output ? row : token);
         }
         size_t at = w->steps->values[node->out].per_output ? row : token;
         results[i] = op->kept && shares ? puna_worker_row(w, node->out, at)
@@ -94,10 +116,12 @@ static const float *run_chain(puna_worker *w, int thread, const puna_step *step,
 void puna_worker_rows(puna_worker *w, int thread, int32_t number)
 {
     const puna_step *step = &w->steps->steps[number];
-    int32_t begin, end, n_rows = puna_worker_n_rows(w, step->per_output);
-    while (puna_worker_take(w, &w->counters[2 * number], n_rows, 16, &begin, &end))
+    puna_worker_phase *phase = &w->phases[2 * number];
+    int32_t begin, end, taken = 0, n_rows = puna_worker_n_rows(w, step->per_output);
+    for (; puna_worker_take(w, phase, n_rows, 16, &begin, &end); taken += end - begin)
         for (int32_t r = begin; r < end; r++)
             run_chain(w, thread, step, (size_t)r, true);
+    puna_worker_finish(w, phase, n_rows, taken);
 }
 
 /* ---- encoding --------------------------------------------------------------------------- */
@@ -119,36 +143,48 @@ static void encode_row(puna_worker *w, int thread, const puna_step *step, size_t
 {
     int32_t n_in = step->linears[0].linear.n_in;
     unsigned kinds = wanted(step);
-    const float *x = step->n_chain ? run_chain(w, thread, step, row, shares) : puna_worker_row(w, step->in, row);
+    const float *x =
+        step->n_chain ? run_chain(w, thread, step, row, shares) : puna_worker_row(w, step->in, row);
     for (unsigned kind = 0; kind < 2; kind++)
         if (kinds & 1u << kind)
             puna_act_encode((puna_act)kind, x, n_in, to[kind], w->program->allowed);
 }
 
-/* All rows of the step's input, encoded; with a barrier when threads share the work. */
-static encoded encode(puna_worker *w, int thread, int32_t number, int32_t n_rows)
+/* Values that lie as encoded rows would are read in place. */
+static bool in_place(const puna_step *step)
+{
+    int32_t n_in = step->linears[0].linear.n_in;
+    return step->n_chain == 0 && wanted(step) == 1u << PUNA_ACT_F32 &&
+           puna_act_bytes(PUNA_ACT_F32, n_in) == (size_t)n_in * sizeof(float);
+}
+
+/* The first phase of a step of several rows. */
+static void encode_rows(puna_worker *w, int thread, int32_t number, int32_t n_rows)
 {
     const puna_step *step = &w->steps->steps[number];
-    int32_t n_in = step->linears[0].linear.n_in;
-    const puna_worker_thread *own = &w->threads[thread];
-    /* Values that lie as encoded rows would are read in place. */
-    bool packed = puna_act_bytes(PUNA_ACT_F32, n_in) == (size_t)n_in * sizeof(float);
-    if (step->n_chain == 0 && wanted(step) == 1u << PUNA_ACT_F32 && packed)
-        return (encoded){ .rows = { [PUNA_ACT_F32] = puna_worker_row(w, step->in, 0) } };
-    if (n_rows == 1) {
-        encode_row(w, thread, step, 0, thread == 0, own->act);
-        return (encoded){ .rows = { own->act[0], own->act[1] } };
-    }
-    int32_t begin, end;
-    while (puna_worker_take(w, &w->counters[2 * number], n_rows, 16, &begin, &end))
+    puna_worker_phase *phase = &w->phases[2 * number];
+    int32_t begin, end, taken = 0, n_in = step->linears[0].linear.n_in;
+    for (; puna_worker_take(w, phase, n_rows, 16, &begin, &end); taken += end - begin)
         for (int32_t r = begin; r < end; r++) {
             unsigned char *to[2];
             for (int kind = 0; kind < 2; kind++)
                 to[kind] = w->act[kind] + (size_t)r * puna_act_bytes((puna_act)kind, n_in);
             encode_row(w, thread, step, (size_t)r, true, to);
         }
-    puna_pool_barrier(w->pool, thread);
-    return (encoded){ .rows = { w->act[0], w->act[1] } };
+    puna_worker_finish(w, phase, n_rows, taken);
+}
+
+/* The encoded rows for a thread that has taken its first piece, `first` when it is the first of
+ * all: that thread also writes what the chain keeps of a single row. */
+static encoded encoded_rows(puna_worker *w, int thread, const puna_step *step, int32_t n_rows, bool first)
+{
+    const puna_worker_thread *own = &w->threads[thread];
+    if (in_place(step))
+        return (encoded){ .rows = { [PUNA_ACT_F32] = puna_worker_row(w, step->in, 0) } };
+    if (n_rows > 1)
+        return (encoded){ .rows = { w->act[0], w->act[1] } };
+    encode_row(w, thread, step, 0, first, own->act);
+    return (encoded){ .rows = { own->act[0], own->act[1] } };
 }
 
 /* ---- products --------------------------------------------------------------------------- */
@@ -163,8 +199,8 @@ static int32_t unit_of(const puna_linear *l, int32_t n_rows)
 }
 
 /* Rows [first, first + n) of outputs [begin, end) of a product. */
-static void product(puna_worker *w, int thread, const puna_step_linear *l, const encoded *x, int32_t first, int32_t n,
-                    int32_t begin, int32_t end, float *y, size_t stride)
+static void product(puna_worker *w, int thread, const puna_step_linear *l, const encoded *x, int32_t first,
+                    int32_t n, int32_t begin, int32_t end, float *y, size_t stride)
 {
     const puna_linear *linear = &l->linear;
     const unsigned char *rows = x->rows[linear->act];
@@ -184,7 +220,8 @@ static void run_piece(puna_worker *w, int thread, const puna_step *step, const e
     size_t stride = (size_t)l->linear.n_out, n = (size_t)(end - begin);
     for (int32_t first = 0; first < n_rows; first += PUNA_WORKER_ROWS) {
         int32_t rows = n_rows - first < PUNA_WORKER_ROWS ? n_rows - first : PUNA_WORKER_ROWS;
-        float *y = l->out < 0 ? w->batch->logits + (size_t)first * stride : puna_worker_row(w, l->out, (size_t)first);
+        float *y = l->out < 0 ? w->batch->logits + (size_t)first * stride
+                              : puna_worker_row(w, l->out, (size_t)first);
         product(w, thread, l, x, first, rows, begin, end, y, stride);
         for (int32_t r = 0; r < rows; r++) {
             float *at = y + (size_t)r * stride + begin;
@@ -226,34 +263,61 @@ static int32_t most_outputs(int32_t n_rows)
     return n_rows < 8 ? PUNA_WORKER_TILE / 8 : PUNA_WORKER_TILE / PUNA_WORKER_ROWS;
 }
 
+/* How the outputs of a step's products are cut into units; a gated pair counts once. */
+typedef struct division {
+    int32_t n, most;                     /* products; units of a piece, at most */
+    int32_t unit[PUNA_STEP_LINEARS];     /* outputs of a unit */
+    int32_t base[PUNA_STEP_LINEARS + 1]; /* units before each product */
+} division;
+
+static division divide(const puna_step *step, int32_t n_rows)
+{
+    division d = { .n = step->glu ? 1 : step->n_linears };
+    int32_t most = most_outputs(n_rows);
+    for (int32_t i = 0; i < d.n; i++) {
+        const puna_linear *l = &step->linears[i].linear;
+        int32_t unit = unit_of(l, n_rows);
+        d.unit[i] = unit < most ? unit : most;
+        d.base[i + 1] = d.base[i] + (l->n_out + d.unit[i] - 1) / d.unit[i];
+    }
+    d.most = most / d.unit[0];
+    return d;
+}
+
+/* Units [begin, end), which may belong to several products. */
+static void run_units(puna_worker *w, int thread, const puna_step *step, const encoded *x, const division *d,
+                      int32_t n_rows, int32_t begin, int32_t end)
+{
+    for (int32_t i = 0; i < d->n; i++) {
+        const puna_step_linear *l = &step->linears[i];
+        int32_t from = begin > d->base[i] ? begin - d->base[i] : 0;
+        int32_t to = (end < d->base[i + 1] ? end : d->base[i + 1]) - d->base[i];
+        if (from >= to)
+            continue;
+        int32_t last =
+            l->linear.n_out - (to - 1) * d->unit[i] > d->unit[i] ? to * d->unit[i] : l->linear.n_out;
+        if (step->glu)
+            run_gated(w, thread, step, x, n_rows, from * d->unit[i], last);
+        else
+            run_piece(w, thread, step, x, n_rows, l, from * d->unit[i], last);
+    }
+}
+
 void puna_worker_linear(puna_worker *w, int thread, int32_t number)
 {
     const puna_step *step = &w->steps->steps[number];
-    int32_t n_rows = puna_worker_n_rows(w, step->per_output);
+    puna_worker_phase *phase = &w->phases[2 * number + 1];
+    int32_t begin, end, taken = 0, n_rows = puna_worker_n_rows(w, step->per_output);
     if (n_rows == 0)
         return;
-    encoded x = encode(w, thread, number, n_rows);
-    int32_t unit[PUNA_STEP_LINEARS], base[PUNA_STEP_LINEARS + 1] = { 0 }, n = step->glu ? 1 : step->n_linears;
-    int32_t most = most_outputs(n_rows);
-    for (int32_t i = 0; i < n; i++) {
-        const puna_linear *l = &step->linears[i].linear;
-        unit[i] = unit_of(l, n_rows);
-        if (unit[i] > most)
-            unit[i] = most;
-        base[i + 1] = base[i] + (l->n_out + unit[i] - 1) / unit[i];
+    if (n_rows > 1 && !in_place(step))
+        encode_rows(w, thread, number, n_rows);
+    const division d = divide(step, n_rows);
+    encoded x;
+    for (; puna_worker_take(w, phase, d.base[d.n], d.most, &begin, &end); taken += end - begin) {
+        if (taken == 0)
+            x = encoded_rows(w, thread, step, n_rows, begin == 0);
+        run_units(w, thread, step, &x, &d, n_rows, begin, end);
     }
-    int32_t begin, end;
-    while (puna_worker_take(w, &w->counters[2 * number + 1], base[n], most / unit[0], &begin, &end))
-        for (int32_t i = 0; i < n; i++) {
-            const puna_step_linear *l = &step->linears[i];
-            int32_t from = begin > base[i] ? begin - base[i] : 0;
-            int32_t to = (end < base[i + 1] ? end : base[i + 1]) - base[i];
-            if (from >= to)
-                continue;
-            int32_t last = to * unit[i] < l->linear.n_out ? to * unit[i] : l->linear.n_out;
-            if (step->glu)
-                run_gated(w, thread, step, &x, n_rows, from * unit[i], last);
-            else
-                run_piece(w, thread, step, &x, n_rows, l, from * unit[i], last);
-        }
+    puna_worker_finish(w, phase, d.base[d.n], taken);
 }

@@ -5,20 +5,15 @@
 
 #include <string.h>
 
+#include "backend/cpu/x86/avx2.h"
 #include "backend/cpu/x86/math_avx2.h"
-
-#define INLINE static inline __attribute__((always_inline))
-#if defined(__clang__)
-#define UNROLL _Pragma("unroll")
-#else
-#define UNROLL _Pragma("GCC unroll 8")
-#endif
 
 /* Eight values at element `at`. */
 INLINE __m256 load8(const void *values, size_t at, bool f16)
 {
     if (f16)
-        return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)((const uint16_t *)values + at)));
+        return _mm256_cvtph_ps(
+            _mm_loadu_si128((const __m128i *)(const void *)((const uint16_t *)values + at)));
     return _mm256_loadu_ps((const float *)values + at);
 }
 
@@ -32,31 +27,65 @@ static __m256 load_some(const void *values, size_t at, size_t n, bool f16)
     return load8(some, 0, true);
 }
 
+/* sum[i] += a[i * a_stride] * b[at ..] for M by 8 * NV results. The fewer factors are held and the
+ * others pass, so that 12 sums fit into 16 registers beside them. */
+INLINE void accumulate(int M, int NV, __m256 sum[][8], const float *a, size_t a_stride, const void *b,
+                       size_t at, bool f16)
+{
+    __m256 held[4];
+    if (M <= NV) {
+        UNROLL
+        for (int i = 0; i < M; i++)
+            held[i] = _mm256_broadcast_ss(a + (size_t)i * a_stride);
+        UNROLL
+        for (int j = 0; j < NV; j++) {
+            __m256 passing = load8(b, at + 8 * (size_t)j, f16);
+            UNROLL
+            for (int i = 0; i < M; i++)
+                sum[i][j] = _mm256_fmadd_ps(held[i], passing, sum[i][j]);
+        }
+    } else {
+        UNROLL
+        for (int j = 0; j < NV; j++)
+            held[j] = load8(b, at + 8 * (size_t)j, f16);
+        UNROLL
+        for (int i = 0; i < M; i++) {
+            __m256 passing = _mm256_broadcast_ss(a + (size_t)i * a_stride);
+            UNROLL
+            for (int j = 0; j < NV; j++)
+                sum[i][j] = _mm256_fmadd_ps(passing, held[j], sum[i][j]);
+        }
+    }
+}
+
+INLINE void store_sums(int M, int NV, __m256 sum[][8], float *y, size_t stride)
+{
+    UNROLL
+    for (int i = 0; i < M; i++) {
+        UNROLL
+        for (int j = 0; j < NV; j++)
+            _mm256_storeu_ps(y + (size_t)i * stride + 8 * (size_t)j, sum[i][j]);
+    }
+}
+
 /* M queries by 8 * NV keys. */
 INLINE void scores_piece(int M, int NV, const float *q, size_t q_stride, const void *k, size_t at, size_t dim,
                          bool f16, float *s, size_t s_stride)
 {
-    __m256 sum[PUNA_ATTENTION_STRIP][4];
-    UNROLL for (int i = 0; i < M; i++)
-        UNROLL for (int j = 0; j < NV; j++)
+    __m256 sum[PUNA_ATTENTION_STRIP][8];
+    UNROLL
+    for (int i = 0; i < M; i++) {
+        UNROLL
+        for (int j = 0; j < NV; j++)
             sum[i][j] = _mm256_setzero_ps();
-    for (size_t d = 0; d < dim; d++) {
-        __m256 key[4];
-        UNROLL for (int j = 0; j < NV; j++)
-            key[j] = load8(k, d * PUNA_KV_BLOCK + at + 8 * (size_t)j, f16);
-        UNROLL for (int i = 0; i < M; i++) {
-            __m256 value = _mm256_broadcast_ss(q + (size_t)i * q_stride + d);
-            UNROLL for (int j = 0; j < NV; j++)
-                sum[i][j] = _mm256_fmadd_ps(value, key[j], sum[i][j]);
-        }
     }
-    UNROLL for (int i = 0; i < M; i++)
-        UNROLL for (int j = 0; j < NV; j++)
-            _mm256_storeu_ps(s + (size_t)i * s_stride + at + 8 * (size_t)j, sum[i][j]);
+    for (size_t d = 0; d < dim; d++)
+        accumulate(M, NV, sum, q + d, q_stride, k, d * PUNA_KV_BLOCK + at, f16);
+    store_sums(M, NV, sum, s + at, s_stride);
 }
 
-INLINE void scores_strip(int M, const float *q, size_t q_stride, const void *k, size_t dim, bool f16, float *s,
-                         size_t s_stride)
+INLINE void scores_strip(int M, const float *q, size_t q_stride, const void *k, size_t dim, bool f16,
+                         float *s, size_t s_stride)
 {
     if (M <= 3) {
         scores_piece(M, 4, q, q_stride, k, 0, dim, f16, s, s_stride);
@@ -66,21 +95,33 @@ INLINE void scores_strip(int M, const float *q, size_t q_stride, const void *k, 
     }
 }
 
-#define EACH_M(m, CALL)                     \
-    switch (m) {                            \
-    case 1: CALL(1); break;                 \
-    case 2: CALL(2); break;                 \
-    case 3: CALL(3); break;                 \
-    case 4: CALL(4); break;                 \
-    case 5: CALL(5); break;                 \
-    default: CALL(6); break;                \
+#define EACH_M(m, CALL)                                                                                      \
+    switch (m) {                                                                                             \
+    case 1:                                                                                                  \
+        CALL(1);                                                                                             \
+        break;                                                                                               \
+    case 2:                                                                                                  \
+        CALL(2);                                                                                             \
+        break;                                                                                               \
+    case 3:                                                                                                  \
+        CALL(3);                                                                                             \
+        break;                                                                                               \
+    case 4:                                                                                                  \
+        CALL(4);                                                                                             \
+        break;                                                                                               \
+    case 5:                                                                                                  \
+        CALL(5);                                                                                             \
+        break;                                                                                               \
+    default:                                                                                                 \
+        CALL(6);                                                                                             \
+        break;                                                                                               \
     }
 
 static void scores(int32_t m, const float *q, size_t q_stride, const void *k, int32_t dim, bool f16, float *s,
                    size_t s_stride)
 {
     size_t n = (size_t)dim;
-#define HALF(M) scores_strip(M, q, q_stride, k, n, true, s, s_stride)
+#define HALF(M)   scores_strip(M, q, q_stride, k, n, true, s, s_stride)
 #define SINGLE(M) scores_strip(M, q, q_stride, k, n, false, s, s_stride)
     if (f16) {
         EACH_M(m, HALF)
@@ -125,29 +166,21 @@ typedef struct weighing {
 INLINE void weigh_piece(int M, int NV, const weighing *w, size_t at, bool f16)
 {
     __m256 sum[PUNA_ATTENTION_STRIP][8];
-    UNROLL for (int i = 0; i < M; i++) {
-        __m256 factor = _mm256_broadcast_ss(w->factor + i);
-        UNROLL for (int j = 0; j < NV; j++)
-            sum[i][j] = _mm256_mul_ps(factor,
-                                      _mm256_loadu_ps(w->sums + (size_t)i * w->sums_stride + at + 8 * (size_t)j));
+    UNROLL
+    for (int i = 0; i < M; i++) {
+        const float *sums = w->sums + (size_t)i * w->sums_stride + at;
+        UNROLL
+        for (int j = 0; j < NV; j++)
+            sum[i][j] =
+                _mm256_mul_ps(_mm256_broadcast_ss(w->factor + i), _mm256_loadu_ps(sums + 8 * (size_t)j));
     }
     for (size_t first = 0; first < w->n_keys; first += PUNA_KV_BLOCK) {
         const void *v = w->v[first / PUNA_KV_BLOCK];
         size_t n = w->n_keys - first < PUNA_KV_BLOCK ? w->n_keys - first : PUNA_KV_BLOCK;
-        for (size_t k = 0; k < n; k++) {
-            __m256 value[8];
-            UNROLL for (int j = 0; j < NV; j++)
-                value[j] = load8(v, k * w->dim + at + 8 * (size_t)j, f16);
-            UNROLL for (int i = 0; i < M; i++) {
-                __m256 weight = _mm256_broadcast_ss(w->p + (size_t)i * w->p_stride + first + k);
-                UNROLL for (int j = 0; j < NV; j++)
-                    sum[i][j] = _mm256_fmadd_ps(weight, value[j], sum[i][j]);
-            }
-        }
+        for (size_t k = 0; k < n; k++)
+            accumulate(M, NV, sum, w->p + first + k, w->p_stride, v, k * w->dim + at, f16);
     }
-    UNROLL for (int i = 0; i < M; i++)
-        UNROLL for (int j = 0; j < NV; j++)
-            _mm256_storeu_ps(w->sums + (size_t)i * w->sums_stride + at + 8 * (size_t)j, sum[i][j]);
+    store_sums(M, NV, sum, w->sums + at, w->sums_stride);
 }
 
 /* The last n < 8 dimensions. */
@@ -179,9 +212,15 @@ INLINE void weigh_strip(int M, const weighing *w, bool f16)
 static void weigh(int32_t m, const float *p, size_t p_stride, const float *factor, const void *const *v,
                   int32_t n_keys, int32_t dim, bool f16, float *sums, size_t sums_stride)
 {
-    const weighing w = { .p = p, .factor = factor, .p_stride = p_stride, .v = v, .n_keys = (size_t)n_keys,
-                         .dim = (size_t)dim, .sums = sums, .sums_stride = sums_stride };
-#define HALF(M) weigh_strip(M, &w, true)
+    const weighing w = { .p = p,
+                         .factor = factor,
+                         .p_stride = p_stride,
+                         .v = v,
+                         .n_keys = (size_t)n_keys,
+                         .dim = (size_t)dim,
+                         .sums = sums,
+                         .sums_stride = sums_stride };
+#define HALF(M)   weigh_strip(M, &w, true)
 #define SINGLE(M) weigh_strip(M, &w, false)
     if (f16) {
         EACH_M(m, HALF)

@@ -18,6 +18,10 @@
 #define UNROLL _Pragma("GCC unroll 32")
 #endif
 
+/* An integer sum that the compiler must have in a register here: left alone, gcc reorders long
+ * chains of additions and keeps every product in memory until the end. */
+#define KEEP(v) __asm__ volatile("" : "+x"(v))
+
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE __m128i load_128(const void *at)

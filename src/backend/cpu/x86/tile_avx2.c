@@ -45,6 +45,8 @@ INLINE void micro_unsigned(const uint8_t *panel, int32_t n, const tile *t, int t
                     const __m256i p0 = _mm256_maddubs_epi16(w0, a), p1 = _mm256_maddubs_epi16(w1, a);
                     sum[i][0] = g == g0 ? p0 : _mm256_add_epi16(sum[i][0], p0);
                     sum[i][1] = g == g0 ? p1 : _mm256_add_epi16(sum[i][1], p1);
+                    KEEP(sum[i][0]);
+                    KEEP(sum[i][1]);
                 }
             }
             UNROLL
@@ -93,6 +95,7 @@ INLINE void micro_signed(const uint8_t *panel, int32_t n, const tile *t, int tok
                     const __m256i a = _mm256_sign_epi8(broadcast_codes(t->q[i] + b * 32 + g * 4), w);
                     const __m256i p = _mm256_madd_epi16(_mm256_maddubs_epi16(magnitude, a), ones);
                     wide[i][h] = g == 0 ? p : _mm256_add_epi32(wide[i][h], p);
+                    KEEP(wide[i][h]);
                 }
             }
         }
@@ -139,6 +142,7 @@ INLINE void micro_six_bits(const uint8_t *panel, int32_t n, const tile *t, int t
                     const __m256i p = _mm256_add_epi16(_mm256_maddubs_epi16(w0, broadcast_codes(q)),
                                                        _mm256_maddubs_epi16(w1, broadcast_codes(q + 4)));
                     wide[i][h] = _mm256_add_epi32(wide[i][h], _mm256_madd_epi16(p, scale));
+                    KEEP(wide[i][h]);
                 }
             }
         }

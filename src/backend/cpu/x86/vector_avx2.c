@@ -25,8 +25,10 @@ static float square_of(const float *x, float mean, size_t n)
     __m256 a = _mm256_setzero_ps(), b = a, c = a, d = a;
     size_t i = 0;
     for (; i + 32 <= n; i += 32) {
-        __m256 v0 = _mm256_sub_ps(_mm256_loadu_ps(x + i), m), v1 = _mm256_sub_ps(_mm256_loadu_ps(x + i + 8), m);
-        __m256 v2 = _mm256_sub_ps(_mm256_loadu_ps(x + i + 16), m), v3 = _mm256_sub_ps(_mm256_loadu_ps(x + i + 24), m);
+        __m256 v0 = _mm256_sub_ps(_mm256_loadu_ps(x + i), m),
+               v1 = _mm256_sub_ps(_mm256_loadu_ps(x + i + 8), m);
+        __m256 v2 = _mm256_sub_ps(_mm256_loadu_ps(x + i + 16), m),
+               v3 = _mm256_sub_ps(_mm256_loadu_ps(x + i + 24), m);
         a = _mm256_fmadd_ps(v0, v0, a);
         b = _mm256_fmadd_ps(v1, v1, b);
         c = _mm256_fmadd_ps(v2, v2, c);
@@ -40,7 +42,8 @@ static float square_of(const float *x, float mean, size_t n)
     return puna_avx2_sum(_mm256_add_ps(_mm256_add_ps(a, b), _mm256_add_ps(c, d)));
 }
 
-static void norm_group(const puna_norm_params *p, const float *weight, const float *bias, const float *x, float *y)
+static void norm_group(const puna_norm_params *p, const float *weight, const float *bias, const float *x,
+                       float *y)
 {
     size_t n = (size_t)p->group;
     float mean = p->kind == PUNA_NORM_LAYER ? sum_of(x, n) / (float)n : 0;
@@ -113,7 +116,8 @@ static inline __m256 silu(__m256 x)
 static inline __m256 gelu(__m256 x)
 {
     __m256 x3 = _mm256_mul_ps(_mm256_mul_ps(x, x), x);
-    __m256 z = _mm256_mul_ps(_mm256_fmadd_ps(x3, _mm256_set1_ps(0.044715f), x), _mm256_set1_ps(1.5957691216057308f));
+    __m256 z =
+        _mm256_mul_ps(_mm256_fmadd_ps(x3, _mm256_set1_ps(0.044715f), x), _mm256_set1_ps(1.5957691216057308f));
     return logistic_times(x, z);
 }
 
@@ -122,10 +126,10 @@ static inline __m256 relu(__m256 x)
     return _mm256_max_ps(x, _mm256_setzero_ps());
 }
 
-#define GLU(activate)                                                                                    \
-    for (size_t i = 0; i < n; i += 8)                                                                    \
-        puna_avx2_store(y + i, n - i, _mm256_mul_ps(activate(puna_avx2_load(gate + i, n - i)),          \
-                                                    puna_avx2_load(up + i, n - i)))
+#define GLU(activate)                                                                                        \
+    for (size_t i = 0; i < n; i += 8)                                                                        \
+    puna_avx2_store(y + i, n - i,                                                                            \
+                    _mm256_mul_ps(activate(puna_avx2_load(gate + i, n - i)), puna_avx2_load(up + i, n - i)))
 
 static void glu(puna_activation activation, const float *gate, const float *up, float *y, size_t n)
 {
@@ -145,7 +149,8 @@ static void glu(puna_activation activation, const float *gate, const float *up, 
 static void add(const float *a, const float *b, float *y, size_t n)
 {
     for (size_t i = 0; i < n; i += 8)
-        puna_avx2_store(y + i, n - i, _mm256_add_ps(puna_avx2_load(a + i, n - i), puna_avx2_load(b + i, n - i)));
+        puna_avx2_store(y + i, n - i,
+                        _mm256_add_ps(puna_avx2_load(a + i, n - i), puna_avx2_load(b + i, n - i)));
 }
 
 static void scale(float factor, const float *x, float *y, size_t n)

@@ -1,0 +1,48 @@
+/* parser.h - the parser's state, shared by its two halves: statements (parser.c) and expressions
+ * (expr.c). Private to chat/jinja. Errors are sticky: the first is kept, the parser then sees EOF. */
+#ifndef PUNA_CHAT_JINJA_PARSER_H
+#define PUNA_CHAT_JINJA_PARSER_H
+
+#include "chat/jinja/ast.h"
+
+typedef struct puna_jparser {
+    puna_template *template;
+    const puna_jtoken *tokens;
+    size_t at;
+    unsigned depth; /* statements and expressions inside each other */
+    unsigned n_for; /* loops around this place */
+    unsigned n_breakable; /* loops that a break here can leave */
+    bool soft; /* in a branch: an unknown filter is an error only when it runs */
+    const puna_jnode *unknown; /* the first filter or test without a meaning, outside of branches */
+    uint8_t uses; /* which of caller, kwargs, varargs were read */
+    puna_jnotes *notes;
+    puna_error *err;
+    puna_status status;
+} puna_jparser;
+
+/* Records the first error; returns NULL. */
+puna_jnode *puna_jparser_fail(puna_jparser *p, uint32_t at, const char *format, ...) PUNA_PRINTF(3, 4);
+puna_jnode *puna_jparser_node(puna_jparser *p, puna_jkind kind, uint32_t at);
+const puna_jtoken *puna_jparser_peek(const puna_jparser *p);
+const puna_jtoken *puna_jparser_next(puna_jparser *p);
+bool puna_jparser_is(const puna_jparser *p, puna_jtoken_type type);
+bool puna_jparser_is_name(const puna_jparser *p, const char *name);
+bool puna_jparser_skip(puna_jparser *p, puna_jtoken_type type);
+bool puna_jparser_skip_name(puna_jparser *p, const char *name);
+bool puna_jparser_expect(puna_jparser *p, puna_jtoken_type type);
+puna_jstr *puna_jparser_expect_name(puna_jparser *p);
+bool puna_jparser_enter(puna_jparser *p);
+void puna_jparser_leave(puna_jparser *p);
+
+/* Expressions (expr.c). until: a name that ends a tuple, or NULL. */
+puna_jnode *puna_jparser_expression(puna_jparser *p, bool with_condition);
+puna_jnode *puna_jparser_tuple(puna_jparser *p, bool with_condition, const char *until, bool in_parentheses);
+puna_jnode *puna_jparser_filters(puna_jparser *p, puna_jnode *operand, bool starts_with_name);
+/* An assignment target; with_member allows namespace.attr. */
+puna_jnode *puna_jparser_target(puna_jparser *p, const char *until, bool with_member);
+
+/* Adds a name to one of the notes' lists unless it is there. */
+void puna_jnotes_add(json_t *list, const char *name, size_t n);
+void puna_jnotes_problem(puna_jparser *p, uint32_t at, const char *format, ...) PUNA_PRINTF(3, 4);
+
+#endif

@@ -1,0 +1,364 @@
+/* test_jinja.c - the template engine against texts made by jinja2 and by others: published cases,
+ * real templates, hostile ones. */
+#include <stdlib.h>
+
+#include "base/file.h"
+#include "chat/chat.h"
+#include "harness.h"
+
+enum { NOW = 1752148800 }; /* 2025-07-10T12:00:00Z */
+
+static json_t *load(const char *path)
+{
+    json_error_t err;
+    json_t *json = json_load_file(path, JSON_ALLOW_NUL, &err);
+    if (!json)
+        test_fail(__FILE__, __LINE__, "%s: %s", path, err.text);
+    return json;
+}
+
+typedef struct rendered {
+    puna_status status;
+    char *text;
+    size_t n;
+    puna_error err;
+} rendered;
+
+static rendered render(const char *source, size_t n_source, const json_t *context)
+{
+    rendered r = { 0 };
+    puna_template *template = NULL;
+    r.status = puna_template_compile(&template, source, n_source, &r.err);
+    if (r.status == PUNA_OK)
+        r.status = puna_template_render(template, context, NOW, &r.text, &r.n, &r.err);
+    puna_template_free(template);
+    return r;
+}
+
+/* expected NULL: an error. */
+static bool check_case(const char *name, const json_t *template, const json_t *context, const json_t *expected)
+{
+    rendered r = render(json_string_value(template), json_string_length(template), context);
+    bool ok;
+    if (!expected)
+        ok = r.status != PUNA_OK || test_fail(__FILE__, __LINE__, "%s: got \"%s\", expected an error", name, r.text);
+    else if (r.status != PUNA_OK)
+        ok = test_fail(__FILE__, __LINE__, "%s: %s", name, r.err.message);
+    else
+        ok = (r.n == json_string_length(expected) && memcmp(r.text, json_string_value(expected), r.n) == 0) ||
+             test_fail(__FILE__, __LINE__, "%s: got \"%s\", expected \"%s\"", name, r.text,
+                       json_string_value(expected));
+    free(r.text);
+    return ok;
+}
+
+/* Cases of a file; where javascript_only.json has a row, jinja2's answer counts. */
+static void check_published(const char *file, const char *list, const char *template, const char *data,
+                            const char *expected, size_t n_expected)
+{
+    json_t *cases = load(test_data(file)), *differing = load(test_data("chat/javascript_only.json")), *item;
+    const json_t *rows = json_object_get(differing, list);
+    size_t i, n_rows = 0;
+    CHECK_INT(json_array_size(cases), n_expected);
+    json_array_foreach(cases, i, item)
+    {
+        const char *name = json_string_value(json_object_get(item, "name"));
+        const json_t *row = json_object_get(rows, name), *want = json_object_get(item, expected);
+        if (row) {
+            CHECK(json_is_string(json_object_get(row, "reason")));
+            want = json_object_get(row, "expected");
+            n_rows++;
+        }
+        check_case(name, json_object_get(item, template), json_object_get(item, data), want);
+    }
+    CHECK_INT(n_rows, json_object_size(rows));
+    json_decref(cases);
+    json_decref(differing);
+}
+
+static void published_cases(void)
+{
+    check_published("chat/jinja_unit.json", "jinja_unit", "template", "context", "expected", 161);
+}
+
+static void published_templates(void)
+{
+    check_published("chat/golden_e2e.json", "golden_e2e", "chat_template", "data", "target", 27);
+}
+
+static uint64_t fnv(const char *text, size_t n)
+{
+    uint64_t h = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ (unsigned char)text[i]) * 0x100000001b3u;
+    return h;
+}
+
+static void check_golden(const puna_template *template, const json_t *contexts, const char *name,
+                         const char *conversation, const char *want)
+{
+    char *text = NULL, got[64] = "error";
+    size_t n = 0;
+    puna_error err = { 0 };
+    const json_t *context = json_object_get(contexts, conversation);
+    if (!context) {
+        test_fail(__FILE__, __LINE__, "no conversation %s", conversation);
+        return;
+    }
+    if (puna_template_render(template, context, NOW, &text, &n, &err) == PUNA_OK)
+        snprintf(got, sizeof got, "%zu %016llx", n, (unsigned long long)fnv(text, n));
+    if (strcmp(got, want) != 0)
+        test_fail(__FILE__, __LINE__, "%s, %s: got %s, expected %s; %s", name, conversation, got, want, err.message);
+    free(text);
+}
+
+static puna_template *compile_shared(const char *name)
+{
+    char path[256], *source = NULL;
+    size_t n = 0;
+    puna_template *template = NULL;
+    puna_error err = { 0 };
+    snprintf(path, sizeof path, "chat_templates/templates/%s.jinja", name);
+    const char *found = test_shared(path);
+    if (!found || !CHECK_OK(puna_file_read(&source, &n, found, 1 << 20, &err), err))
+        return NULL;
+    puna_template_compile(&template, source, n, &err);
+    free(source);
+    return template;
+}
+
+static void real_templates(void)
+{
+    if (!test_shared("chat_templates/templates/Qwen3-Coder.jinja")) {
+        test_skip("the real templates are not here");
+        return;
+    }
+    char line[512], name[128], last[128] = "", conversation[64], want[64];
+    json_t *contexts = load(test_data("chat/conversations.json"));
+    FILE *file = fopen(test_data("chat/templates.golden"), "r");
+    puna_template *template = NULL;
+    int n_cases = 0, n_templates = 0;
+    while (file && fgets(line, sizeof line, file)) {
+        if (line[0] == '#' || sscanf(line, "%127s %63s %63[^\n]", name, conversation, want) != 3)
+            continue;
+        if (strcmp(name, last) != 0) {
+            puna_template_free(template);
+            template = compile_shared(name);
+            if (!template)
+                test_fail(__FILE__, __LINE__, "%s does not compile", name);
+            snprintf(last, sizeof last, "%s", name);
+            n_templates++;
+        }
+        if (template)
+            check_golden(template, contexts, name, conversation, want);
+        n_cases++;
+    }
+    CHECK_INT(n_templates, 59);
+    CHECK(n_cases >= 59 * 30);
+    if (file)
+        fclose(file);
+    puna_template_free(template);
+    json_decref(contexts);
+}
+
+/* ---- hostile ---------------------------------------------------------------------------- */
+
+static void check_fails(const char *source, const char *message)
+{
+    json_t *context = json_pack("{s:[s,s], s:{s:i}}", "items", "a", "b", "obj", "x", 1);
+    rendered r = render(source, strlen(source), context);
+    if (r.status == PUNA_OK)
+        test_fail(__FILE__, __LINE__, "%s: got \"%s\", expected an error", source, r.text);
+    else if (!strstr(r.err.message, message))
+        test_fail(__FILE__, __LINE__, "%s: got \"%s\", expected \"%s\"", source, r.err.message, message);
+    free(r.text);
+    json_decref(context);
+}
+
+static void errors_have_a_place(void)
+{
+    check_fails("a\n  {{ x.y }}", "line 2, column 7: 'x' is undefined");
+    check_fails("{% if x %}\n", "line 1, column 4: unexpected end of template: 'if' is not closed");
+    check_fails("ä{{ 1 + }}", "line 1, column 9:");
+    check_fails("{{ 'a' + 1 }}", "line 1, column 8: unsupported operand types for +: 'str' and 'int'");
+    check_fails("\n\n{{ raise_exception('no\nsystem') }}", "line 3, column 19: no?system");
+    check_fails("{{ x|nope }}", "no filter named 'nope'");
+    check_fails("{% include 'x' %}", "'include' is not allowed");
+    check_fails("{% break %}", "'break' outside a loop");
+    check_fails("{{ 99999999999999999999 }}", "beyond 64 bits");
+    check_fails("{{ 9223372036854775807 + 1 }}", "beyond 64 bits");
+    check_fails("\xff", "expected UTF-8");
+}
+
+static void exceptions_are_the_callers_fault(void)
+{
+    json_t *context = json_object();
+    rendered r = render("{{ raise_exception('no') }}", 27, context);
+    CHECK_INT(r.status, PUNA_ERR_ARGUMENT);
+    r = render("{{ 1 // 0 }}", 12, context);
+    CHECK_INT(r.status, PUNA_ERR_FORMAT);
+    json_decref(context);
+}
+
+static void sandbox_shows_nothing(void)
+{
+    static const char *const harmless[] = {
+        "{{ ''.__class__ }}", "{{ ''['__class__'] }}", "{{ obj.__init__ }}", "{{ items.append }}",
+        "{{ ''|attr('__class__') }}", "{{ obj|attr('x') }}", "{{ self }}", "{{ config }}", "{{ request }}",
+        "{{ items.pop }}", "{{ obj['__class__'] }}",
+    };
+    static const char *const refused[] = {
+        "{{ ''.__class__.__mro__ }}", "{{ items.append('c') }}", "{{ obj.pop('x') }}", "{{ obj.update({}) }}",
+        "{{ cycler.__init__.__globals__.os }}", "{{ lipsum.__globals__ }}", "{{ get_flashed_messages() }}",
+        "{{ '{0.__class__.__mro__}'.format(1) }}", "{{ ().__class__.__base__.__subclasses__() }}",
+        "{% import 'os' as os %}", "{% from 'x' import y %}", "{% extends 'x' %}", "{{ obj.x.y.z }}",
+        "{% set obj.x = 2 %}", "{% do items.append(1) %}", "{{ namespace(_x=1) }}", "{{ range.__init__.x }}",
+    };
+    json_t *context = json_pack("{s:[s], s:{s:i}}", "items", "a", "obj", "x", 1);
+    for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++) {
+        rendered r = render(harmless[i], strlen(harmless[i]), context);
+        if (r.status != PUNA_OK || r.n)
+            test_fail(__FILE__, __LINE__, "%s: got \"%s\"", harmless[i], r.text ? r.text : r.err.message);
+        free(r.text);
+    }
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        rendered r = render(refused[i], strlen(refused[i]), context);
+        if (r.status == PUNA_OK)
+            test_fail(__FILE__, __LINE__, "%s: got \"%s\"", refused[i], r.text);
+        free(r.text);
+    }
+    json_decref(context);
+}
+
+static void work_is_bounded(void)
+{
+    check_fails("{{ 'a' * 1000000000 }}", "repeating makes a text of more than");
+    check_fails("{{ [1] * 1000000000 }}", "repeating makes a list of more than");
+    check_fails("{{ range(1000000000) }}", "at most 100000");
+    check_fails("{{ '%0999999999d' % 1 }}", "beyond");
+    check_fails("{{ '{:999999999}'.format(1) }}", "invalid format specifier");
+    check_fails("{{ 'x'.center(9999999999) }}", "longer than");
+    check_fails("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "nested deeper");
+    check_fails("{% macro a() %}{{ b() }}{% endmacro %}{% macro b() %}{{ a() }}{% endmacro %}{{ a() }}", "nested deeper");
+    check_fails("{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}", "nested deeper");
+    check_fails("{% set ns = namespace(x=1) %}{% set ns.x = ns %}{{ ns }}", "nested deeper");
+    check_fails("{% set ns = namespace(x=[1]) %}{% for i in range(5000) %}{% set ns.x = [ns.x] %}{% endfor %}"
+                "{{ ns.x == [ns.x] }}{{ ns.x }}", "nested deeper");
+    check_fails("{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}", "steps");
+    check_fails("{% set ns = namespace(x='aaaaaaaaaaaaaaaa') %}{% for i in range(100) %}{% set ns.x = ns.x + ns.x %}"
+                "{% endfor %}", "longer than");
+    check_fails("{% set ns = namespace(x=[1]) %}{% for i in range(100) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}"
+                "{{ ns.x }}", "");
+    check_fails("{% for i in range(100000) %}{{ 'a' * 10000 }}{% endfor %}", "longer than");
+}
+
+static void check_deep(const char *open, const char *middle, const char *close)
+{
+    enum { DEPTH = 20000 };
+    size_t n_open = strlen(open), n_close = strlen(close), n = 0;
+    char *source = malloc(DEPTH * (n_open + n_close) + strlen(middle) + 16);
+    if (!source)
+        return;
+    for (int i = 0; i < DEPTH; i++, n += n_open)
+        memcpy(source + n, open, n_open);
+    memcpy(source + n, middle, strlen(middle));
+    n += strlen(middle);
+    for (int i = 0; i < DEPTH; i++, n += n_close)
+        memcpy(source + n, close, n_close);
+    json_t *context = json_object();
+    rendered r = render(source, n, context);
+    if (r.status == PUNA_OK)
+        test_fail(__FILE__, __LINE__, "%s...: expected an error", open);
+    free(r.text);
+    free(source);
+    json_decref(context);
+}
+
+static void nesting_is_bounded(void)
+{
+    check_deep("{{ (", "1", ") }}");
+    check_deep("{% if 1 %}", "x", "{% endif %}");
+    check_deep("{% for x in [1] %}", "x", "{% endfor %}");
+    char open[64] = "", close[64] = "";
+    (void)open;
+    (void)close;
+    char *source = malloc(200100);
+    static const char *const repeated[] = { "(", "[", "{1:", "not ", "-", "a.b", "x|trim", "1+", "x[", "a if b else ", "~a", " is not none" };
+    for (size_t i = 0; source && i < sizeof repeated / sizeof *repeated; i++) {
+        size_t n = 3, step = strlen(repeated[i]);
+        memcpy(source, "{{ ", 3);
+        while (n < 200000 - step) {
+            memcpy(source + n, repeated[i], step);
+            n += step;
+        }
+        memcpy(source + n, "1 }}", 4);
+        json_t *context = json_object();
+        rendered r = render(source, n + 4, context);
+        CHECK(r.status != PUNA_OK || repeated[i][0] == '~');
+        free(r.text);
+        json_decref(context);
+    }
+    free(source);
+}
+
+/* ---- the rest of the interface ---------------------------------------------------------- */
+
+static bool lists(const json_t *found, const char *list, const char *name)
+{
+    const json_t *names = json_object_get(found, list);
+    for (size_t i = 0; i < json_array_size(names); i++)
+        if (strcmp(json_string_value(json_array_get(names, i)), name) == 0)
+            return true;
+    return false;
+}
+
+static void check_tells_what_is_used(void)
+{
+    static const char source[] = "{% set a = 1 %}{% for m in messages %}{{ m.content|trim|nope if m is string else a }}\n"
+                                 "{{ x.append(range(3)) }}{% endfor %}{{ strftime_now('%Y') }}";
+    json_t *found = puna_template_check(source, sizeof source - 1);
+    CHECK(lists(found, "variables", "messages") && lists(found, "variables", "x"));
+    CHECK(!lists(found, "variables", "a") && !lists(found, "variables", "m"));
+    CHECK(lists(found, "filters", "trim") && lists(found, "tests", "string"));
+    CHECK(lists(found, "functions", "range") && lists(found, "functions", "strftime_now"));
+    CHECK(lists(found, "methods", "append"));
+    const json_t *problems = json_object_get(found, "problems");
+    CHECK_INT(json_array_size(problems), 2);
+    CHECK_INT(json_integer_value(json_object_get(json_array_get(problems, 0), "column")), 57);
+    CHECK_INT(json_integer_value(json_object_get(json_array_get(problems, 1), "line")), 2);
+    json_decref(found);
+    found = puna_template_check("{% if %}", 8);
+    CHECK_INT(json_array_size(json_object_get(found, "problems")), 1);
+    json_decref(found);
+}
+
+static void chat_renders_messages(void)
+{
+    static const char source[] = "{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m['content'] }}{{ eos_token }}"
+                                 "{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}";
+    const puna_chat_message messages[] = { { "system", "Be kind." }, { "user", "Hi \xc3\xa4" } };
+    puna_template *template = NULL;
+    puna_error err = { 0 };
+    char *text = NULL;
+    size_t n = 0;
+    CHECK_OK(puna_template_compile(&template, source, sizeof source - 1, &err), err);
+    CHECK_OK(puna_chat_render(template, messages, 2, true, "<s>", NULL, NOW, &text, &n, &err), err);
+    CHECK_TEXT(text, "<s>[system]Be kind.[user]Hi \xc3\xa4[assistant]");
+    CHECK_INT(n, strlen(text));
+    free(text);
+    const puna_chat_message bad = { "user", "\xff" };
+    CHECK_INT(puna_chat_render(template, &bad, 1, true, NULL, NULL, NOW, &text, &n, &err), PUNA_ERR_ARGUMENT);
+    puna_template_free(template);
+}
+
+int main(int argc, char **argv)
+{
+    static const test_case cases[] = {
+        TEST(published_cases),       TEST(published_templates),
+        TEST(real_templates),        TEST(errors_have_a_place),
+        TEST(exceptions_are_the_callers_fault), TEST(sandbox_shows_nothing),
+        TEST(work_is_bounded),       TEST(nesting_is_bounded),
+        TEST(check_tells_what_is_used), TEST(chat_renders_messages),
+    };
+    return test_main("jinja", cases, sizeof cases / sizeof *cases, argc, argv);
+}
