@@ -137,6 +137,12 @@ static puna_status read_licence(puna_cli *cli, const char *file, char *licence, 
     puna_status status = puna_model_describe(model, "metadata", &text, err);
     if (status == PUNA_OK)
         status = puna_cli_json_take(text, &metadata, err);
+    json_int_t n_parts = json_integer_value(json_object_get(metadata, "split.count"));
+    if (status == PUNA_OK && n_parts > 1) {
+        puna_fail(err, PUNA_ERR_FORMAT, "import: %s: got one of %d files of a split model, expected a single file", file,
+                  (int)n_parts);
+        status = puna_hint(err, PUNA_ERR_FORMAT, "use it by its path: puna run -m %s", file);
+    }
     const char *found = json_string_value(json_object_get(metadata, "general.license"));
     snprintf(licence, size, "%.*s", 100, found ? found : "");
     json_decref(metadata);

@@ -168,9 +168,12 @@ static puna_status place_itself(const puna_store *store, const transfer *t, puna
     TRY(digest_of(t, model->sha256, &model->size, err));
     TRY(check_digest(t->import, model->sha256, err));
     TRY(puna_store_path(store, model, path, err));
-    if (t->import->how == PUNA_STORE_MOVE && rename(file, path) == 0)
+    struct stat info;
+    bool is_link = lstat(file, &info) == 0 && S_ISLNK(info.st_mode); /* to be moved is what it points to: a copy */
+    if (t->import->how == PUNA_STORE_MOVE && !is_link && rename(file, path) == 0)
         return PUNA_OK;
-    if (t->import->how == PUNA_STORE_LINK && (link(file, path) == 0 || errno == EEXIST))
+    if (t->import->how == PUNA_STORE_LINK &&
+        (linkat(AT_FDCWD, file, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0 || errno == EEXIST))
         return PUNA_OK;
     if (lseek(t->from, 0, SEEK_SET) != 0)
         return puna_store_errno(err, "read", file);

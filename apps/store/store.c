@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/suggest.h"
 
@@ -110,6 +111,7 @@ puna_status puna_store_split(const char *reference, char *name, char *tag, puna_
 typedef struct listing {
     puna_store_model *models;
     size_t n, capacity;
+    bool lenient; /* leave broken manifests out */
 } listing;
 
 static puna_status list_add(listing *list, const char *path, puna_error *err)
@@ -124,9 +126,12 @@ static puna_status list_add(listing *list, const char *path, puna_error *err)
         list->models = models;
         list->capacity = capacity;
     }
-    TRY(puna_store_manifest_read(path, &list->models[list->n], err));
-    list->n++;
-    return PUNA_OK;
+    puna_status status = puna_store_manifest_read(path, &list->models[list->n], err);
+    if (status == PUNA_OK)
+        list->n++;
+    else if (list->lenient || access(path, F_OK) != 0) /* or removed since the folder was read */
+        status = PUNA_OK;
+    return status;
 }
 
 static bool ends_in(const char *text, const char *end)
@@ -167,9 +172,10 @@ static int by_name(const void *a, const void *b)
     return order ? order : strcmp(x->tag, y->tag);
 }
 
-puna_status puna_store_list(const puna_store *store, puna_store_model **models, size_t *n, puna_error *err)
+static puna_status list_models(const puna_store *store, bool lenient, puna_store_model **models, size_t *n,
+                               puna_error *err)
 {
-    listing list = { 0 };
+    listing list = { .lenient = lenient };
     char folder[PUNA_STORE_MAX_PATH];
     TRY(puna_store_join(folder, err, "%s/models", store->folder));
     puna_status status = list_folder(&list, folder, 0, err);
@@ -182,6 +188,11 @@ puna_status puna_store_list(const puna_store *store, puna_store_model **models, 
     *models = list.models;
     *n = list.n;
     return PUNA_OK;
+}
+
+puna_status puna_store_list(const puna_store *store, puna_store_model **models, size_t *n, puna_error *err)
+{
+    return list_models(store, false, models, n, err);
 }
 
 /* ---- find ---- */
@@ -234,7 +245,7 @@ puna_status puna_store_find(const puna_store *store, const char *reference, puna
     puna_store_model *models = NULL;
     size_t n = 0, n_of_name = 0;
     puna_status status = puna_store_split(reference, name, tag, NULL);
-    TRY(puna_store_list(store, &models, &n, err));
+    TRY(list_models(store, true, &models, &n, err));
     const puna_store_model *found = status == PUNA_OK ? choose(models, n, name, tag, &n_of_name) : NULL;
     status = PUNA_OK;
     if (found) {

@@ -53,7 +53,8 @@ puna_status puna_store_open(puna_store **out, const char *folder, puna_error *er
 void puna_store_close(puna_store *store);
 const char *puna_store_folder(const puna_store *store);
 
-/* Every model, by name then tag, in fresh memory (free). */
+/* Every model, by name then tag, in fresh memory (free). PUNA_ERR_FORMAT at a broken manifest; finding
+ * a model passes over broken ones of others. */
 puna_status puna_store_list(const puna_store *store, puna_store_model **models, size_t *n, puna_error *err);
 /* The model called name[:tag]. Without a tag: "latest", else the only one. A tag is compared without
  * case. PUNA_ERR_NOT_FOUND with the nearest name as the hint. */

@@ -16,14 +16,14 @@ static bool read_bool(const puna_container *c, const char *key, bool missing)
 }
 
 /* A terminated copy of a text, "" when the key is not there. */
-static const char *read_text(puna_vocab *v, const puna_container *c, const char *key)
+static puna_status read_text(puna_vocab *v, const puna_container *c, const char *key, const char **out,
+                             puna_error *err)
 {
     const char *text = "";
     size_t n = 0;
-    if (!puna_meta_text(puna_container_meta(c, key), &text, &n))
-        return "";
-    const char *copy = puna_arena_copy(&v->arena, text, n);
-    return copy ? copy : "";
+    puna_meta_text(puna_container_meta(c, key), &text, &n);
+    *out = puna_arena_copy(&v->arena, text, n);
+    return *out ? PUNA_OK : puna_fail_memory(err, key, n);
 }
 
 /* An array of at least n numbers, or NULL when missing. */
@@ -246,9 +246,10 @@ static puna_status set_bpe(puna_vocab *v, const puna_container *c, puna_error *e
 }
 
 /* Phi-3's special tokens take the whitespace behind them, which only its name tells. */
-static void set_phi3(puna_vocab *v, const puna_container *c)
+static puna_status set_phi3(puna_vocab *v, const puna_container *c, puna_error *err)
 {
-    const char *name = read_text(v, c, "general.name");
+    const char *name;
+    TRY(read_text(v, c, "general.name", &name, err));
     static const char *const plain[] = { "<unk>", "<s>", "<|endoftext|>" };
     bool phi3 = false;
     for (; *name && !phi3; name++)
@@ -264,12 +265,13 @@ static void set_phi3(puna_vocab *v, const puna_container *c)
         if (special)
             token->flags |= PUNA_FLAG_RSTRIP;
     }
+    return PUNA_OK;
 }
 
 static puna_status read_container(puna_vocab *v, const puna_container *c, puna_error *err)
 {
-    v->model_name = read_text(v, c, KEY("model"));
-    v->pre_name = read_text(v, c, KEY("pre"));
+    TRY(read_text(v, c, KEY("model"), &v->model_name, err));
+    TRY(read_text(v, c, KEY("pre"), &v->pre_name, err));
     const char *model = v->model_name;
     if (!*model)
         return puna_fail(err, PUNA_ERR_NOT_FOUND, "vocabulary: %s: the file has no tokenizer", KEY("model"));
@@ -285,7 +287,7 @@ static puna_status read_container(puna_vocab *v, const puna_container *c, puna_e
         return puna_fail(err, PUNA_ERR_FORMAT, "vocabulary: %s: got \"%s\", expected gpt2, llama, bert, t5 or gemma4",
                          KEY("model"), model);
     read_special(v, c);
-    set_phi3(v, c);
+    TRY(set_phi3(v, c, err));
     return puna_vocab_finish(v, err);
 }
 

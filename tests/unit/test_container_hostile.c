@@ -521,7 +521,7 @@ static void llama2c_with_random_headers_is_refused_or_read_safely(void)
 
 static void many_small_keys_stay_quick_and_small(void)
 {
-    enum { N = 1 << 18 };
+    enum { N = 1 << 16 };
     static gguf_builder b;
     puna_error err;
     gguf_begin(&b, 3);
