@@ -90,6 +90,10 @@ typedef struct puna_model puna_model;
  * it must outlive its sessions. */
 PUNA_API puna_status puna_model_open(puna_model **out, const char *path, const puna_params *params,
                                      puna_error *err);
+/* The same for the bytes of a model file, which must stay as they are until puna_model_free. `name` is used in
+ * messages. */
+PUNA_API puna_status puna_model_open_memory(puna_model **out, const void *data, size_t size_bytes, const char *name,
+                                            const puna_params *params, puna_error *err);
 PUNA_API void puna_model_free(puna_model *model);
 
 /* A JSON document in fresh memory. Topics: "summary" (architecture, parameters, bytes, encoding

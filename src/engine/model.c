@@ -169,10 +169,22 @@ static puna_status open_weights(puna_model *model, const puna_params *params, pu
     return model->backend->program_open(&model->program, &model->net.plan, err);
 }
 
-static puna_status open_model(puna_model *model, const char *path, const puna_params *params, puna_error *err)
+/* Where a model comes from: data when it is not NULL, else the file at path. */
+typedef struct source {
+    const char *path; /* or a name for messages */
+    const void *data;
+    size_t size_bytes;
+} source;
+
+static puna_status open_model(puna_model *model, const source *from, const puna_params *params, puna_error *err)
 {
-    TRY(open_files(model, path, params, err));
-    name_model(model, path);
+    if (from->data) {
+        TRY(puna_container_open_memory(&model->container, from->data, from->size_bytes, from->path, err));
+        TRY(open_vocab(model, from->path, params, err));
+    } else {
+        TRY(open_files(model, from->path, params, err));
+    }
+    name_model(model, from->path);
     TRY(read_template(model, err));
     if (model->container && puna_container_n_tensors(model->container) && !puna_params_int(params, PUNA_KEY_vocab_only))
         TRY(open_weights(model, params, err));
@@ -180,7 +192,7 @@ static puna_status open_model(puna_model *model, const char *path, const puna_pa
     return PUNA_OK;
 }
 
-puna_status puna_model_open(puna_model **out, const char *path, const puna_params *params, puna_error *err)
+static puna_status open_source(puna_model **out, const source *from, const puna_params *params, puna_error *err)
 {
     *out = NULL;
     puna_model *model = calloc(1, sizeof *model);
@@ -189,13 +201,25 @@ puna_status puna_model_open(puna_model **out, const char *path, const puna_param
         free(model);
         return puna_fail_memory(err, "model", sizeof *model);
     }
-    puna_status status = open_model(model, path, params ? params : defaults, err);
+    puna_status status = open_model(model, from, params ? params : defaults, err);
     puna_params_free(defaults);
     if (status)
         puna_model_free(model);
     else
         *out = model;
     return status;
+}
+
+puna_status puna_model_open(puna_model **out, const char *path, const puna_params *params, puna_error *err)
+{
+    return open_source(out, &(source){ .path = path }, params, err);
+}
+
+puna_status puna_model_open_memory(puna_model **out, const void *data, size_t size_bytes, const char *name,
+                                   const puna_params *params, puna_error *err)
+{
+    return open_source(out, &(source){ .path = name, .data = data ? data : "", .size_bytes = data ? size_bytes : 0 },
+                       params, err);
 }
 
 void puna_model_free(puna_model *model)

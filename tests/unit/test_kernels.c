@@ -53,7 +53,7 @@ static const struct halves {
     { PUNA_FORMAT_Q5_1, { 0, 2 } },    { PUNA_FORMAT_Q8_0, { 0, -1 } },     { PUNA_FORMAT_Q2_K, { 80, 82 } },
     { PUNA_FORMAT_Q3_K, { 108, -1 } }, { PUNA_FORMAT_Q4_K, { 0, 2 } },      { PUNA_FORMAT_Q5_K, { 0, 2 } },
     { PUNA_FORMAT_Q6_K, { 208, -1 } }, { PUNA_FORMAT_IQ4_NL, { 0, -1 } },   { PUNA_FORMAT_IQ4_XS, { 0, -1 } },
-    { PUNA_FORMAT_TQ1_0, { 52, -1 } }, { PUNA_FORMAT_IQ2_XXS, { 0, -1 } },
+    { PUNA_FORMAT_TQ1_0, { 52, -1 } }, { PUNA_FORMAT_IQ2_XXS, { 0, -1 } }, { PUNA_FORMAT_MXFP4, { -1, -1 } },
 };
 
 enum { WEIGHT_RANDOM, WEIGHT_ONES, WEIGHT_ZEROS, WEIGHT_LARGE, WEIGHT_TINY, WEIGHT_KINDS };
@@ -157,7 +157,7 @@ static size_t codes_at(uint32_t format)
 {
     if (format == PUNA_FORMAT_Q4_1 || format == PUNA_FORMAT_Q5_1)
         return 4;
-    return format == PUNA_FORMAT_Q4_K || format == PUNA_FORMAT_Q5_K ? 16 : 0;
+    return format == PUNA_FORMAT_Q2_K || format == PUNA_FORMAT_Q4_K || format == PUNA_FORMAT_Q5_K ? 16 : 0;
 }
 
 /* Weights d * q + m are summed as two terms, so rounding errors are relative to |d * q| + |m| and
@@ -171,7 +171,7 @@ static void magnitudes(const problem *p, const uint8_t *row, const float *w, flo
     if (at) {
         memcpy(copy, row, p->row_bytes);
         for (size_t block = 0; block < p->row_bytes; block += bytes)
-            memset(copy + block + at, 0, bytes - at);
+            memset(copy + block + at, 0, p->format->id == PUNA_FORMAT_Q2_K ? 64 : bytes - at);
         p->format->dequantize(copy, m, (size_t)p->n_in);
     }
     for (int32_t i = 0; i < p->n_in; i++)

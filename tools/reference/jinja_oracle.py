@@ -4,6 +4,7 @@ Used by the scripts beside it to make expected texts. Written against jinja2 3.1
 those that transformers documents for its chat templates (trim_blocks, lstrip_blocks, loop controls,
 generation blocks, its own tojson, raise_exception, strftime_now)."""
 import datetime
+import functools
 import json
 
 from jinja2 import nodes
@@ -69,10 +70,15 @@ def environment():
     return env
 
 
+@functools.lru_cache(4)
+def compiled(template):
+    return environment().from_string(template)
+
+
 def render(template, context):
     """(text, None) or (None, the exception)."""
     try:
-        text = environment().from_string(template).render(**context)
+        text = compiled(template).render(**context)
         text.encode()
         return text, None
     except Exception as error:  # whatever a template raises is an error for us too

@@ -3,15 +3,13 @@
  * of the vector kernels, so results differ from them by float summation only. */
 #include <string.h>
 
-#include "backend/cpu/kernel.h"
-#include "quant/blocks.h"
-#include "quant/half.h"
+#include "backend/cpu/table.h"
 
-/* 32 values of a weight row: value i is d * scale[i / 16] * q[i] + m. */
+/* 32 values of a weight row: value i is d * scale[i / 16] * q[i] + m[i / 16]. */
 typedef struct codes {
     int8_t q[32];
     int32_t scale[2];
-    float d, m;
+    float d, m[2];
 } codes;
 
 /* Block b of 32 of a row. */
@@ -23,7 +21,6 @@ static void low_high_nibbles(const uint8_t qs[16], codes *c)
         c->q[i] = qs[i] & 15;
         c->q[i + 16] = (int8_t)(qs[i] >> 4);
     }
-    c->scale[0] = c->scale[1] = 1;
 }
 
 static void fifth_bits(const uint8_t qh[4], codes *c)
@@ -45,7 +42,6 @@ static void load_q4_0(const uint8_t *row, int32_t b, codes *c)
     low_high_nibbles(w->qs, c);
     add_to_codes(c, -8);
     c->d = puna_load_f16(w->d);
-    c->m = 0.0f;
 }
 
 static void load_q4_1(const uint8_t *row, int32_t b, codes *c)
@@ -53,7 +49,7 @@ static void load_q4_1(const uint8_t *row, int32_t b, codes *c)
     const puna_block_q4_1 *w = (const puna_block_q4_1 *)row + b;
     low_high_nibbles(w->qs, c);
     c->d = puna_load_f16(w->d);
-    c->m = puna_load_f16(w->m);
+    c->m[0] = c->m[1] = puna_load_f16(w->m);
 }
 
 static void load_q5_0(const uint8_t *row, int32_t b, codes *c)
@@ -63,7 +59,6 @@ static void load_q5_0(const uint8_t *row, int32_t b, codes *c)
     fifth_bits(w->qh, c);
     add_to_codes(c, -16);
     c->d = puna_load_f16(w->d);
-    c->m = 0.0f;
 }
 
 static void load_q5_1(const uint8_t *row, int32_t b, codes *c)
@@ -72,16 +67,14 @@ static void load_q5_1(const uint8_t *row, int32_t b, codes *c)
     low_high_nibbles(w->qs, c);
     fifth_bits(w->qh, c);
     c->d = puna_load_f16(w->d);
-    c->m = puna_load_f16(w->m);
+    c->m[0] = c->m[1] = puna_load_f16(w->m);
 }
 
 static void load_q8_0(const uint8_t *row, int32_t b, codes *c)
 {
     const puna_block_q8_0 *w = (const puna_block_q8_0 *)row + b;
     memcpy(c->q, w->qs, 32);
-    c->scale[0] = c->scale[1] = 1;
     c->d = puna_load_f16(w->d);
-    c->m = 0.0f;
 }
 
 static void load_q4_k(const uint8_t *row, int32_t b, codes *c)
@@ -93,7 +86,7 @@ static void load_q4_k(const uint8_t *row, int32_t b, codes *c)
         c->q[i] = w->qs[b % 8 / 2 * 32 + i] >> (b % 2 * 4) & 15;
     c->scale[0] = c->scale[1] = scales[b % 8];
     c->d = puna_load_f16(w->d);
-    c->m = -puna_load_f16(w->dmin) * (float)minima[b % 8];
+    c->m[0] = c->m[1] = -puna_load_f16(w->dmin) * (float)minima[b % 8];
 }
 
 static void load_q5_k(const uint8_t *row, int32_t b, codes *c)
@@ -107,7 +100,7 @@ static void load_q5_k(const uint8_t *row, int32_t b, codes *c)
     }
     c->scale[0] = c->scale[1] = scales[b % 8];
     c->d = puna_load_f16(w->d);
-    c->m = -puna_load_f16(w->dmin) * (float)minima[b % 8];
+    c->m[0] = c->m[1] = -puna_load_f16(w->dmin) * (float)minima[b % 8];
 }
 
 static void load_q6_k(const uint8_t *row, int32_t b, codes *c)
@@ -122,7 +115,63 @@ static void load_q6_k(const uint8_t *row, int32_t b, codes *c)
     c->scale[0] = w->scales[b % 8 * 2];
     c->scale[1] = w->scales[b % 8 * 2 + 1];
     c->d = puna_load_f16(w->d);
-    c->m = 0.0f;
+}
+
+static void load_q2_k(const uint8_t *row, int32_t b, codes *c)
+{
+    const puna_block_q2_k *w = (const puna_block_q2_k *)row + b / 8;
+    const uint8_t *qs = w->qs + b % 8 / 4 * 32, *scales = w->scales + b % 8 * 2;
+    const float dmin = puna_load_f16(w->dmin);
+    for (int i = 0; i < 32; i++)
+        c->q[i] = qs[i] >> (b % 4 * 2) & 3;
+    for (int i = 0; i < 2; i++) {
+        c->scale[i] = scales[i] & 15;
+        c->m[i] = -dmin * (float)(scales[i] >> 4);
+    }
+    c->d = puna_load_f16(w->d);
+}
+
+static void load_q3_k(const uint8_t *row, int32_t b, codes *c)
+{
+    const puna_block_q3_k *w = (const puna_block_q3_k *)row + b / 8;
+    const uint8_t *qs = w->qs + b % 8 / 4 * 32;
+    int8_t scales[16];
+    puna_q3_k_scales(w->scales, scales);
+    for (int i = 0; i < 32; i++)
+        c->q[i] = (int8_t)((qs[i] >> (b % 4 * 2) & 3) + ((w->hmask[i] >> b % 8 & 1) << 2) - 4);
+    c->scale[0] = scales[b % 8 * 2];
+    c->scale[1] = scales[b % 8 * 2 + 1];
+    c->d = puna_load_f16(w->d);
+}
+
+static void look_up(const uint8_t qs[16], const int8_t table[16], codes *c)
+{
+    for (int i = 0; i < 16; i++) {
+        c->q[i] = table[qs[i] & 15];
+        c->q[i + 16] = table[qs[i] >> 4];
+    }
+}
+
+static void load_iq4_nl(const uint8_t *row, int32_t b, codes *c)
+{
+    const puna_block_iq4_nl *w = (const puna_block_iq4_nl *)row + b;
+    look_up(w->qs, puna_iq4_values, c);
+    c->d = puna_load_f16(w->d);
+}
+
+static void load_iq4_xs(const uint8_t *row, int32_t b, codes *c)
+{
+    const puna_block_iq4_xs *w = (const puna_block_iq4_xs *)row + b / 8;
+    look_up(w->qs + b % 8 * 16, puna_iq4_values, c);
+    c->d = puna_load_f16(w->d);
+    c->scale[0] = c->scale[1] = puna_iq4_xs_scale(w, b % 8);
+}
+
+static void load_mxfp4(const uint8_t *row, int32_t b, codes *c)
+{
+    const puna_block_mxfp4 *w = (const puna_block_mxfp4 *)row + b;
+    look_up(w->qs, puna_e2m1_doubled, c);
+    c->d = puna_mxfp4_scale(w->e);
 }
 
 static int32_t dot_16(const int8_t *a, const int8_t *b)
@@ -139,13 +188,14 @@ static void dot_blocks(const puna_linear_call *call, load_fn *load)
         for (int32_t r = 0; r < call->n_rows; r++)
             call->y[(size_t)r * call->y_stride + (size_t)o] = 0.0f;
         for (int32_t b = 0; b < call->n_in / PUNA_ACT_BLOCK; b++) {
-            codes c;
+            codes c = { .scale = { 1, 1 } };
             load(puna_call_row(call, o), b, &c);
             for (int32_t r = 0; r < call->n_rows; r++) {
                 const puna_act_view a = puna_act_at(puna_call_act(call, r), call->n_in);
                 const int8_t *q = a.q + b * PUNA_ACT_BLOCK;
                 const int32_t sum = c.scale[0] * dot_16(c.q, q) + c.scale[1] * dot_16(c.q + 16, q + 16);
-                call->y[(size_t)r * call->y_stride + (size_t)o] += c.d * a.d[b] * (float)sum + c.m * a.s[b];
+                const float minima = c.m[0] * (float)a.sums[2 * b] + c.m[1] * (float)a.sums[2 * b + 1];
+                call->y[(size_t)r * call->y_stride + (size_t)o] += a.d[b] * (c.d * (float)sum + minima);
             }
         }
     }
@@ -165,6 +215,11 @@ SCALAR(Q8_0, load_q8_0)
 SCALAR(Q4_K, load_q4_k)
 SCALAR(Q5_K, load_q5_k)
 SCALAR(Q6_K, load_q6_k)
+SCALAR(Q2_K, load_q2_k)
+SCALAR(Q3_K, load_q3_k)
+SCALAR(IQ4_NL, load_iq4_nl)
+SCALAR(IQ4_XS, load_iq4_xs)
+SCALAR(MXFP4, load_mxfp4)
 
 /* Eight sums, which compilers keep in vectors. */
 static float dot_f32(const uint8_t *row, const float *x, int32_t n)

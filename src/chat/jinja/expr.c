@@ -408,7 +408,7 @@ static puna_jnode *parse_primary(puna_jparser *p, bool with_member)
         return parse_number(p);
     case PUNA_JT_LPAREN:
         puna_jparser_next(p);
-        node = puna_jparser_tuple(p, true, NULL, true);
+        node = puna_jparser_tuple(p, true, true);
         puna_jparser_expect(p, PUNA_JT_RPAREN);
         return node;
     case PUNA_JT_LBRACKET:
@@ -424,8 +424,8 @@ static puna_jnode *parse_primary(puna_jparser *p, bool with_member)
 }
 
 /* Also parses targets, whose elements are primaries: target says so. */
-static puna_jnode *parse_sequence(puna_jparser *p, bool with_condition, const char *until, bool in_parentheses,
-                                  bool is_target, bool with_member)
+static puna_jnode *parse_sequence(puna_jparser *p, bool with_condition, bool in_parentheses, bool is_target,
+                                  bool with_member)
 {
     puna_jnode *first = NULL, **link = &first;
     uint32_t at = puna_jparser_peek(p)->at;
@@ -435,7 +435,7 @@ static puna_jnode *parse_sequence(puna_jparser *p, bool with_condition, const ch
         if (n && !puna_jparser_expect(p, PUNA_JT_COMMA))
             return NULL;
         if (puna_jparser_is(p, PUNA_JT_PRINT_END) || puna_jparser_is(p, PUNA_JT_BLOCK_END) ||
-            puna_jparser_is(p, PUNA_JT_RPAREN) || (until && puna_jparser_is_name(p, until)))
+            puna_jparser_is(p, PUNA_JT_RPAREN))
             break;
         puna_jnode *item = is_target && puna_jparser_is(p, PUNA_JT_NAME) ? parse_name(p, with_member)
                            : is_target                                   ? parse_primary(p, false)
@@ -461,11 +461,11 @@ static puna_jnode *parse_sequence(puna_jparser *p, bool with_condition, const ch
     return node;
 }
 
-puna_jnode *puna_jparser_tuple(puna_jparser *p, bool with_condition, const char *until, bool in_parentheses)
+puna_jnode *puna_jparser_tuple(puna_jparser *p, bool with_condition, bool in_parentheses)
 {
     if (!puna_jparser_enter(p))
         return NULL;
-    puna_jnode *node = parse_sequence(p, with_condition, until, in_parentheses, false, false);
+    puna_jnode *node = parse_sequence(p, with_condition, in_parentheses, false, false);
     puna_jparser_leave(p);
     return node;
 }
@@ -498,9 +498,9 @@ static bool check_target(puna_jparser *p, const puna_jnode *target)
     return true;
 }
 
-puna_jnode *puna_jparser_target(puna_jparser *p, const char *until, bool with_member)
+puna_jnode *puna_jparser_target(puna_jparser *p, bool with_member)
 {
-    puna_jnode *target = parse_sequence(p, true, until, false, true, with_member);
+    puna_jnode *target = parse_sequence(p, true, false, true, with_member);
     return check_target(p, target) ? target : NULL;
 }
 

@@ -418,6 +418,10 @@ static void format_value(puna_jvm *vm, puna_buf *out, puna_jv v, const char *tex
     }
 }
 
+/* How fields are numbered so far: a count of automatic ones, or one of these. */
+#define NUMBERED (SIZE_MAX - 1)
+#define MIXED SIZE_MAX
+
 /* What a replacement field names: "", "0", "name", then .attr and [item] parts. */
 static puna_jv field_value(puna_jvm *vm, const char *name, size_t n, const puna_jargs *args, size_t *next)
 {
@@ -431,6 +435,12 @@ static puna_jv field_value(puna_jvm *vm, const char *name, size_t n, const puna_
         index = index * 10 + (size_t)(name[i] - '0');
     }
     if (!head || number) {
+        if (*next != NUMBERED && head)
+            *next = *next ? MIXED : NUMBERED;
+        else if (!head && *next == NUMBERED)
+            *next = MIXED;
+        if (*next == MIXED)
+            return puna_jvm_fail(vm, "a format numbers its fields either by itself or not at all");
         index = head ? index : (*next)++;
         if (index < args->n)
             v = args->positional[index];

@@ -113,9 +113,13 @@ static puna_jv method_title(puna_jvm *vm, puna_jv self, puna_jargs *args)
     bool inside = false;
     for (size_t i = 0; i < s->n;) {
         int32_t c;
-        i += (size_t)puna_utf8_decode(s->data + i, s->n - i, &c);
-        puna_junicode_map(&buf, c, inside ? PUNA_JU_LOWER : PUNA_JU_TITLE);
+        size_t n = (size_t)puna_utf8_decode(s->data + i, s->n - i, &c);
+        if (inside)
+            puna_junicode_lower_at(&buf, s->data, s->n, i, c);
+        else
+            puna_junicode_map(&buf, c, PUNA_JU_TITLE);
         inside = is_cased(c);
+        i += n;
     }
     return keep_flag(puna_jv_take(vm, &buf), self);
 }
@@ -127,8 +131,14 @@ static puna_jv method_swapcase(puna_jvm *vm, puna_jv self, puna_jargs *args)
     const puna_jstr *s = self.u.s;
     for (size_t i = 0; i < s->n;) {
         int32_t c;
-        i += (size_t)puna_utf8_decode(s->data + i, s->n - i, &c);
-        puna_junicode_map(&buf, c, puna_junicode_is_upper(c) ? PUNA_JU_LOWER : PUNA_JU_UPPER);
+        size_t n = (size_t)puna_utf8_decode(s->data + i, s->n - i, &c);
+        if (puna_junicode_is_upper(c))
+            puna_junicode_lower_at(&buf, s->data, s->n, i, c);
+        else if (puna_junicode_is_lower(c))
+            puna_junicode_map(&buf, c, PUNA_JU_UPPER);
+        else
+            puna_buf_add(&buf, s->data + i, n);
+        i += n;
     }
     return keep_flag(puna_jv_take(vm, &buf), self);
 }

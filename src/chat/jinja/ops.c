@@ -237,6 +237,25 @@ static bool is_text(puna_jv name, const char *text)
     return name.u.s->n == n && memcmp(name.u.s->data, text, n) == 0;
 }
 
+/* Data attributes of numbers and ranges; MISSING when the name is none. */
+static puna_jv data_attribute(puna_jv v, puna_jv name)
+{
+    if (v.type == PUNA_J_RANGE) {
+        if (is_text(name, "start"))
+            return puna_jv_int(v.u.range->start);
+        if (is_text(name, "stop"))
+            return puna_jv_int(v.u.range->stop);
+        if (is_text(name, "step"))
+            return puna_jv_int(v.u.range->step);
+    } else if (puna_jv_is_number(v)) {
+        if (is_text(name, "real"))
+            return v.type == PUNA_J_FLOAT ? v : puna_jv_int(v.u.i);
+        if (is_text(name, "imag"))
+            return v.type == PUNA_J_FLOAT ? puna_jv_float(0) : puna_jv_int(0);
+    }
+    return puna_jv_of(PUNA_J_MISSING);
+}
+
 /* A method, or what a tuple of groupby and a macro name; MISSING when there is none. */
 static puna_jv native_attribute(puna_jvm *vm, puna_jv v, puna_jv name)
 {
@@ -250,6 +269,9 @@ static puna_jv native_attribute(puna_jvm *vm, puna_jv v, puna_jv name)
         return puna_jv_borrow(vm, v.u.macro->name->data, v.u.macro->name->n);
     if (v.type == PUNA_J_CYCLER && is_text(name, "current"))
         return v.u.cycler->items->items[v.u.cycler->at];
+    puna_jv data = data_attribute(v, name);
+    if (data.type != PUNA_J_MISSING)
+        return data;
     if (puna_jbuiltin_is_mutator(v, name.u.s->data, name.u.s->n))
         return lacking(vm, v, name, PUNA_J_UNSAFE);
     const puna_jbuiltin *builtin = puna_jbuiltin_method(v, name.u.s->data, name.u.s->n);

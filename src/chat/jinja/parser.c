@@ -229,7 +229,7 @@ static puna_jnode *parse_if(puna_jparser *p)
         node->flag = first != NULL; /* an elif: runs without another level of nesting */
         *link = node;
         link = &node->other;
-        node->a = puna_jparser_tuple(p, false, NULL, false);
+        node->a = puna_jparser_tuple(p, false, false);
         node->body = parse_block(p, "if", tag->at, "elif", "else", "endif");
         if (puna_jparser_is_name(p, "elif"))
             continue;
@@ -252,10 +252,10 @@ static puna_jnode *parse_for(puna_jparser *p)
         return NULL;
     p->n_for++;
     p->n_breakable++;
-    node->a = puna_jparser_target(p, "in", false);
+    node->a = puna_jparser_target(p, false);
     if (!puna_jparser_skip_name(p, "in"))
         return puna_jparser_fail(p, puna_jparser_peek(p)->at, "expected 'in' in the for statement");
-    node->b = puna_jparser_tuple(p, false, "recursive", false);
+    node->b = puna_jparser_tuple(p, false, false);
     if (puna_jparser_skip_name(p, "if"))
         node->c = puna_jparser_expression(p, true);
     node->flag = puna_jparser_skip_name(p, "recursive");
@@ -274,14 +274,14 @@ static puna_jnode *parse_for(puna_jparser *p)
 static puna_jnode *parse_set(puna_jparser *p)
 {
     uint32_t at = puna_jparser_next(p)->at;
-    puna_jnode *target = puna_jparser_target(p, NULL, true);
+    puna_jnode *target = puna_jparser_target(p, true);
     bool is_block = !puna_jparser_skip(p, PUNA_JT_ASSIGN);
     puna_jnode *node = puna_jparser_node(p, is_block ? PUNA_JN_SET_BLOCK : PUNA_JN_SET, at);
     if (!node)
         return NULL;
     node->a = target;
     if (!is_block) {
-        node->b = puna_jparser_tuple(p, true, NULL, false);
+        node->b = puna_jparser_tuple(p, true, false);
         return node;
     }
     bool was_soft = p->soft;
@@ -391,7 +391,7 @@ static puna_jnode *parse_with(puna_jparser *p)
         puna_jnode *pair = puna_jparser_node(p, PUNA_JN_PAIR, puna_jparser_peek(p)->at);
         if (!pair)
             return NULL;
-        pair->a = puna_jparser_target(p, NULL, false);
+        pair->a = puna_jparser_target(p, false);
         puna_jparser_expect(p, PUNA_JT_ASSIGN);
         pair->b = puna_jparser_expression(p, true);
         *link = pair;
@@ -401,6 +401,19 @@ static puna_jnode *parse_with(puna_jparser *p)
     p->soft = false;
     node->body = parse_closed(p, "with", node->at, "endwith");
     p->soft = was_soft;
+    return node;
+}
+
+/* Only `autoescape false`, which changes nothing here. */
+static puna_jnode *parse_autoescape(puna_jparser *p)
+{
+    puna_jnode *node = puna_jparser_node(p, PUNA_JN_SCOPE, puna_jparser_next(p)->at);
+    if (!node)
+        return NULL;
+    if (!puna_jparser_skip_name(p, "false") && !puna_jparser_skip_name(p, "False"))
+        return puna_jparser_fail(p, node->at, "'autoescape' can only be false in a chat template");
+    node->flag = true;
+    node->body = parse_closed(p, "autoescape", node->at, "endautoescape");
     return node;
 }
 
@@ -451,7 +464,7 @@ static puna_jnode *parse_jump(puna_jparser *p, puna_jkind kind)
 
 static puna_jnode *parse_statement(puna_jparser *p, const char *opened)
 {
-    static const char *const refused[] = { "include", "import", "from", "extends", "autoescape" };
+    static const char *const refused[] = { "include", "import", "from", "extends" };
     const puna_jtoken *token = puna_jparser_peek(p);
     if (token->type != PUNA_JT_NAME)
         return puna_jparser_fail(p, token->at, "tag name expected");
@@ -471,6 +484,8 @@ static puna_jnode *parse_statement(puna_jparser *p, const char *opened)
         return parse_with(p);
     if (token_is_name(token, "generation") || token_is_name(token, "block"))
         return parse_scope(p, token_is_name(token, "generation"));
+    if (token_is_name(token, "autoescape"))
+        return parse_autoescape(p);
     if (token_is_name(token, "print"))
         return parse_print(p);
     if (token_is_name(token, "break"))
@@ -518,7 +533,7 @@ static puna_jnode *parse_body(puna_jparser *p, const char *const *ends, const ch
             node = text_node(p, token);
         } else if (token->type == PUNA_JT_PRINT_BEGIN) {
             node = puna_jparser_node(p, PUNA_JN_PRINT, token->at);
-            puna_jnode *value = puna_jparser_tuple(p, true, NULL, false);
+            puna_jnode *value = puna_jparser_tuple(p, true, false);
             if (node)
                 node->a = value;
             puna_jparser_expect(p, PUNA_JT_PRINT_END);

@@ -34,12 +34,12 @@ puna_jstr *puna_jparser_expect_name(puna_jparser *p);
 bool puna_jparser_enter(puna_jparser *p);
 void puna_jparser_leave(puna_jparser *p);
 
-/* Expressions (expr.c). until: a name that ends a tuple, or NULL. */
+/* Expressions (expr.c). */
 puna_jnode *puna_jparser_expression(puna_jparser *p, bool with_condition);
-puna_jnode *puna_jparser_tuple(puna_jparser *p, bool with_condition, const char *until, bool in_parentheses);
+puna_jnode *puna_jparser_tuple(puna_jparser *p, bool with_condition, bool in_parentheses);
 puna_jnode *puna_jparser_filters(puna_jparser *p, puna_jnode *operand, bool starts_with_name);
 /* An assignment target; with_member allows namespace.attr. */
-puna_jnode *puna_jparser_target(puna_jparser *p, const char *until, bool with_member);
+puna_jnode *puna_jparser_target(puna_jparser *p, bool with_member);
 
 /* Adds a name to one of the notes' lists unless it is there. */
 void puna_jnotes_add(json_t *list, const char *name, size_t n);

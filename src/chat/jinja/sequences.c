@@ -405,7 +405,13 @@ static puna_jv next_batch(puna_jvm *vm, puna_jiter *iter)
                          (iter->inner = puna_jiter_new(vm, iter->over)) == NULL))
         return missing();
     puna_jv row = puna_jv_list(vm, 4), fill = iter->args->slot[1];
-    /* A size below one never equals the row's length: one row takes all. */
+    if (iter->size == 0 && iter->at++ == 0) { /* as Jinja2: an empty row, then one with all */
+        iter->fallback = puna_jiter_next(vm, iter->inner);
+        return iter->fallback.type == PUNA_J_MISSING ? missing() : row;
+    }
+    if (iter->fallback.type != PUNA_J_MISSING)
+        puna_jv_append(vm, row, iter->fallback);
+    iter->fallback = missing();
     while (!vm->failed && (iter->size < 1 || (int64_t)row.u.list->n < iter->size)) {
         puna_jv item = puna_jiter_next(vm, iter->inner);
         if (item.type == PUNA_J_MISSING)
@@ -480,14 +486,12 @@ static puna_jv filter_first(puna_jvm *vm, puna_jv v, puna_jargs *args)
 
 static bool is_reversible(puna_jv v)
 {
-    return puna_jv_is_iterable(v) && v.type != PUNA_J_ITER && v.type != PUNA_J_UNDEFINED;
+    return puna_jv_is_iterable(v) && v.type != PUNA_J_ITER;
 }
 
 static puna_jv filter_last(puna_jvm *vm, puna_jv v, puna_jargs *args)
 {
     (void)args;
-    if (puna_jv_refuse_undefined(vm, v))
-        return v;
     if (!is_reversible(v))
         return puna_jvm_fail(vm, "'%s' object is not reversible", puna_jv_type_name(v));
     puna_jv list = puna_jv_to_list(vm, v);

@@ -265,7 +265,7 @@ static void write_string(puna_buf *out, const puna_jstr *s, bool ensure_ascii)
         const char *escape = c > 0 && c < 128 ? strchr(named, (char)c) : NULL;
         if (escape)
             puna_buf_printf(out, "\\%c", letters[escape - named]);
-        else if ((c >= 0 && c < 0x20) || (ensure_ascii && c >= 0x7f && c < 0x10000 && c != 0x7f))
+        else if ((c >= 0 && c < 0x20) || (ensure_ascii && c >= 0x7f && c < 0x10000))
             puna_buf_printf(out, "\\u%04x", (unsigned)c);
         else if (ensure_ascii && c >= 0x10000)
             puna_buf_printf(out, "\\u%04x\\u%04x", 0xd7c0u + ((unsigned)c >> 10), 0xdc00u + ((unsigned)c & 0x3ff));

@@ -292,15 +292,20 @@ static bool is_final_sigma(const char *text, size_t n, size_t at)
     return true;
 }
 
+void puna_junicode_lower_at(puna_buf *out, const char *text, size_t n, size_t at, int32_t c)
+{
+    if (c == 0x3a3 && is_final_sigma(text, n, at))
+        add(out, 0x3c2);
+    else
+        puna_junicode_map(out, c, PUNA_JU_LOWER);
+}
+
 void puna_junicode_lower(puna_buf *out, const char *text, size_t n)
 {
     for (size_t i = 0; i < n;) {
         int32_t c;
         int step = puna_utf8_decode(text + i, n - i, &c);
-        if (c == 0x3a3 && is_final_sigma(text, n, i))
-            add(out, 0x3c2);
-        else
-            puna_junicode_map(out, c, PUNA_JU_LOWER);
+        puna_junicode_lower_at(out, text, n, i, c);
         i += (size_t)step;
     }
 }

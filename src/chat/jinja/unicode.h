@@ -34,6 +34,9 @@ int puna_junicode_before(const char *text, size_t n, int32_t *c);
 typedef enum puna_junicode_case { PUNA_JU_UPPER, PUNA_JU_LOWER, PUNA_JU_TITLE, PUNA_JU_FOLD } puna_junicode_case;
 void puna_junicode_map(puna_buf *out, int32_t c, puna_junicode_case to);
 
+/* Lower-cases the code point c at text + at. */
+void puna_junicode_lower_at(puna_buf *out, const char *text, size_t n, size_t at, int32_t c);
+
 /* Lower-cases n bytes; a capital sigma at the end of a word becomes a final sigma. */
 void puna_junicode_lower(puna_buf *out, const char *text, size_t n);
 

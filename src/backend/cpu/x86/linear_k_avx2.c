@@ -1,5 +1,4 @@
-/* linear_k_avx2.c - the K types: superblocks of 256 with small integer scales for 32 (Q4_K, Q5_K)
- * or 16 (Q6_K).
+/* linear_k_avx2.c - the K types with small integer scales and minima for 32 values: Q4_K, Q5_K.
  *
  * dot: the integer scales multiply the 16-bit sums of products (madd with the scale in the place
  * of ones); the activations' scale is applied per 32, the superblock's own once. Minima meet the
@@ -68,48 +67,6 @@ INLINE float dot_k(const uint8_t *w, puna_act_view a, int32_t n, bool five_bits)
         minima = _mm256_fmadd_ps(m, _mm256_set1_ps(puna_load_f16(five_bits ? five->dmin : four->dmin)), minima);
     }
     return sum_8(_mm256_sub_ps(acc, minima));
-}
-
-/* Codes 0..63 of sub-blocks 4 * j to 4 * j + 3 (of 32) of a Q6_K superblock, j 0 or 1. */
-INLINE void codes_of_q6_k(const puna_block_q6_k *w, int j, __m256i codes[4])
-{
-    const __m256i mask = _mm256_set1_epi8(0x30);
-    const __m256i low0 = load_256(w->ql + 64 * j), low1 = load_256(w->ql + 64 * j + 32);
-    const __m256i high = load_256(w->qh + 32 * j);
-    codes[0] = _mm256_or_si256(low_nibbles(low0), _mm256_and_si256(_mm256_slli_epi16(high, 4), mask));
-    codes[1] = _mm256_or_si256(low_nibbles(low1), _mm256_and_si256(_mm256_slli_epi16(high, 2), mask));
-    codes[2] = _mm256_or_si256(high_nibbles(low0), _mm256_and_si256(high, mask));
-    codes[3] = _mm256_or_si256(high_nibbles(low1), _mm256_and_si256(_mm256_srli_epi16(high, 2), mask));
-}
-
-INLINE float dot_q6_k(const uint8_t *row, puna_act_view a, int32_t n)
-{
-    const puna_block_q6_k *w = (const puna_block_q6_k *)row;
-    __m256 acc = _mm256_setzero_ps();
-    for (int32_t i = 0; i < n; i++, w++) {
-        const int8_t *q = a.q + i * PUNA_SUPERBLOCK;
-        const float *d = a.d + 8 * i;
-        const __m128i bytes = load_128(w->scales);
-        __m256 p = _mm256_setzero_ps();
-        UNROLL
-        for (int j = 0; j < 2; j++) {
-            __m256i codes[4];
-            codes_of_q6_k(w, j, codes);
-            UNROLL
-            for (int k = 0; k < 4; k++) {
-                const int s = 4 * j + k;
-                /* Scale 2 s in the low lane, 2 s + 1 in the high one. */
-                const __m128i order = _mm_set_epi64x(0x0101010101010101 * (2 * s + 1), 0x0101010101010101 * (2 * s));
-                const __m256i scale = _mm256_cvtepi8_epi16(_mm_shuffle_epi8(bytes, order));
-                const __m256i x = load_256(q + 32 * s);
-                const __m256i m = _mm256_sub_epi16(_mm256_maddubs_epi16(codes[k], x),
-                                                   _mm256_maddubs_epi16(_mm256_set1_epi8(32), x));
-                p = _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_madd_epi16(m, scale)), _mm256_broadcast_ss(d + s), p);
-            }
-        }
-        acc = _mm256_fmadd_ps(p, _mm256_set1_ps(puna_load_f16(w->d)), acc);
-    }
-    return sum_8(acc);
 }
 
 /* The scales of a superblock of one row of a panel to lane `lane` of its 8 blocks. Q5_K's head is
@@ -189,46 +146,6 @@ static void unpack_q5_k(const panel_source *source, int32_t first, int32_t n, ui
     }
 }
 
-/* As micro_six_bits reads them: every scale twice, and the pairs of -32 * scale. */
-INLINE void unpack_q6_k_scales(const puna_block_q6_k *w, int lane, uint8_t *panel)
-{
-    const float d = puna_load_f16(w->d);
-    UNROLL
-    for (int s = 0; s < 8; s++) {
-        panel_scales *scales = panel_scales_at(panel + s * PANEL_STRIDE);
-        const int s0 = w->scales[2 * s], s1 = w->scales[2 * s + 1];
-        const int16_t offsets[2] = { (int16_t)(-32 * s0), (int16_t)(-32 * s1) };
-        scales->d[lane] = d;
-        memcpy(&scales->m[lane], offsets, sizeof offsets);
-        scales->sub[0][lane][0] = scales->sub[0][lane][1] = (int16_t)s0;
-        scales->sub[1][lane][0] = scales->sub[1][lane][1] = (int16_t)s1;
-    }
-}
-
-static void unpack_q6_k(const panel_source *source, int32_t first, int32_t n, uint8_t *panel)
-{
-    for (int32_t b = 0; b < n; b += 8, panel += 8 * PANEL_STRIDE) {
-        const size_t at = (size_t)(first + b) / 8 * sizeof(puna_block_q6_k);
-        for (int half = 0; half < 2; half++) {
-            for (int j = 0; j < 2; j++) {
-                __m256i codes[8][4];
-                for (int i = 0; i < 8; i++)
-                    codes_of_q6_k((const puna_block_q6_k *)(source->row[8 * half + i] + at), j, codes[i]);
-                for (int k = 0; k < 4; k++) {
-                    __m256i v[8];
-                    UNROLL
-                    for (int i = 0; i < 8; i++)
-                        v[i] = codes[i][k];
-                    transpose_8x8(v);
-                    store_codes(panel + (4 * j + k) * PANEL_STRIDE, half, 0, v, 8);
-                }
-            }
-        }
-        for (int i = 0; i < PUNA_TILE_ROWS; i++)
-            unpack_q6_k_scales((const puna_block_q6_k *)(source->row[i] + at), i, panel);
-    }
-}
-
 #define KERNELS(format, expression, unpack, micro)                                       \
     void puna_dot_##format##_avx2(const puna_linear_call *call)                          \
     {                                                                                    \
@@ -249,4 +166,3 @@ static void unpack_q6_k(const panel_source *source, int32_t first, int32_t n, ui
 
 KERNELS(Q4_K, dot_k(w, a, n, false), unpack_q4_k, puna_micro_4_bits_avx2)
 KERNELS(Q5_K, dot_k(w, a, n, true), unpack_q5_k, puna_micro_5_bits_avx2)
-KERNELS(Q6_K, dot_q6_k(w, a, n), unpack_q6_k, puna_micro_6_bits_avx2)

@@ -112,10 +112,15 @@ INLINE void micro_signed(const uint8_t *panel, int32_t n, const tile *t, int tok
     store_tile(t, tokens, acc);
 }
 
-/* Codes 0..63 that stand for -32..31, a small integer scale for 16 and d for all: the scales
- * multiply where other kernels multiply with ones. sub[0], sub[1] hold each scale twice; m's place
- * holds the pairs of -32 * scale that meet the pairs of the activations' sums. */
-INLINE void micro_six_bits(const uint8_t *panel, int32_t n, const tile *t, int tokens)
+/* Sums of 16 activations times the offsets of their sub-blocks, for 8 rows. */
+INLINE __m256i offset_sums(const panel_scales *scales, int half, const int16_t *sums)
+{
+    return _mm256_madd_epi16(load_256(scales->offset[8 * half]), _mm256_set1_epi32(load_i32(sums)));
+}
+
+/* Codes 0..63 with a small integer scale for 16 and d for all: the scales multiply where other
+ * kernels multiply with ones. Offsets are multiples of d, or of a scale of their own in m. */
+INLINE void micro_sub_blocks(const uint8_t *panel, int32_t n, const tile *t, int tokens, bool minima)
 {
     __m256 acc[TILE_TOKENS][2];
     UNROLL
@@ -126,9 +131,9 @@ INLINE void micro_six_bits(const uint8_t *panel, int32_t n, const tile *t, int t
         __m256i wide[TILE_TOKENS][2];
         UNROLL
         for (int i = 0; i < tokens; i++) {
-            const __m256i sums = _mm256_set1_epi32(load_i32(t->sums[i] + 2 * b));
-            wide[i][0] = _mm256_madd_epi16(load_256(scales->m), sums);
-            wide[i][1] = _mm256_madd_epi16(load_256(scales->m + 8), sums);
+            UNROLL
+            for (int h = 0; h < 2; h++)
+                wide[i][h] = minima ? _mm256_setzero_si256() : offset_sums(scales, h, t->sums[i] + 2 * b);
         }
         UNROLL
         for (int g = 0; g < 8; g += 2) {
@@ -153,6 +158,11 @@ INLINE void micro_six_bits(const uint8_t *panel, int32_t n, const tile *t, int t
             for (int h = 0; h < 2; h++) {
                 const __m256 scaled = _mm256_mul_ps(d, _mm256_cvtepi32_ps(wide[i][h]));
                 acc[i][h] = _mm256_fmadd_ps(_mm256_load_ps(scales->d + 8 * h), scaled, acc[i][h]);
+                if (minima) {
+                    const __m256i sums = offset_sums(scales, h, t->sums[i] + 2 * b);
+                    const __m256 s = _mm256_mul_ps(d, _mm256_cvtepi32_ps(sums));
+                    acc[i][h] = _mm256_fmadd_ps(_mm256_load_ps(scales->m + 8 * h), s, acc[i][h]);
+                }
             }
         }
     }
@@ -183,13 +193,15 @@ INLINE void micro_six_bits(const uint8_t *panel, int32_t n, const tile *t, int t
 #define FIVE_BITS(tokens) micro_unsigned(panel, n, t, tokens, 4, 0)
 #define Q4_0(tokens) micro_unsigned(panel, n, t, tokens, 8, 8)
 #define Q5_0(tokens) micro_unsigned(panel, n, t, tokens, 4, 16)
-#define SIX_BITS(tokens) micro_six_bits(panel, n, t, tokens)
+#define SIX_BITS(tokens) micro_sub_blocks(panel, n, t, tokens, false)
+#define TWO_BITS(tokens) micro_sub_blocks(panel, n, t, tokens, true)
 #define EIGHT_BITS(tokens) micro_signed(panel, n, t, tokens)
 
 MICRO(4_bits, FOUR_BITS)
 MICRO(5_bits, FIVE_BITS)
 MICRO(q4_0, Q4_0)
 MICRO(q5_0, Q5_0)
+MICRO(2_bits, TWO_BITS)
 MICRO(6_bits, SIX_BITS)
 MICRO(8_bits, EIGHT_BITS)
 

@@ -14,7 +14,7 @@
 
 #define PANEL_BLOCKS 48     /* 1536 inputs: a whole row of small models */
 #define PANEL_CODES 512
-#define PANEL_STRIDE 768    /* codes, then at most 256 bytes of scales */
+#define PANEL_STRIDE 832    /* codes, then panel_scales */
 #define TILE_TOKENS 4
 #define ACT_ROWS 128        /* activations that should stay in the second-level cache */
 
@@ -23,9 +23,14 @@ static_assert((PANEL_BLOCKS + 1) * PANEL_STRIDE + ACT_ROWS * PUNA_TILE_ROWS * 4 
 /* After the codes of a block of a panel. */
 typedef struct panel_scales {
     float d[PUNA_TILE_ROWS];
-    float m[PUNA_TILE_ROWS]; /* codes 0..31: value = d * q + m */
+    float m[PUNA_TILE_ROWS]; /* 4 and 5 bits: value = d * q + m */
+    /* Scales for 16, each twice: value = d * sub * q + what the pairs in `offset` and the sums of
+     * the activations give: d * offset, or dmin * offset. */
     int16_t sub[2][PUNA_TILE_ROWS][2];
+    int16_t offset[PUNA_TILE_ROWS][2];
 } panel_scales;
+
+static_assert(PANEL_CODES + sizeof(panel_scales) == PANEL_STRIDE, "panel");
 
 /* The rows of a panel; rows beyond the end repeat the last. */
 typedef struct panel_source {
@@ -48,7 +53,7 @@ typedef struct tile {
 typedef void tile_fn(const uint8_t *panel, int32_t n, const tile *t, int tokens);
 
 tile_fn puna_micro_4_bits_avx2, puna_micro_5_bits_avx2, puna_micro_q4_0_avx2, puna_micro_q5_0_avx2;
-tile_fn puna_micro_6_bits_avx2, puna_micro_8_bits_avx2;
+tile_fn puna_micro_2_bits_avx2, puna_micro_6_bits_avx2, puna_micro_8_bits_avx2;
 
 /* The whole product: unpack says how the format becomes panels, run multiplies them. */
 void puna_tile_all_avx2(const puna_linear_call *call, unpack_fn *unpack, tile_fn *run);
