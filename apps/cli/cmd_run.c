@@ -20,6 +20,7 @@ typedef struct run_state {
     puna_buf text, tokens; /* for --json: what was produced; tokens as int32_t */
     char last;             /* the last byte written, for the final newline on a terminal */
     size_t n_prompt, n_tokens;
+    size_t n_read;         /* of the prompt: all of it, unless interrupted */
     double load_ms, prefill_ms;
     puna_result result;
 } run_state;
@@ -79,6 +80,7 @@ static puna_status prefill(run_state *r, const int32_t *tokens, size_t n, puna_e
     puna_session_set_progress(r->session, NULL, NULL);
     puna_progress_end(&r->progress);
     r->prefill_ms = puna_clock_ms() - start;
+    puna_session_tokens(r->session, &r->n_read);
     return status;
 }
 
@@ -122,7 +124,7 @@ static void write_stats(const run_state *r)
     const puna_result *result = &r->result;
     double prefill_s = r->prefill_ms / 1000, decode_s = result->decode_ms / 1000;
     fprintf(stderr, "prompt %zu tokens, %.1f tok/s; ", r->n_prompt,
-            prefill_s > 0 ? (double)r->n_prompt / prefill_s : 0);
+            prefill_s > 0 ? (double)r->n_read / prefill_s : 0);
     fprintf(stderr, "reply %zu tokens, %.1f tok/s; ", r->n_tokens,
             decode_s > 0 && result->n_tokens > 1 ? (result->n_tokens - 1) / decode_s : 0);
     fprintf(stderr, "first token after %.0f ms; load %.0f ms; %s\n", r->prefill_ms + result->first_token_ms,
