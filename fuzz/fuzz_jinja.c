@@ -7,17 +7,24 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char CONTEXT[] =
-    "{\"messages\": [{\"role\": \"system\", \"content\": \"S\"}, {\"role\": \"user\", \"content\": \" \\u00e4 \\ud83c\\udf0d \"},"
-    "{\"role\": \"assistant\", \"content\": null, \"tool_calls\": [{\"id\": \"1\", \"function\": {\"name\": \"f\","
-    "\"arguments\": {\"a\": [1, 2.5, true, null, {}], \"b\": \"x'y\\\"\"}}}]}, {\"role\": \"tool\", \"content\": \"9\"}],"
-    "\"tools\": [{\"type\": \"function\", \"function\": {\"name\": \"f\", \"description\": \"d\", \"parameters\":"
+    "{\"messages\": [{\"role\": \"system\", \"content\": \"S\"}, {\"role\": \"user\", \"content\": \" "
+    "\\u00e4 \\ud83c\\udf0d \"},"
+    "{\"role\": \"assistant\", \"content\": null, \"tool_calls\": [{\"id\": \"1\", \"function\": {\"name\": "
+    "\"f\","
+    "\"arguments\": {\"a\": [1, 2.5, true, null, {}], \"b\": \"x'y\\\"\"}}}]}, {\"role\": \"tool\", "
+    "\"content\": \"9\"}],"
+    "\"tools\": [{\"type\": \"function\", \"function\": {\"name\": \"f\", \"description\": \"d\", "
+    "\"parameters\":"
     "{\"type\": \"object\", \"properties\": {\"a\": {\"type\": \"array\"}}, \"required\": [\"a\"]}}}],"
-    "\"add_generation_prompt\": true, \"bos_token\": \"<s>\", \"eos_token\": \"</s>\", \"n\": 42, \"f\": -0.5, \"e\": {},"
+    "\"add_generation_prompt\": true, \"bos_token\": \"<s>\", \"eos_token\": \"</s>\", \"n\": 42, \"f\": "
+    "-0.5, \"e\": {},"
     "\"s\": \"Hello, World\", \"l\": [3, 1, 2], \"d\": {\"b\": 2, \"a\": 1}}";
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const puna_template_limits limits = { .steps = 200000, .output_bytes = 1 << 16, .memory_bytes = 1 << 22, .depth = 50 };
+    const puna_template_limits limits = {
+        .steps = 200000, .output_bytes = 1 << 16, .memory_bytes = 1 << 22, .depth = 50
+    };
     puna_template *template = NULL;
     puna_error err = { 0 };
     char *text = NULL;

@@ -29,9 +29,9 @@ puna_status puna_chat_render(const puna_template *template, const puna_chat_mess
             *err = local;
         return local.code;
     }
-    json_t *context = json_pack("{s:o, s:b, s:s, s:s}", "messages", list, "add_generation_prompt",
-                                (int)add_generation_prompt, "bos_token", bos ? bos : "", "eos_token",
-                                eos ? eos : "");
+    json_t *context =
+        json_pack("{s:o, s:b, s:s, s:s}", "messages", list, "add_generation_prompt",
+                  (int)add_generation_prompt, "bos_token", bos ? bos : "", "eos_token", eos ? eos : "");
     if (!context)
         return puna_fail(err, PUNA_ERR_ARGUMENT, "chat: the special tokens' text is not UTF-8");
     puna_status status = puna_template_render(template, context, now, out, n_out, err);

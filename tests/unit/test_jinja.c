@@ -39,12 +39,14 @@ static rendered render(const char *source, size_t n_source, const json_t *contex
 }
 
 /* expected NULL: an error. */
-static bool check_case(const char *name, const json_t *template, const json_t *context, const json_t *expected)
+static bool check_case(const char *name, const json_t *template, const json_t *context,
+                       const json_t *expected)
 {
     rendered r = render(json_string_value(template), json_string_length(template), context);
     bool ok;
     if (!expected)
-        ok = r.status != PUNA_OK || test_fail(__FILE__, __LINE__, "%s: got \"%s\", expected an error", name, r.text);
+        ok = r.status != PUNA_OK ||
+             test_fail(__FILE__, __LINE__, "%s: got \"%s\", expected an error", name, r.text);
     else if (r.status != PUNA_OK)
         ok = test_fail(__FILE__, __LINE__, "%s: %s", name, r.err.message);
     else
@@ -129,7 +131,8 @@ static void check_golden(const puna_template *template, const json_t *contexts, 
     if (puna_template_render(template, context, NOW, &text, &n, &err) == PUNA_OK)
         snprintf(got, sizeof got, "%zu %016llx", n, (unsigned long long)fnv(text, n));
     if (strcmp(got, want) != 0)
-        test_fail(__FILE__, __LINE__, "%s, %s: got %s, expected %s; %s", name, conversation, got, want, err.message);
+        test_fail(__FILE__, __LINE__, "%s, %s: got %s, expected %s; %s", name, conversation, got, want,
+                  err.message);
     free(text);
 }
 
@@ -224,16 +227,36 @@ static void exceptions_are_the_callers_fault(void)
 static void sandbox_shows_nothing(void)
 {
     static const char *const harmless[] = {
-        "{{ ''.__class__ }}", "{{ ''['__class__'] }}", "{{ obj.__init__ }}", "{{ items.append }}",
-        "{{ ''|attr('__class__') }}", "{{ obj|attr('x') }}", "{{ self }}", "{{ config }}", "{{ request }}",
-        "{{ items.pop }}", "{{ obj['__class__'] }}",
+        "{{ ''.__class__ }}",
+        "{{ ''['__class__'] }}",
+        "{{ obj.__init__ }}",
+        "{{ items.append }}",
+        "{{ ''|attr('__class__') }}",
+        "{{ obj|attr('x') }}",
+        "{{ self }}",
+        "{{ config }}",
+        "{{ request }}",
+        "{{ items.pop }}",
+        "{{ obj['__class__'] }}",
     };
     static const char *const refused[] = {
-        "{{ ''.__class__.__mro__ }}", "{{ items.append('c') }}", "{{ obj.pop('x') }}", "{{ obj.update({}) }}",
-        "{{ cycler.__init__.__globals__.os }}", "{{ lipsum.__globals__ }}", "{{ get_flashed_messages() }}",
-        "{{ '{0.__class__.__mro__}'.format(1) }}", "{{ ().__class__.__base__.__subclasses__() }}",
-        "{% import 'os' as os %}", "{% from 'x' import y %}", "{% extends 'x' %}", "{{ obj.x.y.z }}",
-        "{% set obj.x = 2 %}", "{% do items.append(1) %}", "{{ namespace(_x=1) }}", "{{ range.__init__.x }}",
+        "{{ ''.__class__.__mro__ }}",
+        "{{ items.append('c') }}",
+        "{{ obj.pop('x') }}",
+        "{{ obj.update({}) }}",
+        "{{ cycler.__init__.__globals__.os }}",
+        "{{ lipsum.__globals__ }}",
+        "{{ get_flashed_messages() }}",
+        "{{ '{0.__class__.__mro__}'.format(1) }}",
+        "{{ ().__class__.__base__.__subclasses__() }}",
+        "{% import 'os' as os %}",
+        "{% from 'x' import y %}",
+        "{% extends 'x' %}",
+        "{{ obj.x.y.z }}",
+        "{% set obj.x = 2 %}",
+        "{% do items.append(1) %}",
+        "{{ namespace(_x=1) }}",
+        "{{ range.__init__.x }}",
     };
     json_t *context = json_pack("{s:[s], s:{s:i}}", "items", "a", "obj", "x", 1);
     for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++) {
@@ -254,7 +277,9 @@ static void sandbox_shows_nothing(void)
 /* Fails within limits that no chat needs to reach. */
 static void check_bounded(const char *source, const char *message)
 {
-    const puna_template_limits limits = { .steps = 300000, .output_bytes = 1 << 20, .memory_bytes = 1 << 23, .depth = 100 };
+    const puna_template_limits limits = {
+        .steps = 300000, .output_bytes = 1 << 20, .memory_bytes = 1 << 23, .depth = 100
+    };
     puna_template *template = NULL;
     puna_error err = { 0 };
     char *text = NULL;
@@ -278,27 +303,39 @@ static void work_is_bounded(void)
     check_fails("{{ '{:999999999}'.format(1) }}", "invalid format specifier");
     check_fails("{{ 'x'.center(9999999999) }}", "longer than");
     check_fails("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "nested deeper");
-    check_fails("{% macro a() %}{{ b() }}{% endmacro %}{% macro b() %}{{ a() }}{% endmacro %}{{ a() }}", "nested deeper");
+    check_fails("{% macro a() %}{{ b() }}{% endmacro %}{% macro b() %}{{ a() }}{% endmacro %}{{ a() }}",
+                "nested deeper");
     check_fails("{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}", "nested deeper");
     check_fails("{% set ns = namespace(x=1) %}{% set ns.x = ns %}{{ ns }}", "nested deeper");
     check_fails("{% set ns = namespace(x=[1]) %}{% for i in range(5000) %}{% set ns.x = [ns.x] %}{% endfor %}"
-                "{{ ns.x == [ns.x] }}{{ ns.x }}", "nested deeper");
-    check_bounded("{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}", "steps");
-    check_bounded("{% set ns = namespace(x='aaaaaaaaaaaaaaaa') %}{% for i in range(100) %}{% set ns.x = ns.x + ns.x %}"
-                  "{% endfor %}", "longer than");
-    check_bounded("{% set ns = namespace(x=[1]) %}{% for i in range(100) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}"
-                  "{{ ns.x }}", "");
-    check_bounded("{% set ns = namespace(x=[1]) %}{% for i in range(100) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}"
-                  "{{ ns.x == [ns.x, 1] }}{{ ns.x|tojson }}", "");
+                "{{ ns.x == [ns.x] }}{{ ns.x }}",
+                "nested deeper");
+    check_bounded("{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}",
+                  "steps");
+    check_bounded(
+        "{% set ns = namespace(x='aaaaaaaaaaaaaaaa') %}{% for i in range(100) %}{% set ns.x = ns.x + ns.x %}"
+        "{% endfor %}",
+        "longer than");
+    check_bounded(
+        "{% set ns = namespace(x=[1]) %}{% for i in range(100) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}"
+        "{{ ns.x }}",
+        "");
+    check_bounded(
+        "{% set ns = namespace(x=[1]) %}{% for i in range(100) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}"
+        "{{ ns.x == [ns.x, 1] }}{{ ns.x|tojson }}",
+        "");
     check_bounded("{% for i in range(100000) %}{{ 'a' * 10000 }}{% endfor %}", "");
     check_bounded("{% set l = ['a' * 1000] * 100000 %}{{ l|join }}", "");
     check_bounded("{{ range(100000)|map('string')|map('center', 100000)|join }}", "");
     check_bounded("{{ ('a' * 1000000).replace('a', 'b' * 1000000) }}", "longer than");
-    check_bounded("{% set s = 'a' * 100000 %}{% for i in range(100000) %}{% if s.find('b') > 0 %}{% endif %}{% endfor %}",
+    check_bounded("{% set s = 'a' * 100000 %}{% for i in range(100000) %}{% if s.find('b') > 0 %}{% endif "
+                  "%}{% endfor %}",
                   "steps");
     check_bounded("{% set s = 'ab' * 100000 %}{{ s.strip(s) }}", "steps");
-    check_bounded("{% set ns = namespace(d={}) %}{% for i in range(100000) %}{% set ns.d = dict(ns.d, **{'k' ~ i: i}) %}"
-                  "{% endfor %}", "");
+    check_bounded("{% set ns = namespace(d={}) %}{% for i in range(100000) %}{% set ns.d = dict(ns.d, **{'k' "
+                  "~ i: i}) %}"
+                  "{% endfor %}",
+                  "");
 }
 
 static void check_deep(const char *open, const char *middle, const char *close)
@@ -329,8 +366,8 @@ static void nesting_is_bounded(void)
     check_deep("{% if 1 %}", "x", "{% endif %}");
     check_deep("{% for x in [1] %}", "x", "{% endfor %}");
     char *source = malloc(200100);
-    static const char *const repeated[] = { "(", "[", "{1:", "not ", "-", "a.", "x|trim|", "1+", "x[", "a if b else ",
-                                            "1 < ", "1 and ", "2 ** " };
+    static const char *const repeated[] = { "(",  "[",  "{1:",          "not ", "-",      "a.",   "x|trim|",
+                                            "1+", "x[", "a if b else ", "1 < ", "1 and ", "2 ** " };
     for (size_t i = 0; source && i < sizeof repeated / sizeof *repeated; i++) {
         size_t n = 3, step = strlen(repeated[i]);
         memcpy(source, "{{ ", 3);
@@ -385,8 +422,9 @@ static bool lists(const json_t *found, const char *list, const char *name)
 
 static void check_tells_what_is_used(void)
 {
-    static const char source[] = "{% set a = 1 %}{% for m in messages %}{{ m.content|trim|nope if m is string else a }}\n"
-                                 "{{ x.append(range(3)) }}{% endfor %}{{ strftime_now('%Y') }}";
+    static const char source[] =
+        "{% set a = 1 %}{% for m in messages %}{{ m.content|trim|nope if m is string else a }}\n"
+        "{{ x.append(range(3)) }}{% endfor %}{{ strftime_now('%Y') }}";
     json_t *found = puna_template_check(source, sizeof source - 1);
     CHECK(lists(found, "variables", "messages") && lists(found, "variables", "x"));
     CHECK(!lists(found, "variables", "a") && !lists(found, "variables", "m"));
@@ -405,8 +443,9 @@ static void check_tells_what_is_used(void)
 
 static void chat_renders_messages(void)
 {
-    static const char source[] = "{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m['content'] }}{{ eos_token }}"
-                                 "{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}";
+    static const char source[] =
+        "{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m['content'] }}{{ eos_token }}"
+        "{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}";
     const puna_chat_message messages[] = { { "system", "Be kind." }, { "user", "Hi \xc3\xa4" } };
     puna_template *template = NULL;
     puna_error err = { 0 };
@@ -425,12 +464,18 @@ static void chat_renders_messages(void)
 int main(int argc, char **argv)
 {
     static const test_case cases[] = {
-        TEST(published_cases),       TEST(published_templates),
-        TEST(own_cases),             TEST(seeds_are_harmless),
-        TEST(real_templates),        TEST(errors_have_a_place),
-        TEST(exceptions_are_the_callers_fault), TEST(sandbox_shows_nothing),
-        TEST(work_is_bounded),       TEST(nesting_is_bounded),
-        TEST(check_tells_what_is_used), TEST(chat_renders_messages),
+        TEST(published_cases),
+        TEST(published_templates),
+        TEST(own_cases),
+        TEST(seeds_are_harmless),
+        TEST(real_templates),
+        TEST(errors_have_a_place),
+        TEST(exceptions_are_the_callers_fault),
+        TEST(sandbox_shows_nothing),
+        TEST(work_is_bounded),
+        TEST(nesting_is_bounded),
+        TEST(check_tells_what_is_used),
+        TEST(chat_renders_messages),
     };
     return test_main("jinja", cases, sizeof cases / sizeof *cases, argc, argv);
 }

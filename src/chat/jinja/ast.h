@@ -5,7 +5,7 @@
 
 #include "base/map.h"
 #include "chat/jinja/lexer.h"
-#include "chat/jinja/value.h"
+#include "chat/jinja/vm.h"
 
 typedef enum puna_jkind {
     /* statements */

@@ -66,8 +66,8 @@ static void assign_member(puna_jvm *vm, const puna_jnode *target, puna_jv value,
     const puna_jstr *attr = target->value.u.s;
     vm->at = target->at;
     if (object.type != PUNA_J_NAMESPACE)
-        puna_jvm_fail(vm, "cannot assign an attribute of '%.*s': it is no namespace", (int)(target->name->n & 127),
-                      target->name->data);
+        puna_jvm_fail(vm, "cannot assign an attribute of '%.*s': it is no namespace",
+                      (int)(target->name->n & 127), target->name->data);
     else if (attr->data[0] == '_')
         puna_jvm_fail(vm, "a namespace takes no names that start with an underscore");
     else
@@ -88,8 +88,9 @@ static void assign_tuple(puna_jvm *vm, const puna_jnode *target, puna_jv value, 
     }
     vm->at = target->at;
     if (!vm->failed && n != target->n)
-        puna_jvm_fail(vm, n < target->n ? "not enough values to unpack: expected %u, got %zu"
-                                        : "too many values to unpack: expected %u, got at least %zu",
+        puna_jvm_fail(vm,
+                      n < target->n ? "not enough values to unpack: expected %u, got %zu"
+                                    : "too many values to unpack: expected %u, got at least %zu",
                       (unsigned)target->n, n);
     const puna_jnode *item = target->list;
     for (size_t i = 0; item && !vm->failed; i++, item = item->next)

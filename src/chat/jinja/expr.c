@@ -15,7 +15,8 @@ static puna_jnode *parse_unary(puna_jparser *p, bool with_filter);
 static puna_jnode *parse_primary(puna_jparser *p, bool with_member);
 static puna_jnode *parse_postfix(puna_jparser *p, puna_jnode *node);
 
-static puna_jnode *binary(puna_jparser *p, puna_jkind kind, puna_jnode *a, uint8_t op, level right, uint32_t at)
+static puna_jnode *binary(puna_jparser *p, puna_jkind kind, puna_jnode *a, uint8_t op, level right,
+                          uint32_t at)
 {
     puna_jnode *node = puna_jparser_node(p, kind, at);
     if (!node)
@@ -333,8 +334,8 @@ static void note_name(puna_jparser *p, const puna_jstr *name)
         p->uses |= PUNA_J_USES_KWARGS;
     if (name == p->template->varargs)
         p->uses |= PUNA_J_USES_VARARGS;
-    if (!p->notes || name == p->template->caller || name == p->template->kwargs || name == p->template->varargs ||
-        name == p->template->loop)
+    if (!p->notes || name == p->template->caller || name == p->template->kwargs ||
+        name == p->template->varargs || name == p->template->loop)
         return;
     puna_jnotes_add(puna_jbuiltin_function(name->data, name->n) ? p->notes->functions : p->notes->variables,
                     name->data, name->n);
@@ -556,7 +557,8 @@ static puna_jnode *parse_call(puna_jparser *p, puna_jnode *callee)
         puna_jnotes_add(p->notes->methods, name->data, name->n);
         if (puna_jbuiltin_is_mutator(puna_jv_of(PUNA_J_LIST), name->data, name->n) ||
             puna_jbuiltin_is_mutator(puna_jv_of(PUNA_J_DICT), name->data, name->n))
-            puna_jnotes_problem(p, callee->at, "'%.*s' would change a list or dict, which the sandbox refuses",
+            puna_jnotes_problem(p, callee->at,
+                                "'%.*s' would change a list or dict, which the sandbox refuses",
                                 name->n < 64 ? (int)name->n : 64, name->data);
     }
     return node;
@@ -715,7 +717,8 @@ static bool starts_test_argument(const puna_jparser *p)
 {
     switch (puna_jparser_peek(p)->type) {
     case PUNA_JT_NAME:
-        return !puna_jparser_is_name(p, "else") && !puna_jparser_is_name(p, "or") && !puna_jparser_is_name(p, "and");
+        return !puna_jparser_is_name(p, "else") && !puna_jparser_is_name(p, "or") &&
+               !puna_jparser_is_name(p, "and");
     case PUNA_JT_STRING:
     case PUNA_JT_INTEGER:
     case PUNA_JT_FLOAT:

@@ -167,7 +167,9 @@ static puna_jv filter_truncate(puna_jvm *vm, puna_jv v, puna_jargs *args)
         (is_given(args->slot[3]) && !puna_jfilters_integer(vm, args->slot[3], 5, &leeway)))
         return v;
     if (v.type != PUNA_J_STR || end.type != PUNA_J_STR)
-        return puna_jv_refuse_undefined(vm, v) ? v : puna_jvm_fail(vm, "truncate takes str, not %s", puna_jv_type_name(v));
+        return puna_jv_refuse_undefined(vm, v)
+                   ? v
+                   : puna_jvm_fail(vm, "truncate takes str, not %s", puna_jv_type_name(v));
     int64_t n_end = (int64_t)puna_jv_chars(end);
     if (length < n_end || leeway < 0)
         return puna_jvm_fail(vm, "truncate: expected length >= %lld and leeway >= 0", (long long)n_end);
@@ -281,7 +283,9 @@ static puna_jv filter_xmlattr(puna_jvm *vm, puna_jv v, puna_jargs *args)
 {
     bool autospace = args->slot[0].type == PUNA_J_MISSING || puna_jv_true(args->slot[0]);
     if (v.type != PUNA_J_DICT)
-        return puna_jv_refuse_undefined(vm, v) ? v : puna_jvm_fail(vm, "xmlattr takes a dict, not %s", puna_jv_type_name(v));
+        return puna_jv_refuse_undefined(vm, v)
+                   ? v
+                   : puna_jvm_fail(vm, "xmlattr takes a dict, not %s", puna_jv_type_name(v));
     puna_buf buf = puna_jv_buf(vm);
     for (size_t i = 0; i < v.u.dict->n && !vm->failed; i++) {
         const puna_jentry *entry = &v.u.dict->entries[i];
@@ -313,7 +317,9 @@ static puna_jv filter_abs(puna_jvm *vm, puna_jv v, puna_jargs *args)
         return puna_jv_float(fabs(v.u.f));
     if (puna_jv_is_integer(v))
         return v.u.i < 0 ? puna_jv_negate(vm, v, true) : puna_jv_int(v.u.i);
-    return puna_jv_refuse_undefined(vm, v) ? v : puna_jvm_fail(vm, "abs takes a number, not %s", puna_jv_type_name(v));
+    return puna_jv_refuse_undefined(vm, v)
+               ? v
+               : puna_jvm_fail(vm, "abs takes a number, not %s", puna_jv_type_name(v));
 }
 
 static bool truncate_float(double f, puna_jv *out)
@@ -394,7 +400,8 @@ static puna_jv filter_round(puna_jvm *vm, puna_jv v, puna_jargs *args)
     size_t method = 0;
     if (args->slot[1].type == PUNA_J_STR) {
         const puna_jstr *name = args->slot[1].u.s;
-        while (method < 3 && (strlen(methods[method]) != name->n || memcmp(methods[method], name->data, name->n) != 0))
+        while (method < 3 &&
+               (strlen(methods[method]) != name->n || memcmp(methods[method], name->data, name->n) != 0))
             method++;
     } else if (args->slot[1].type != PUNA_J_MISSING) {
         method = 3;
@@ -480,7 +487,8 @@ static puna_jv filter_tojson(puna_jvm *vm, puna_jv v, puna_jargs *args)
         puna_jv pair = puna_jv_to_list(vm, args->slot[2]);
         if (vm->failed)
             return v;
-        if (pair.u.list->n != 2 || pair.u.list->items[0].type != PUNA_J_STR || pair.u.list->items[1].type != PUNA_J_STR)
+        if (pair.u.list->n != 2 || pair.u.list->items[0].type != PUNA_J_STR ||
+            pair.u.list->items[1].type != PUNA_J_STR)
             return puna_jvm_fail(vm, "tojson: separators must be two strings");
         style.item_separator = pair.u.list->items[0];
         style.key_separator = pair.u.list->items[1];

@@ -3,7 +3,7 @@
 #ifndef PUNA_CHAT_JINJA_FILTERS_H
 #define PUNA_CHAT_JINJA_FILTERS_H
 
-#include "chat/jinja/value.h"
+#include "chat/jinja/vm.h"
 
 const puna_jbuiltin *puna_jfilters_sequence(const char *name, size_t n);
 

@@ -20,7 +20,7 @@ typedef struct spec {
     char align; /* < > ^ =, or 0 */
     char sign;  /* + - space, or 0 */
     bool alternate, zero;
-    char group; /* , _ or 0 */
+    char group;     /* , _ or 0 */
     long width;     /* 0: none */
     long precision; /* -1: none */
     char type;      /* 0: none */
@@ -67,7 +67,8 @@ static void write_grouped(puna_buf *out, const spec *s, const char *head, const 
     puna_buf body = puna_buf_make(MAX_WIDTH * 4);
     size_t want = n_int;
     if (s->align == '=' && s->n_fill == 1 && s->fill[0] == '0')
-        while (strlen(head) + want + (want - 1) / (size_t)every + strlen(rest) < (size_t)(s->width > 0 ? s->width : 0))
+        while (strlen(head) + want + (want - 1) / (size_t)every + strlen(rest) <
+               (size_t)(s->width > 0 ? s->width : 0))
             want++;
     for (size_t i = 0; i < want && want; i++) {
         size_t left = want - i;
@@ -107,7 +108,11 @@ static void write_integer(puna_buf *out, const spec *s, int64_t value, long min_
     bool negative = value < 0;
     digits_in_base(negative ? 0 - (uint64_t)value : (uint64_t)value, base, s->type == 'X', digits);
     snprintf(head, sizeof head, "%s%s", sign_text(s, negative),
-             !s->alternate || base == 10 ? "" : base == 2 ? "0b" : base == 8 ? "0o" : s->type == 'X' ? "0X" : "0x");
+             !s->alternate || base == 10 ? ""
+             : base == 2                 ? "0b"
+             : base == 8                 ? "0o"
+             : s->type == 'X'            ? "0X"
+                                         : "0x");
     size_t n = strlen(digits), zeros = min_digits > (long)n ? (size_t)min_digits - n : 0;
     memset(body, '0', zeros);
     memcpy(body + zeros, digits, n + 1);
@@ -164,7 +169,7 @@ static void write_string(puna_buf *out, const spec *s, const puna_jstr *text)
 typedef struct cursor {
     const char *at, *end;
     puna_jv values;
-    size_t next; /* of a tuple's items */
+    size_t next;  /* of a tuple's items */
     bool by_name; /* a mapping key was used: nothing is left over */
 } cursor;
 
@@ -218,7 +223,9 @@ static puna_jv read_key(puna_jvm *vm, cursor *c)
         return puna_jvm_fail(vm, "format requires a mapping");
     puna_jv v = puna_jv_get(vm, c->values, key);
     c->by_name = true;
-    return v.type == PUNA_J_MISSING && !vm->failed ? puna_jvm_fail(vm, "the format names a key that is not there") : v;
+    return v.type == PUNA_J_MISSING && !vm->failed
+               ? puna_jvm_fail(vm, "the format names a key that is not there")
+               : v;
 }
 
 static void print_number(puna_jvm *vm, puna_buf *out, spec *s, puna_jv v)
@@ -414,13 +421,14 @@ static void format_value(puna_jvm *vm, puna_buf *out, puna_jv v, const char *tex
     } else if (v.type == PUNA_J_FLOAT && (!s.type || s.type == 'n')) {
         write_float(out, &s, v.u.f);
     } else {
-        puna_jvm_fail(vm, "invalid format specifier '%.*s' for '%s'", n < 40 ? (int)n : 40, text, puna_jv_type_name(v));
+        puna_jvm_fail(vm, "invalid format specifier '%.*s' for '%s'", n < 40 ? (int)n : 40, text,
+                      puna_jv_type_name(v));
     }
 }
 
 /* How fields are numbered so far: a count of automatic ones, or one of these. */
 #define NUMBERED (SIZE_MAX - 1)
-#define MIXED SIZE_MAX
+#define MIXED    SIZE_MAX
 
 /* What a replacement field names: "", "0", "name", then .attr and [item] parts. */
 static puna_jv field_value(puna_jvm *vm, const char *name, size_t n, const puna_jargs *args, size_t *next)

@@ -303,11 +303,14 @@ static puna_jv int_bit_length(puna_jvm *vm, puna_jv self, puna_jargs *args)
 const puna_jbuiltin *puna_jbuiltin_method(puna_jv self, const char *name, size_t n)
 {
     static const puna_jbuiltin of_dict[] = {
-        { "get", dict_get, "key default?" }, { "keys", dict_keys, "" }, { "values", dict_values, "" },
-        { "items", dict_items, "" },         { "copy", dict_copy, "" }, { "fromkeys", dict_fromkeys, "iterable value?" },
+        { "get", dict_get, "key default?" }, { "keys", dict_keys, "" },
+        { "values", dict_values, "" },       { "items", dict_items, "" },
+        { "copy", dict_copy, "" },           { "fromkeys", dict_fromkeys, "iterable value?" },
     };
     static const puna_jbuiltin of_list[] = {
-        { "count", list_count, "value" }, { "index", list_index, "value start? stop?" }, { "copy", list_copy, "" },
+        { "count", list_count, "value" },
+        { "index", list_index, "value start? stop?" },
+        { "copy", list_copy, "" },
     };
     static const puna_jbuiltin of_cycler[] = { { "next", cycler_next, "" }, { "reset", cycler_reset, "" } };
     static const puna_jbuiltin of_float[] = { { "is_integer", float_is_integer, "" } };
@@ -330,7 +333,8 @@ const puna_jbuiltin *puna_jbuiltin_method(puna_jv self, const char *name, size_t
     case PUNA_J_BOOL:
         return puna_jbuiltin_find(of_int, 1, name, n);
     case PUNA_J_FUNCTION:
-        return strcmp(self.u.function->name, "dict") == 0 ? puna_jbuiltin_find(of_dict + 5, 1, name, n) : NULL;
+        return strcmp(self.u.function->name, "dict") == 0 ? puna_jbuiltin_find(of_dict + 5, 1, name, n)
+                                                          : NULL;
     default:
         return NULL;
     }

@@ -3,7 +3,7 @@
 
 #include "base/limits.h"
 #include "base/utf8.h"
-#include "chat/jinja/value.h"
+#include "chat/jinja/vm.h"
 
 /* Python's sandbox has the same bound. */
 enum { MAX_RANGE = 100000 };
@@ -155,7 +155,8 @@ puna_jv puna_jrange_new(puna_jvm *vm, int64_t start, int64_t stop, int64_t step)
     else if (step < 0 && start > stop)
         n = ((uint64_t)start - (uint64_t)stop - 1) / (0 - (uint64_t)step) + 1;
     if (n > MAX_RANGE)
-        return puna_jvm_fail(vm, "range of %llu items: at most %d are allowed", (unsigned long long)n, MAX_RANGE);
+        return puna_jvm_fail(vm, "range of %llu items: at most %d are allowed", (unsigned long long)n,
+                             MAX_RANGE);
     puna_jrange *range = puna_jvm_alloc(vm, 1, sizeof *range);
     if (!range)
         return puna_jv_undefined(vm, NULL);

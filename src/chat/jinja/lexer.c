@@ -156,7 +156,8 @@ static size_t digits(const puna_jlexer *lx, size_t at, const char *allowed)
     size_t start = at;
     while (at < lx->n && lx->source[at] && strchr(allowed, lx->source[at])) {
         at++;
-        if (at + 1 < lx->n && lx->source[at] == '_' && lx->source[at + 1] && strchr(allowed, lx->source[at + 1]))
+        if (at + 1 < lx->n && lx->source[at] == '_' && lx->source[at + 1] &&
+            strchr(allowed, lx->source[at + 1]))
             at++;
     }
     return at - start;
@@ -246,12 +247,14 @@ static bool lex_operator(puna_jlexer *lx)
         char text[3];
         uint8_t type;
     } operators[] = {
-        { "//", PUNA_JT_FLOORDIV }, { "**", PUNA_JT_POW },     { "==", PUNA_JT_EQ },      { "!=", PUNA_JT_NE },
-        { ">=", PUNA_JT_GE },       { "<=", PUNA_JT_LE },      { "+", PUNA_JT_ADD },      { "-", PUNA_JT_SUB },
-        { "/", PUNA_JT_DIV },       { "*", PUNA_JT_MUL },      { "%", PUNA_JT_MOD },      { "~", PUNA_JT_TILDE },
-        { "[", PUNA_JT_LBRACKET },  { "]", PUNA_JT_RBRACKET }, { "(", PUNA_JT_LPAREN },   { ")", PUNA_JT_RPAREN },
-        { "{", PUNA_JT_LBRACE },    { "}", PUNA_JT_RBRACE },   { ">", PUNA_JT_GT },       { "<", PUNA_JT_LT },
-        { "=", PUNA_JT_ASSIGN },    { ".", PUNA_JT_DOT },      { ":", PUNA_JT_COLON },    { "|", PUNA_JT_PIPE },
+        { "//", PUNA_JT_FLOORDIV }, { "**", PUNA_JT_POW },      { "==", PUNA_JT_EQ },
+        { "!=", PUNA_JT_NE },       { ">=", PUNA_JT_GE },       { "<=", PUNA_JT_LE },
+        { "+", PUNA_JT_ADD },       { "-", PUNA_JT_SUB },       { "/", PUNA_JT_DIV },
+        { "*", PUNA_JT_MUL },       { "%", PUNA_JT_MOD },       { "~", PUNA_JT_TILDE },
+        { "[", PUNA_JT_LBRACKET },  { "]", PUNA_JT_RBRACKET },  { "(", PUNA_JT_LPAREN },
+        { ")", PUNA_JT_RPAREN },    { "{", PUNA_JT_LBRACE },    { "}", PUNA_JT_RBRACE },
+        { ">", PUNA_JT_GT },        { "<", PUNA_JT_LT },        { "=", PUNA_JT_ASSIGN },
+        { ".", PUNA_JT_DOT },       { ":", PUNA_JT_COLON },     { "|", PUNA_JT_PIPE },
         { ",", PUNA_JT_COMMA },     { ";", PUNA_JT_SEMICOLON },
     };
     for (size_t i = 0; i < sizeof operators / sizeof *operators; i++) {
@@ -264,8 +267,8 @@ static bool lex_operator(puna_jlexer *lx)
         return push(lx, operators[i].type, lx->at - n, n);
     }
     unsigned char c = (unsigned char)lx->source[lx->at];
-    snprintf(lx->error_text, sizeof lx->error_text, c >= 32 && c < 127 ? "unexpected character '%c'"
-                                                                       : "unexpected character 0x%02x", c);
+    snprintf(lx->error_text, sizeof lx->error_text,
+             c >= 32 && c < 127 ? "unexpected character '%c'" : "unexpected character 0x%02x", c);
     return fail(lx, lx->at, lx->error_text);
 }
 
@@ -282,7 +285,7 @@ static bool lex_tag(puna_jlexer *lx, bool is_block)
     lx->n_open = 0;
     while (lx->at < lx->n) {
         if (!lx->n_open) {
-            size_t end = is_block ? block_end(lx, lx->at, "%}")
+            size_t end = is_block                     ? block_end(lx, lx->at, "%}")
                          : at_text(lx, lx->at, "-}}") ? skip_space(lx, lx->at + 3)
                          : at_text(lx, lx->at, "}}")  ? lx->at + 2
                                                       : 0;
@@ -333,7 +336,8 @@ static bool lex_root(puna_jlexer *lx)
         return lex_raw(lx, i);
     if (kind == '#')
         return lex_comment(lx, i);
-    return push(lx, kind == '%' ? PUNA_JT_BLOCK_BEGIN : PUNA_JT_PRINT_BEGIN, i, 2) && lex_tag(lx, kind == '%');
+    return push(lx, kind == '%' ? PUNA_JT_BLOCK_BEGIN : PUNA_JT_PRINT_BEGIN, i, 2) &&
+           lex_tag(lx, kind == '%');
 }
 
 bool puna_jlexer_run(puna_jlexer *lexer, const char *source, size_t n, puna_arena *arena)

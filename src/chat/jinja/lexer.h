@@ -64,7 +64,7 @@ typedef struct puna_jlexer {
     size_t n_tokens, capacity;
     bool line_starting; /* what was matched last ended in a newline */
     unsigned n_open;
-    char open[256]; /* closing brackets awaited */
+    char open[256];    /* closing brackets awaited */
     const char *error; /* set with error_at when lexing fails */
     char error_text[96];
     uint32_t error_at;

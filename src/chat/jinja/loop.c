@@ -22,7 +22,8 @@ static puna_jv fetch(puna_jvm *vm, puna_jloop *loop)
     }
 }
 
-puna_jloop *puna_jloop_new(puna_jvm *vm, const puna_jnode *node, puna_jscope *scope, puna_jv over, int64_t depth0)
+puna_jloop *puna_jloop_new(puna_jvm *vm, const puna_jnode *node, puna_jscope *scope, puna_jv over,
+                           int64_t depth0)
 {
     puna_jiter *items = puna_jiter_new(vm, over);
     puna_jloop *loop = items ? puna_jvm_alloc(vm, 1, sizeof *loop) : NULL;
@@ -116,7 +117,7 @@ static puna_jv method(puna_jvm *vm, puna_jv self, const puna_jbuiltin *builtin)
 puna_jv puna_jloop_attribute(puna_jvm *vm, puna_jv v, puna_jv name)
 {
     static const puna_jbuiltin methods[] = { { "cycle", cycle, "*" }, { "changed", changed, "*" } };
-    static const char *const names[] = { "index",  "index0", "first",    "last",     "length",   "revindex",
+    static const char *const names[] = { "index",     "index0", "first",  "last",     "length",  "revindex",
                                          "revindex0", "depth",  "depth0", "previtem", "nextitem" };
     puna_jloop *loop = v.u.loop;
     if (name.type != PUNA_J_STR)

@@ -321,10 +321,11 @@ static int64_t find(puna_jvm *vm, puna_jv self, puna_jargs *args, bool last)
 {
     puna_jstr in;
     int64_t index;
-    if (!want_string(vm, args->slot[0], "the text to find") || !window(vm, self, args->slot + 1, &in, &index) ||
-        !in.data)
+    if (!want_string(vm, args->slot[0], "the text to find") ||
+        !window(vm, self, args->slot + 1, &in, &index) || !in.data)
         return -1;
-    const char *at = last ? find_last(in.data, in.n, args->slot[0].u.s) : find_first(in.data, in.n, args->slot[0].u.s);
+    const char *at =
+        last ? find_last(in.data, in.n, args->slot[0].u.s) : find_first(in.data, in.n, args->slot[0].u.s);
     if (!at)
         return -1;
     for (const char *p = in.data; p < at; p++)
@@ -362,7 +363,8 @@ static puna_jv method_count(puna_jvm *vm, puna_jv self, puna_jargs *args)
 {
     puna_jstr in;
     int64_t offset, n = 0;
-    if (!want_string(vm, args->slot[0], "the text to count") || !window(vm, self, args->slot + 1, &in, &offset))
+    if (!want_string(vm, args->slot[0], "the text to count") ||
+        !window(vm, self, args->slot + 1, &in, &offset))
         return puna_jv_undefined(vm, NULL);
     const puna_jstr *what = args->slot[0].u.s;
     if (!in.data)
@@ -726,11 +728,11 @@ static bool is_ascii(int32_t c)
     return c >= 0 && c < 128;
 }
 
-#define CLASS_METHOD(name, is, if_empty)                                       \
-    static puna_jv method_##name(puna_jvm *vm, puna_jv self, puna_jargs *args) \
-    {                                                                          \
-        (void)args;                                                            \
-        return all_chars(vm, self, is, if_empty);                              \
+#define CLASS_METHOD(name, is, if_empty)                                                                     \
+    static puna_jv method_##name(puna_jvm *vm, puna_jv self, puna_jargs *args)                               \
+    {                                                                                                        \
+        (void)args;                                                                                          \
+        return all_chars(vm, self, is, if_empty);                                                            \
     }
 
 CLASS_METHOD(isalpha, puna_junicode_is_alpha, false)
@@ -781,7 +783,8 @@ static puna_jv method_istitle(puna_jvm *vm, puna_jv self, puna_jargs *args)
     for (size_t i = 0; i < s->n;) {
         int32_t c;
         i += (size_t)puna_utf8_decode(s->data + i, s->n - i, &c);
-        bool upper = puna_junicode_is_upper(c) || puna_junicode_is_title(c), lower = puna_junicode_is_lower(c);
+        bool upper = puna_junicode_is_upper(c) || puna_junicode_is_title(c),
+             lower = puna_junicode_is_lower(c);
         if ((upper && inside) || (lower && !inside))
             return puna_jv_bool(false);
         inside = upper || lower;

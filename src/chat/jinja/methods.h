@@ -2,7 +2,7 @@
 #ifndef PUNA_CHAT_JINJA_METHODS_H
 #define PUNA_CHAT_JINJA_METHODS_H
 
-#include "chat/jinja/value.h"
+#include "chat/jinja/vm.h"
 
 const puna_jbuiltin *puna_jmethods_string(const char *name, size_t n);
 

@@ -57,7 +57,9 @@ bool puna_jnumbers_integer(const char *text, size_t n, int base, int64_t *out)
         return false;
     for (; *p; p++) {
         char letter = (char)(*p | 32);
-        int digit = *p >= '0' && *p <= '9' ? *p - '0' : letter >= 'a' && letter <= 'z' ? letter - 'a' + 10 : 99;
+        int digit = *p >= '0' && *p <= '9'           ? *p - '0'
+                    : letter >= 'a' && letter <= 'z' ? letter - 'a' + 10
+                                                     : 99;
         if (digit >= base || __builtin_mul_overflow(value, (int64_t)base, &value) ||
             __builtin_sub_overflow(value, (int64_t)digit, &value)) /* downwards: INT64_MIN has no opposite */
             return false;

@@ -29,8 +29,8 @@ static const char *symbol(uint8_t op)
 
 static puna_jv mismatch(puna_jvm *vm, uint8_t op, puna_jv a, puna_jv b)
 {
-    return puna_jvm_fail(vm, "unsupported operand types for %s: '%s' and '%s'", symbol(op), puna_jv_type_name(a),
-                         puna_jv_type_name(b));
+    return puna_jvm_fail(vm, "unsupported operand types for %s: '%s' and '%s'", symbol(op),
+                         puna_jv_type_name(a), puna_jv_type_name(b));
 }
 
 static puna_jv too_large(puna_jvm *vm)
@@ -411,7 +411,8 @@ puna_jv puna_jv_slice(puna_jvm *vm, puna_jv v, const puna_jv bound[3])
     if (puna_jv_is_integer(bound[2]))
         step = bound[2].u.i;
     else if (bound[2].type != PUNA_J_NONE && bound[2].type != PUNA_J_MISSING)
-        return puna_jvm_fail(vm, "slice indices must be integers or None, not %s", puna_jv_type_name(bound[2]));
+        return puna_jvm_fail(vm, "slice indices must be integers or None, not %s",
+                             puna_jv_type_name(bound[2]));
     if (!step)
         return puna_jvm_fail(vm, "slice step cannot be zero");
     if (step < -n - 1 || step > n + 1)

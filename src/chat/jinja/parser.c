@@ -94,7 +94,8 @@ bool puna_jparser_is(const puna_jparser *p, puna_jtoken_type type)
 
 static bool token_is_name(const puna_jtoken *token, const char *name)
 {
-    return token->type == PUNA_JT_NAME && token->n == strlen(name) && memcmp(token->text, name, token->n) == 0;
+    return token->type == PUNA_JT_NAME && token->n == strlen(name) &&
+           memcmp(token->text, name, token->n) == 0;
 }
 
 bool puna_jparser_is_name(const puna_jparser *p, const char *name)
@@ -121,10 +122,42 @@ bool puna_jparser_skip_name(puna_jparser *p, const char *name)
 static const char *describe(puna_jtoken_type type)
 {
     static const char *const names[] = {
-        "end of template", "template text", "begin of print statement", "end of print statement",
-        "begin of statement block", "end of statement block", "name", "string", "integer", "float",
-        "'+'", "'-'", "'*'", "'/'", "'//'", "'%'", "'**'", "'~'", "'['", "']'", "'('", "')'", "'{'", "'}'",
-        "'=='", "'!='", "'>'", "'>='", "'<'", "'<='", "'='", "'.'", "':'", "'|'", "','", "';'",
+        "end of template",
+        "template text",
+        "begin of print statement",
+        "end of print statement",
+        "begin of statement block",
+        "end of statement block",
+        "name",
+        "string",
+        "integer",
+        "float",
+        "'+'",
+        "'-'",
+        "'*'",
+        "'/'",
+        "'//'",
+        "'%'",
+        "'**'",
+        "'~'",
+        "'['",
+        "']'",
+        "'('",
+        "')'",
+        "'{'",
+        "'}'",
+        "'=='",
+        "'!='",
+        "'>'",
+        "'>='",
+        "'<'",
+        "'<='",
+        "'='",
+        "'.'",
+        "':'",
+        "'|'",
+        "','",
+        "';'",
     };
     return names[type];
 }
@@ -159,7 +192,7 @@ puna_jstr *puna_template_intern(puna_template *template, const char *name, size_
     }
     puna_jstr *s = puna_arena_alloc(&template->arena, sizeof *s);
     char *copy = puna_arena_copy(&template->arena, name, n);
-    if (!s || !copy || !puna_map_set(&template->names, copy, n, (uint32_t)template->n_interned))
+    if (!s || !copy || !puna_map_set(&template->names, copy, n, (uint32_t) template->n_interned))
         return NULL;
     size_t n_chars = 0;
     for (size_t k = 0; k < n; k++)
@@ -183,7 +216,8 @@ puna_jstr *puna_jparser_expect_name(puna_jparser *p)
 bool puna_jparser_enter(puna_jparser *p)
 {
     if (p->depth >= PUNA_MAX_TEMPLATE_DEPTH) {
-        puna_jparser_fail(p, puna_jparser_peek(p)->at, "nested deeper than %d levels", PUNA_MAX_TEMPLATE_DEPTH);
+        puna_jparser_fail(p, puna_jparser_peek(p)->at, "nested deeper than %d levels",
+                          PUNA_MAX_TEMPLATE_DEPTH);
         return false;
     }
     p->depth++;
@@ -348,7 +382,8 @@ static puna_jnode *parse_macro(puna_jparser *p)
     parse_callable(p, node, "macro", "endmacro");
     for (const puna_jnode *param = node->list; param; param = param->next)
         if (param->name == p->template->caller && !param->a && (node->op & PUNA_J_USES_CALLER))
-            return puna_jparser_fail(p, node->at, "the special 'caller' argument must be omitted or have a default");
+            return puna_jparser_fail(p, node->at,
+                                     "the special 'caller' argument must be omitted or have a default");
     return node;
 }
 
@@ -430,7 +465,8 @@ static puna_jnode *parse_scope(puna_jparser *p, bool is_generation)
         node->flag = puna_jparser_skip_name(p, "scoped");
         puna_jparser_skip_name(p, "required");
     }
-    parse_callable(p, node, is_generation ? "generation" : "block", is_generation ? "endgeneration" : "endblock");
+    parse_callable(p, node, is_generation ? "generation" : "block",
+                   is_generation ? "endgeneration" : "endblock");
     if (!is_generation && node->name && puna_jparser_is(p, PUNA_JT_NAME) &&
         !puna_jparser_skip_name(p, node->name->data))
         return puna_jparser_fail(p, puna_jparser_peek(p)->at, "endblock names another block");
@@ -573,7 +609,8 @@ puna_status puna_template_parse(puna_template *template, puna_jnotes *notes, pun
     const puna_jnode *unknown = p.unknown;
     if (unknown) {
         p.notes = NULL; /* already noted */
-        puna_jparser_fail(&p, unknown->at, "no %s named '%.*s'", unknown->kind == PUNA_JN_FILTER ? "filter" : "test",
+        puna_jparser_fail(&p, unknown->at, "no %s named '%.*s'",
+                          unknown->kind == PUNA_JN_FILTER ? "filter" : "test",
                           unknown->name->n < 64 ? (int)unknown->name->n : 64, unknown->name->data);
     }
     return p.status;

@@ -9,12 +9,12 @@ typedef struct puna_jparser {
     puna_template *template;
     const puna_jtoken *tokens;
     size_t at;
-    unsigned depth; /* statements and expressions inside each other */
-    unsigned n_for; /* loops around this place */
-    unsigned n_breakable; /* loops that a break here can leave */
-    bool soft; /* in a branch: an unknown filter is an error only when it runs */
+    unsigned depth;            /* statements and expressions inside each other */
+    unsigned n_for;            /* loops around this place */
+    unsigned n_breakable;      /* loops that a break here can leave */
+    bool soft;                 /* in a branch: an unknown filter is an error only when it runs */
     const puna_jnode *unknown; /* the first filter or test without a meaning, outside of branches */
-    uint8_t uses; /* which of caller, kwargs, varargs were read */
+    uint8_t uses;              /* which of caller, kwargs, varargs were read */
     puna_jnotes *notes;
     puna_error *err;
     puna_status status;

@@ -154,8 +154,9 @@ static puna_jv filter_groupby(puna_jvm *vm, puna_jv v, puna_jargs *args)
     puna_jv items = puna_jv_to_list(vm, v), groups = puna_jv_list(vm, 4);
     puna_jv keys = puna_jv_list(vm, vm->failed ? 0 : items.u.list->n);
     for (size_t i = 0; !vm->failed && i < items.u.list->n; i++)
-        puna_jv_append(vm, keys,
-                       fold_case(vm, lookup(vm, items.u.list->items[i], args->slot[0], args->slot[1]), case_sensitive));
+        puna_jv_append(
+            vm, keys,
+            fold_case(vm, lookup(vm, items.u.list->items[i], args->slot[0], args->slot[1]), case_sensitive));
     if (vm->failed)
         return groups;
     sort_by(vm, keys.u.list, items.u.list, false);
@@ -190,7 +191,8 @@ static puna_jv extreme(puna_jvm *vm, puna_jv v, puna_jargs *args, int wanted)
             best_key = key;
         }
     }
-    return best.type == PUNA_J_MISSING ? puna_jv_undefined(vm, "no aggregated item: the sequence was empty") : best;
+    return best.type == PUNA_J_MISSING ? puna_jv_undefined(vm, "no aggregated item: the sequence was empty")
+                                       : best;
 }
 
 static puna_jv filter_min(puna_jvm *vm, puna_jv v, puna_jargs *args)
@@ -365,7 +367,8 @@ static puna_jv next_unique(puna_jvm *vm, puna_jiter *iter)
         puna_jv item = puna_jiter_next(vm, iter->inner);
         if (item.type == PUNA_J_MISSING)
             break;
-        puna_jv key = fold_case(vm, lookup(vm, item, iter->args->slot[1], missing()), puna_jv_true(iter->args->slot[0]));
+        puna_jv key = fold_case(vm, lookup(vm, item, iter->args->slot[1], missing()),
+                                puna_jv_true(iter->args->slot[0]));
         size_t before = vm->failed ? 0 : iter->seen.u.dict->n;
         puna_jv_set(vm, iter->seen, key, puna_jv_of(PUNA_J_NONE));
         if (!vm->failed && iter->seen.u.dict->n > before)
@@ -385,7 +388,8 @@ static puna_jv next_items(puna_jvm *vm, puna_jiter *iter)
         if (iter->over.type == PUNA_J_UNDEFINED)
             return missing();
         if (iter->over.type != PUNA_J_DICT) {
-            puna_jvm_fail(vm, "items: can only get item pairs from a mapping, not %s", puna_jv_type_name(iter->over));
+            puna_jvm_fail(vm, "items: can only get item pairs from a mapping, not %s",
+                          puna_jv_type_name(iter->over));
             return missing();
         }
         puna_jv view = { .type = PUNA_J_VIEW, .flag = PUNA_J_ITEMS, .u.dict = iter->over.u.dict };
@@ -473,7 +477,8 @@ static puna_jv filter_length(puna_jvm *vm, puna_jv v, puna_jargs *args)
     (void)args;
     int64_t n = v.type == PUNA_J_LOOP ? puna_jloop_attribute(vm, v, puna_jv_literal(vm, "length")).u.i
                                       : puna_jv_length(v);
-    return n < 0 ? puna_jvm_fail(vm, "object of type '%s' has no len()", puna_jv_type_name(v)) : puna_jv_int(n);
+    return n < 0 ? puna_jvm_fail(vm, "object of type '%s' has no len()", puna_jv_type_name(v))
+                 : puna_jv_int(n);
 }
 
 static puna_jv filter_first(puna_jvm *vm, puna_jv v, puna_jargs *args)
@@ -481,7 +486,8 @@ static puna_jv filter_first(puna_jvm *vm, puna_jv v, puna_jargs *args)
     (void)args;
     puna_jiter *iter = puna_jiter_new(vm, v);
     puna_jv item = iter ? puna_jiter_next(vm, iter) : missing();
-    return item.type == PUNA_J_MISSING ? puna_jv_undefined(vm, "no first item: the sequence was empty") : item;
+    return item.type == PUNA_J_MISSING ? puna_jv_undefined(vm, "no first item: the sequence was empty")
+                                       : item;
 }
 
 static bool is_reversible(puna_jv v)
@@ -529,8 +535,8 @@ static puna_jv filter_join(puna_jvm *vm, puna_jv v, puna_jargs *args)
             all.u.list->items[i] = lookup(vm, all.u.list->items[i], args->slot[1], missing());
         v = all;
     }
-    puna_jv separator = args->slot[0].type == PUNA_J_MISSING ? puna_jv_literal(vm, "")
-                                                             : puna_jv_to_str(vm, args->slot[0]);
+    puna_jv separator =
+        args->slot[0].type == PUNA_J_MISSING ? puna_jv_literal(vm, "") : puna_jv_to_str(vm, args->slot[0]);
     return vm->failed ? v : puna_jstr_join(vm, separator, v, false);
 }
 
@@ -555,7 +561,8 @@ static puna_jv filter_attr(puna_jvm *vm, puna_jv v, puna_jargs *args)
     if (vm->failed)
         return v;
     if (v.type == PUNA_J_DICT && !puna_jbuiltin_method(v, name.u.s->data, name.u.s->n))
-        return (puna_jv){ .type = PUNA_J_UNDEFINED, .flag = PUNA_J_NO_ATTRIBUTE, .of = v.type, .u.s = name.u.s };
+        return (
+            puna_jv){ .type = PUNA_J_UNDEFINED, .flag = PUNA_J_NO_ATTRIBUTE, .of = v.type, .u.s = name.u.s };
     return puna_jv_attribute(vm, v, name);
 }
 

@@ -43,7 +43,8 @@ static puna_status check_source(const char *source, size_t n, puna_error *err)
     return PUNA_OK;
 }
 
-static puna_status compile(puna_template **out, const char *source, size_t n, puna_jnotes *notes, puna_error *err)
+static puna_status compile(puna_template **out, const char *source, size_t n, puna_jnotes *notes,
+                           puna_error *err)
 {
     *out = NULL;
     TRY(check_source(source, n, err));
@@ -132,8 +133,8 @@ puna_status puna_template_render_within(const puna_template *template, const jso
     return PUNA_OK;
 }
 
-puna_status puna_template_render(const puna_template *template, const json_t *context, int64_t now, char **out,
-                                 size_t *n, puna_error *err)
+puna_status puna_template_render(const puna_template *template, const json_t *context, int64_t now,
+                                 char **out, size_t *n, puna_error *err)
 {
     puna_template_limits limits = puna_template_limits_default();
     return puna_template_render_within(template, context, now, &limits, out, n, err);
@@ -171,8 +172,12 @@ json_t *puna_template_check(const char *source, size_t n)
 {
     puna_error err = { 0 };
     puna_template *template = NULL;
-    puna_jnotes notes = { .variables = json_array(), .filters = json_array(), .tests = json_array(),
-                          .functions = json_array(), .methods = json_array(), .problems = json_array(),
+    puna_jnotes notes = { .variables = json_array(),
+                          .filters = json_array(),
+                          .tests = json_array(),
+                          .functions = json_array(),
+                          .methods = json_array(),
+                          .problems = json_array(),
                           .assigned = json_array() };
     puna_status status = compile(&template, source, n, &notes, &err);
     if (status != PUNA_OK && json_array_size(notes.problems) == 0)

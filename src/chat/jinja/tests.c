@@ -26,12 +26,12 @@ static puna_jv test_divisibleby(puna_jvm *vm, puna_jv v, puna_jargs *args)
     return divides(vm, v, args->slot[0], 0);
 }
 
-#define TYPE_TEST(name, expression)                                      \
-    static puna_jv test_##name(puna_jvm *vm, puna_jv v, puna_jargs *args) \
-    {                                                                    \
-        (void)vm;                                                        \
-        (void)args;                                                      \
-        return puna_jv_bool(expression);                                 \
+#define TYPE_TEST(name, expression)                                                                          \
+    static puna_jv test_##name(puna_jvm *vm, puna_jv v, puna_jargs *args)                                    \
+    {                                                                                                        \
+        (void)vm;                                                                                            \
+        (void)args;                                                                                          \
+        return puna_jv_bool(expression);                                                                     \
     }
 
 TYPE_TEST(defined, v.type != PUNA_J_UNDEFINED)

@@ -67,7 +67,10 @@ static void repr_string(puna_buf *out, const puna_jstr *s)
         else if (c == '\n' || c == '\r' || c == '\t')
             puna_buf_printf(out, "\\%c", c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
         else if (c < 0 || !puna_junicode_is_printable(c))
-            puna_buf_printf(out, c < 0x100 ? "\\x%02x" : c < 0x10000 ? "\\u%04x" : "\\U%08x",
+            puna_buf_printf(out,
+                            c < 0x100     ? "\\x%02x"
+                            : c < 0x10000 ? "\\u%04x"
+                                          : "\\U%08x",
                             (unsigned)(c < 0 ? -1 - c : c));
         else
             puna_buf_add(out, s->data + i, (size_t)n);
@@ -76,7 +79,8 @@ static void repr_string(puna_buf *out, const puna_jstr *s)
     puna_buf_add_byte(out, quote);
 }
 
-static void repr_list(puna_jvm *vm, puna_buf *out, const puna_jlist *list, const char *open, const char *close)
+static void repr_list(puna_jvm *vm, puna_buf *out, const puna_jlist *list, const char *open,
+                      const char *close)
 {
     puna_buf_add_text(out, open);
     for (size_t i = 0; i < list->n && !vm->failed && !out->failed; i++) {
@@ -131,7 +135,8 @@ static void repr_object(puna_jvm *vm, puna_buf *out, puna_jv v)
         break;
     case PUNA_J_LOOP: {
         puna_jv length = puna_jloop_attribute(vm, v, puna_jv_literal(vm, "length"));
-        puna_buf_printf(out, "<LoopContext %lld/%lld>", (long long)v.u.loop->index0 + 1, (long long)length.u.i);
+        puna_buf_printf(out, "<LoopContext %lld/%lld>", (long long)v.u.loop->index0 + 1,
+                        (long long)length.u.i);
         break;
     }
     case PUNA_J_ITER:
@@ -268,7 +273,8 @@ static void write_string(puna_buf *out, const puna_jstr *s, bool ensure_ascii)
         else if ((c >= 0 && c < 0x20) || (ensure_ascii && c >= 0x7f && c < 0x10000))
             puna_buf_printf(out, "\\u%04x", (unsigned)c);
         else if (ensure_ascii && c >= 0x10000)
-            puna_buf_printf(out, "\\u%04x\\u%04x", 0xd7c0u + ((unsigned)c >> 10), 0xdc00u + ((unsigned)c & 0x3ff));
+            puna_buf_printf(out, "\\u%04x\\u%04x", 0xd7c0u + ((unsigned)c >> 10),
+                            0xdc00u + ((unsigned)c & 0x3ff));
         else
             puna_buf_add(out, s->data + i, (size_t)n);
         i += (size_t)n;
@@ -299,7 +305,8 @@ static void write_key(puna_jvm *vm, puna_buf *out, puna_jv key, const puna_jjson
         puna_jv_write_json(vm, out, key, style, 0);
         puna_buf_add_byte(out, '"');
     } else {
-        puna_jvm_fail(vm, "tojson: keys must be str, int, float, bool or None, not %s", puna_jv_type_name(key));
+        puna_jvm_fail(vm, "tojson: keys must be str, int, float, bool or None, not %s",
+                      puna_jv_type_name(key));
     }
 }
 
@@ -313,8 +320,8 @@ static void sort_entries(puna_jvm *vm, puna_jentry *entries, size_t n)
             size_t a = from, middle = from + width < n ? from + width : n, b = middle;
             size_t to = from + 2 * width < n ? from + 2 * width : n;
             for (size_t k = from; k < to; k++) {
-                bool right = a >= middle ||
-                             (b < to && puna_jv_compare(vm, entries[b].key, entries[a].key, "<") < 0);
+                bool right =
+                    a >= middle || (b < to && puna_jv_compare(vm, entries[b].key, entries[a].key, "<") < 0);
                 other[k] = entries[right ? b++ : a++];
             }
         }
@@ -322,7 +329,8 @@ static void sort_entries(puna_jvm *vm, puna_jentry *entries, size_t n)
     }
 }
 
-static void write_dict(puna_jvm *vm, puna_buf *out, const puna_jdict *dict, const puna_jjson *style, size_t level)
+static void write_dict(puna_jvm *vm, puna_buf *out, const puna_jdict *dict, const puna_jjson *style,
+                       size_t level)
 {
     const puna_jentry *entries = dict->entries;
     if (!dict->n) {
@@ -350,7 +358,8 @@ static void write_dict(puna_jvm *vm, puna_buf *out, const puna_jdict *dict, cons
     puna_buf_add_byte(out, '}');
 }
 
-static void write_list(puna_jvm *vm, puna_buf *out, const puna_jlist *list, const puna_jjson *style, size_t level)
+static void write_list(puna_jvm *vm, puna_buf *out, const puna_jlist *list, const puna_jjson *style,
+                       size_t level)
 {
     puna_buf_add_byte(out, '[');
     for (size_t i = 0; i < list->n && !vm->failed && !out->failed; i++) {

@@ -12,7 +12,8 @@ static utf8proc_category_t category(int32_t c)
 bool puna_junicode_is_space(int32_t c)
 {
     return (c >= 9 && c <= 13) || (c >= 0x1c && c <= 0x20) || c == 0x85 || c == 0xa0 || c == 0x1680 ||
-           (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
+           (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f ||
+           c == 0x3000;
 }
 
 bool puna_junicode_is_line_end(int32_t c)
@@ -49,10 +50,11 @@ bool puna_junicode_is_digit(int32_t c)
     static const struct {
         int32_t first, last;
     } forms[] = {
-        { 0xb2, 0xb3 },     { 0xb9, 0xb9 },     { 0x1369, 0x1371 },   { 0x19da, 0x19da },   { 0x2070, 0x2070 },
-        { 0x2074, 0x2079 }, { 0x2080, 0x2089 }, { 0x2460, 0x2468 },   { 0x2474, 0x247c },   { 0x2488, 0x2490 },
-        { 0x24ea, 0x24ea }, { 0x24f5, 0x24fd }, { 0x24ff, 0x24ff },   { 0x2776, 0x277e },   { 0x2780, 0x2788 },
-        { 0x278a, 0x2792 }, { 0x10a40, 0x10a43 }, { 0x10e60, 0x10e68 }, { 0x11052, 0x1105a }, { 0x1f100, 0x1f10a },
+        { 0xb2, 0xb3 },       { 0xb9, 0xb9 },       { 0x1369, 0x1371 },   { 0x19da, 0x19da },
+        { 0x2070, 0x2070 },   { 0x2074, 0x2079 },   { 0x2080, 0x2089 },   { 0x2460, 0x2468 },
+        { 0x2474, 0x247c },   { 0x2488, 0x2490 },   { 0x24ea, 0x24ea },   { 0x24f5, 0x24fd },
+        { 0x24ff, 0x24ff },   { 0x2776, 0x277e },   { 0x2780, 0x2788 },   { 0x278a, 0x2792 },
+        { 0x10a40, 0x10a43 }, { 0x10e60, 0x10e68 }, { 0x11052, 0x1105a }, { 0x1f100, 0x1f10a },
     };
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
         if (c >= forms[i].first && c <= forms[i].last)
@@ -62,8 +64,9 @@ bool puna_junicode_is_digit(int32_t c)
 
 bool puna_junicode_is_numeric(int32_t c)
 {
-    static const int32_t ideographs[] = { 0x3007, 0x4e00, 0x4e8c, 0x4e09, 0x56db, 0x4e94, 0x516d, 0x4e03,
-                                          0x516b, 0x4e5d, 0x5341, 0x767e, 0x5343, 0x842c, 0x4e07, 0x5104, 0x4ebf };
+    static const int32_t ideographs[] = { 0x3007, 0x4e00, 0x4e8c, 0x4e09, 0x56db, 0x4e94,
+                                          0x516d, 0x4e03, 0x516b, 0x4e5d, 0x5341, 0x767e,
+                                          0x5343, 0x842c, 0x4e07, 0x5104, 0x4ebf };
     for (size_t i = 0; i < sizeof ideographs / sizeof *ideographs; i++)
         if (c == ideographs[i])
             return true;
@@ -74,8 +77,8 @@ bool puna_junicode_is_numeric(int32_t c)
 bool puna_junicode_is_word(int32_t c)
 {
     utf8proc_category_t k = category(c);
-    return c == '_' || puna_junicode_is_alpha(c) || puna_junicode_is_numeric(c) || k == UTF8PROC_CATEGORY_PC ||
-           k == UTF8PROC_CATEGORY_MN || k == UTF8PROC_CATEGORY_MC;
+    return c == '_' || puna_junicode_is_alpha(c) || puna_junicode_is_numeric(c) ||
+           k == UTF8PROC_CATEGORY_PC || k == UTF8PROC_CATEGORY_MN || k == UTF8PROC_CATEGORY_MC;
 }
 
 bool puna_junicode_is_printable(int32_t c)
@@ -86,8 +89,9 @@ bool puna_junicode_is_printable(int32_t c)
 
 bool puna_junicode_is_upper(int32_t c)
 {
-    return category(c) == UTF8PROC_CATEGORY_LU || (c >= 0x2160 && c <= 0x216f) || (c >= 0x24b6 && c <= 0x24cf) ||
-           (c >= 0x1f130 && c <= 0x1f149) || (c >= 0x1f150 && c <= 0x1f169) || (c >= 0x1f170 && c <= 0x1f189);
+    return category(c) == UTF8PROC_CATEGORY_LU || (c >= 0x2160 && c <= 0x216f) ||
+           (c >= 0x24b6 && c <= 0x24cf) || (c >= 0x1f130 && c <= 0x1f149) || (c >= 0x1f150 && c <= 0x1f169) ||
+           (c >= 0x1f170 && c <= 0x1f189);
 }
 
 bool puna_junicode_is_lower(int32_t c)

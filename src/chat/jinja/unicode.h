@@ -31,7 +31,12 @@ size_t puna_junicode_trailing_space(const char *text, size_t n);
 int puna_junicode_before(const char *text, size_t n, int32_t *c);
 
 /* Appends the full mapping of one code point (one to three code points). */
-typedef enum puna_junicode_case { PUNA_JU_UPPER, PUNA_JU_LOWER, PUNA_JU_TITLE, PUNA_JU_FOLD } puna_junicode_case;
+typedef enum puna_junicode_case {
+    PUNA_JU_UPPER,
+    PUNA_JU_LOWER,
+    PUNA_JU_TITLE,
+    PUNA_JU_FOLD
+} puna_junicode_case;
 void puna_junicode_map(puna_buf *out, int32_t c, puna_junicode_case to);
 
 /* Lower-cases the code point c at text + at. */

@@ -7,7 +7,7 @@
 #include "base/checked.h"
 #include "base/map.h"
 #include "base/utf8.h"
-#include "chat/jinja/value.h"
+#include "chat/jinja/vm.h"
 
 enum { SMALL_DICT = 8 };
 
@@ -365,9 +365,10 @@ puna_jv puna_jv_from_json(puna_jvm *vm, const json_t *json)
 
 const char *puna_jv_type_name(puna_jv v)
 {
-    static const char *const names[] = { "missing", "Undefined", "NoneType", "bool", "int", "float", "str",
-                                         "list", "tuple", "dict", "range", "dict view", "generator", "Namespace",
-                                         "Macro", "function", "method", "LoopContext", "Cycler", "Joiner" };
+    static const char *const names[] = { "missing",  "Undefined", "NoneType",    "bool",      "int",
+                                         "float",    "str",       "list",        "tuple",     "dict",
+                                         "range",    "dict view", "generator",   "Namespace", "Macro",
+                                         "function", "method",    "LoopContext", "Cycler",    "Joiner" };
     return v.type == PUNA_J_STR && v.flag ? "Markup" : names[v.type];
 }
 
@@ -552,7 +553,8 @@ int puna_jv_compare(puna_jvm *vm, puna_jv a, puna_jv b, const char *op)
         puna_jvm_leave(vm);
         return c;
     }
-    puna_jvm_fail(vm, "'%s' not supported between '%s' and '%s'", op, puna_jv_type_name(a), puna_jv_type_name(b));
+    puna_jvm_fail(vm, "'%s' not supported between '%s' and '%s'", op, puna_jv_type_name(a),
+                  puna_jv_type_name(b));
     return 0;
 }
 

@@ -1,7 +1,5 @@
-/* value.h - what a running template handles: values with Python's meaning, and the machine that
- * owns them. Private to chat/jinja. Everything lives in the machine's arena and ends with it.
- * Errors are sticky in the machine: after the first, functions return quickly with a harmless
- * value, and loops ask vm->failed. */
+/* value.h - what a running template handles: values with Python's meaning. Private to chat/jinja.
+ * Everything lives in the arena of the machine that made it (vm.h) and ends with it. */
 #ifndef PUNA_CHAT_JINJA_VALUE_H
 #define PUNA_CHAT_JINJA_VALUE_H
 
@@ -9,7 +7,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/arena.h"
 #include "base/buf.h"
 #include "base/status.h"
 #include "chat/jinja/jinja.h"
@@ -58,6 +55,7 @@ typedef struct puna_jloop puna_jloop;
 typedef struct puna_jcycler puna_jcycler;
 typedef struct puna_jbuiltin puna_jbuiltin;
 typedef struct puna_jnode puna_jnode;
+typedef struct puna_jscope puna_jscope;
 typedef struct puna_jvm puna_jvm;
 
 typedef struct puna_jv {
@@ -116,8 +114,8 @@ struct puna_jcycler {
  * appear only when they are stepped. */
 typedef puna_jv (*puna_jnext)(puna_jvm *vm, puna_jiter *iter);
 struct puna_jiter {
-    puna_jnext next; /* returns MISSING at the end */
-    puna_jv over;    /* the container, or what a filter was given */
+    puna_jnext next;  /* returns MISSING at the end */
+    puna_jv over;     /* the container, or what a filter was given */
     const char *name; /* Python's name of the kind, for messages */
     size_t at;
     bool done;
@@ -151,18 +149,9 @@ struct puna_jbuiltin {
     const char *params;
 };
 
-typedef struct puna_jscope {
-    struct puna_jscope *parent;
-    struct puna_jbinding {
-        const puna_jstr *name; /* interned: compared by address */
-        puna_jv value;
-    } *bindings;
-    size_t n, capacity;
-} puna_jscope;
-
 struct puna_jmacro {
     const puna_jnode *node;
-    puna_jscope *scope; /* where it was defined */
+    puna_jscope *scope;    /* where it was defined */
     const puna_jstr *name; /* NULL: the body of a call block */
 };
 
@@ -172,43 +161,13 @@ struct puna_jloop {
     puna_jv over;
     puna_jiter *items;
     int64_t index0;
-    int64_t length; /* -1: not known yet */
+    int64_t length;                 /* -1: not known yet */
     puna_jv before, current, after; /* after: MISSING when not peeked */
     bool peeked;
     puna_jlist *changed;
     int64_t depth0;
     bool recursive;
 };
-
-struct puna_jvm {
-    const puna_template *template;
-    puna_arena arena;
-    puna_buf *out; /* where output goes: the result, or what a macro or block set collects */
-    puna_jscope *root;
-    puna_jdict *context;
-    puna_jv filter_input; /* the operand of the filter chain of a filter or set block */
-    puna_error *err;
-    puna_status status;
-    bool failed;
-    uint8_t flow; /* break or continue on its way to the loop */
-    uint32_t at;  /* source offset of what is being evaluated */
-    uint64_t steps_left;
-    unsigned nesting, calls;
-    puna_template_limits limits;
-    int64_t now;
-    char *tail; /* end of the text that can grow in place, and how much room follows */
-    size_t tail_room;
-};
-
-/* ---- machine (vm.c) ---- */
-/* Records the first error with its place; returns undefined. */
-puna_jv puna_jvm_fail(puna_jvm *vm, const char *format, ...) PUNA_PRINTF(2, 3);
-void puna_jvm_fail_status(puna_jvm *vm, puna_status status, const char *message);
-void *puna_jvm_alloc(puna_jvm *vm, size_t n, size_t size_bytes);
-bool puna_jvm_charge(puna_jvm *vm, size_t bytes); /* steps for touching that much text */
-bool puna_jvm_step(puna_jvm *vm);
-bool puna_jvm_enter(puna_jvm *vm); /* one level deeper; pair with leave when true */
-void puna_jvm_leave(puna_jvm *vm);
 
 /* ---- values (value.c) ---- */
 static inline puna_jv puna_jv_of(puna_jtype type)
@@ -244,11 +203,11 @@ static inline double puna_jv_number(puna_jv v)
     return v.type == PUNA_J_FLOAT ? v.u.f : (double)v.u.i;
 }
 
-puna_jv puna_jv_text(puna_jvm *vm, const char *data, size_t n); /* copies */
+puna_jv puna_jv_text(puna_jvm *vm, const char *data, size_t n);   /* copies */
 puna_jv puna_jv_borrow(puna_jvm *vm, const char *data, size_t n); /* data must outlive the machine */
 puna_jv puna_jv_literal(puna_jvm *vm, const char *text);
 puna_jv puna_jv_take(puna_jvm *vm, puna_buf *buf); /* copies the buffer's text and frees it */
-puna_buf puna_jv_buf(puna_jvm *vm); /* an empty buffer with the machine's output limit */
+puna_buf puna_jv_buf(puna_jvm *vm);                /* an empty buffer with the machine's output limit */
 puna_jv puna_jv_concat(puna_jvm *vm, puna_jv a, puna_jv b); /* two strings */
 puna_jv puna_jv_undefined(puna_jvm *vm, const char *hint);
 puna_jv puna_jv_list(puna_jvm *vm, size_t capacity);
@@ -308,21 +267,5 @@ puna_jv puna_jv_slice(puna_jvm *vm, puna_jv v, const puna_jv bound[3]);
 /* ---- formatting (format.c) ---- */
 puna_jv puna_jv_printf(puna_jvm *vm, puna_jv format, puna_jv values);
 puna_jv puna_jv_format(puna_jvm *vm, puna_jv format, const puna_jargs *args);
-
-/* ---- calls ---- */
-puna_jv puna_jv_call(puna_jvm *vm, puna_jv callee, puna_jargs *args);               /* eval.c */
-puna_jv puna_jbuiltin_call(puna_jvm *vm, const puna_jbuiltin *f, puna_jv self, puna_jargs *args);
-puna_jv puna_jmacro_call(puna_jvm *vm, puna_jmacro *macro, puna_jargs *args);       /* exec.c */
-puna_jv puna_jloop_call(puna_jvm *vm, puna_jloop *loop, puna_jargs *args);          /* exec.c */
-puna_jv puna_jloop_attribute(puna_jvm *vm, puna_jv loop, puna_jv name);             /* loop.c */
-
-/* The tables; NULL when there is no such name. */
-const puna_jbuiltin *puna_jbuiltin_filter(const char *name, size_t n);
-const puna_jbuiltin *puna_jbuiltin_test(const char *name, size_t n);
-const puna_jbuiltin *puna_jbuiltin_function(const char *name, size_t n);
-const puna_jbuiltin *puna_jbuiltin_method(puna_jv self, const char *name, size_t n);
-/* Whether Python's sandbox hides this method because it changes its object. */
-bool puna_jbuiltin_is_mutator(puna_jv self, const char *name, size_t n);
-const puna_jbuiltin *puna_jbuiltin_find(const puna_jbuiltin *rows, size_t n_rows, const char *name, size_t n);
 
 #endif
