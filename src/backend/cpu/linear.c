@@ -7,8 +7,8 @@
 
 #include "backend/cpu/kernel.h"
 
-/* From this many rows on unpacking panels pays. */
-#define TILE_MIN_ROWS 2
+/* From this many rows on unpacking panels pays: two read the weights once in dot kernels too. */
+#define TILE_MIN_ROWS 3
 
 enum { DOT, TILE };
 

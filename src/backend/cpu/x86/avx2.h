@@ -102,4 +102,28 @@ INLINE void transpose_8x8(__m256i v[8])
     }
 }
 
+/* One weight row times one row of activations. */
+typedef float dot_fn(const uint8_t *w, const void *act, int32_t n_in);
+
+#define PREFETCH_BYTES 2048
+
+/* Lines of weights that will be needed soon: hardware prefetchers stop at the end of a page. */
+INLINE void prefetch_row(const uint8_t *w, size_t bytes)
+{
+    const uintptr_t at = (uintptr_t)w + PREFETCH_BYTES;
+    for (size_t i = 0; i < bytes; i += 64)
+        _mm_prefetch((const char *)(at + i), _MM_HINT_T0);
+}
+
+/* All dot products, the weights read once. Inlined into one function for each format. */
+INLINE void dot_all(const puna_linear_call *call, dot_fn *dot)
+{
+    for (int32_t o = call->begin; o < call->end; o++) {
+        const uint8_t *w = puna_call_row(call, o);
+        prefetch_row(w, call->row_bytes);
+        for (int32_t r = 0; r < call->n_rows; r++)
+            call->y[(size_t)r * call->y_stride + (size_t)o] = dot(w, puna_call_act(call, r), call->n_in);
+    }
+}
+
 #endif

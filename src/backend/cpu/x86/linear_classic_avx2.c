@@ -213,25 +213,23 @@ static void unpack_q8_0(const panel_source *source, int32_t first, int32_t n, ui
     }
 }
 
-#define DOT(format, expression)                                                             \
-    void puna_dot_##format##_avx2(const puna_linear_call *call)                             \
-    {                                                                                       \
-        const int32_t n = call->n_in / PUNA_ACT_BLOCK;                                      \
-        for (int32_t r = 0; r < call->n_rows; r++) {                                        \
-            const puna_act_view a = puna_act_at(puna_call_act(call, r), call->n_in);        \
-            float *y = call->y + (size_t)r * call->y_stride;                                \
-            for (int32_t o = call->begin; o < call->end; o++) {                             \
-                const uint8_t *w = puna_call_row(call, o);                                  \
-                y[o] = expression;                                                          \
-            }                                                                               \
-        }                                                                                   \
+#define DOT(format, name, expression)                                                        \
+    INLINE float dot_row_##name(const uint8_t *w, const void *act, int32_t n_in)             \
+    {                                                                                        \
+        const puna_act_view a = puna_act_at(act, n_in);                                      \
+        const int32_t n = n_in / PUNA_ACT_BLOCK;                                             \
+        return expression;                                                                   \
+    }                                                                                        \
+    void puna_dot_##format##_avx2(const puna_linear_call *call)                              \
+    {                                                                                        \
+        dot_all(call, dot_row_##name);                                                       \
     }
 
-DOT(Q4_0, dot_nibbles(w, a, n, q4_0))
-DOT(Q4_1, dot_nibbles(w, a, n, q4_1))
-DOT(Q5_0, dot_nibbles(w, a, n, q5_0))
-DOT(Q5_1, dot_nibbles(w, a, n, q5_1))
-DOT(Q8_0, dot_q8_0(w, a, n))
+DOT(Q4_0, q4_0, dot_nibbles(w, a, n, q4_0))
+DOT(Q4_1, q4_1, dot_nibbles(w, a, n, q4_1))
+DOT(Q5_0, q5_0, dot_nibbles(w, a, n, q5_0))
+DOT(Q5_1, q5_1, dot_nibbles(w, a, n, q5_1))
+DOT(Q8_0, q8_0, dot_q8_0(w, a, n))
 
 #define TILE(format, layout, run)                                                                         \
     static void unpack_##layout(const panel_source *source, int32_t first, int32_t n, uint8_t *panel) \

@@ -152,14 +152,13 @@ static void tile_rows(const puna_linear_call *call, const float *panel, int32_t 
 }
 
 #define KERNELS(format, read, size)                                                          \
+    INLINE float dot_row_##format(const uint8_t *w, const void *act, int32_t n_in)           \
+    {                                                                                        \
+        return dot_float(w, act, n_in, size, read);                                          \
+    }                                                                                        \
     void puna_dot_##format##_avx2(const puna_linear_call *call)                              \
     {                                                                                        \
-        for (int32_t r = 0; r < call->n_rows; r++) {                                         \
-            const float *x = (const float *)(const void *)puna_call_act(call, r);            \
-            float *y = call->y + (size_t)r * call->y_stride;                                 \
-            for (int32_t o = call->begin; o < call->end; o++)                                \
-                y[o] = dot_float(puna_call_row(call, o), x, call->n_in, size, read);         \
-        }                                                                                    \
+        dot_all(call, dot_row_##format);                                                     \
     }                                                                                        \
     void puna_tile_##format##_avx2(const puna_linear_call *call)                             \
     {                                                                                        \

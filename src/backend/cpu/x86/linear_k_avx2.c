@@ -146,23 +146,19 @@ static void unpack_q5_k(const panel_source *source, int32_t first, int32_t n, ui
     }
 }
 
-#define KERNELS(format, expression, unpack, micro)                                       \
-    void puna_dot_##format##_avx2(const puna_linear_call *call)                          \
-    {                                                                                    \
-        const int32_t n = call->n_in / PUNA_SUPERBLOCK;                                  \
-        for (int32_t r = 0; r < call->n_rows; r++) {                                     \
-            const puna_act_view a = puna_act_at(puna_call_act(call, r), call->n_in);     \
-            float *y = call->y + (size_t)r * call->y_stride;                             \
-            for (int32_t o = call->begin; o < call->end; o++) {                          \
-                const uint8_t *w = puna_call_row(call, o);                               \
-                y[o] = expression;                                                       \
-            }                                                                            \
-        }                                                                                \
-    }                                                                                    \
-    void puna_tile_##format##_avx2(const puna_linear_call *call)                         \
-    {                                                                                    \
-        puna_tile_all_avx2(call, unpack, micro);                                         \
+#define KERNELS(format, name, five_bits, micro)                                             \
+    INLINE float dot_row_##name(const uint8_t *w, const void *act, int32_t n_in)            \
+    {                                                                                       \
+        return dot_k(w, puna_act_at(act, n_in), n_in / PUNA_SUPERBLOCK, five_bits);         \
+    }                                                                                       \
+    void puna_dot_##format##_avx2(const puna_linear_call *call)                             \
+    {                                                                                       \
+        dot_all(call, dot_row_##name);                                                      \
+    }                                                                                       \
+    void puna_tile_##format##_avx2(const puna_linear_call *call)                            \
+    {                                                                                       \
+        puna_tile_all_avx2(call, unpack_##name, micro);                                     \
     }
 
-KERNELS(Q4_K, dot_k(w, a, n, false), unpack_q4_k, puna_micro_4_bits_avx2)
-KERNELS(Q5_K, dot_k(w, a, n, true), unpack_q5_k, puna_micro_5_bits_avx2)
+KERNELS(Q4_K, q4_k, false, puna_micro_4_bits_avx2)
+KERNELS(Q5_K, q5_k, true, puna_micro_5_bits_avx2)

@@ -69,15 +69,13 @@ INLINE void unpack_table(const panel_source *source, int32_t first, int32_t n, u
 }
 
 #define KERNELS(format, name, values)                                                               \
+    INLINE float dot_row_##name(const uint8_t *w, const void *act, int32_t n_in)                    \
+    {                                                                                               \
+        return dot_table(w, puna_act_at(act, n_in), n_in / PUNA_ACT_BLOCK, values, block_##name);   \
+    }                                                                                               \
     void puna_dot_##format##_avx2(const puna_linear_call *call)                                     \
     {                                                                                               \
-        const int32_t n = call->n_in / PUNA_ACT_BLOCK;                                              \
-        for (int32_t r = 0; r < call->n_rows; r++) {                                                \
-            const puna_act_view a = puna_act_at(puna_call_act(call, r), call->n_in);                \
-            float *y = call->y + (size_t)r * call->y_stride;                                        \
-            for (int32_t o = call->begin; o < call->end; o++)                                       \
-                y[o] = dot_table(puna_call_row(call, o), a, n, values, block_##name);               \
-        }                                                                                           \
+        dot_all(call, dot_row_##name);                                                              \
     }                                                                                               \
     static void unpack_##name(const panel_source *source, int32_t first, int32_t n, uint8_t *panel) \
     {                                                                                               \
