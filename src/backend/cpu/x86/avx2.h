@@ -47,21 +47,6 @@ INLINE int32_t load_i32(const void *at)
     return value;
 }
 
-INLINE int16_t load_i16(const void *at)
-{
-    int16_t value;
-    memcpy(&value, at, sizeof value);
-    return value;
-}
-
-/* The 4 bytes at p, p + stride, ... p + 7 * stride. */
-INLINE __m256i gather_32(const uint8_t *p, size_t stride)
-{
-    return _mm256_set_epi32(load_i32(p + 7 * stride), load_i32(p + 6 * stride), load_i32(p + 5 * stride),
-                            load_i32(p + 4 * stride), load_i32(p + 3 * stride), load_i32(p + 2 * stride),
-                            load_i32(p + stride), load_i32(p));
-}
-
 INLINE float sum_8(__m256 v)
 {
     __m128 x = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
