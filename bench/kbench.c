@@ -38,16 +38,24 @@ static void fill(uint8_t *data, size_t n, puna_rng *rng)
     }
 }
 
-static void measure(const bench *b, const puna_kernel *k, const puna_format_info *format, int32_t n_in, int32_t n_rows)
+static void measure(const bench *b, const puna_kernel *k, const puna_format_info *format, int32_t n_in,
+                    int32_t n_rows)
 {
     const puna_act act = puna_kernel_is_float(format->id) ? PUNA_ACT_F32 : PUNA_ACT_Q8;
     const size_t row_bytes = (size_t)n_in / format->block_elems * format->block_bytes;
     const int32_t n_out = n_rows <= 2 ? (int32_t)(LARGE / row_bytes) : 1024;
     double best = 1e30;
     for (int pass = 0; pass < (n_rows <= 2 ? PASSES : PASSES * 3); pass++) {
-        const puna_linear_call call = { .weight = b->weights, .row_bytes = row_bytes, .n_in = n_in, .act = b->rows,
-                                        .act_bytes = puna_act_bytes(act, n_in), .n_rows = n_rows, .y = b->y,
-                                        .y_stride = (size_t)n_out, .begin = 0, .end = n_out,
+        const puna_linear_call call = { .weight = b->weights,
+                                        .row_bytes = row_bytes,
+                                        .n_in = n_in,
+                                        .act = b->rows,
+                                        .act_bytes = puna_act_bytes(act, n_in),
+                                        .n_rows = n_rows,
+                                        .y = b->y,
+                                        .y_stride = (size_t)n_out,
+                                        .begin = 0,
+                                        .end = n_out,
                                         .scratch = b->scratch };
         const double start = cpu_ms();
         k->run(&call);
@@ -88,11 +96,13 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < n; i++) {
         const puna_format_info *format = puna_format_get(kernels[i].format);
         const puna_act act = puna_kernel_is_float(format->id) ? PUNA_ACT_F32 : PUNA_ACT_Q8;
-        if ((kernels[i].needs & puna_cpu_have()) != kernels[i].needs || (argc > 1 && !strstr(format->name, argv[1])))
+        if ((kernels[i].needs & puna_cpu_have()) != kernels[i].needs ||
+            (argc > 1 && !strstr(format->name, argv[1])))
             continue;
         for (int32_t r = 0; r < MAX_ROWS; r++)
             puna_act_encode(act, x, n_in, b.rows + (size_t)r * puna_act_bytes(act, n_in), 0);
-        printf("%-4s %-8s %-8s", kernels[i].op == PUNA_KERNEL_dot ? "dot" : "tile", format->name, kernels[i].isa);
+        printf("%-4s %-8s %-8s", kernels[i].op == PUNA_KERNEL_dot ? "dot" : "tile", format->name,
+               kernels[i].isa);
         const bool slow = kernels[i].needs == 0;
         for (size_t c = 0; c < sizeof row_counts / sizeof *row_counts - (slow ? 2 : 0); c++)
             measure(&b, &kernels[i], format, n_in, row_counts[c]);

@@ -12,10 +12,10 @@
 #include "harness.h"
 #include "quant/half.h"
 
-#define MAX_IN 2304
-#define MAX_OUT 35
+#define MAX_IN   2304
+#define MAX_OUT  35
 #define MAX_ROWS 130
-#define CANARY -12345.678f
+#define CANARY   -12345.678f
 
 static uint64_t seed = 20240607;
 
@@ -49,10 +49,10 @@ static const struct halves {
     uint32_t format;
     int at[2];
 } halves[] = {
-    { PUNA_FORMAT_Q4_0, { 0, -1 } },   { PUNA_FORMAT_Q4_1, { 0, 2 } },      { PUNA_FORMAT_Q5_0, { 0, -1 } },
-    { PUNA_FORMAT_Q5_1, { 0, 2 } },    { PUNA_FORMAT_Q8_0, { 0, -1 } },     { PUNA_FORMAT_Q2_K, { 80, 82 } },
-    { PUNA_FORMAT_Q3_K, { 108, -1 } }, { PUNA_FORMAT_Q4_K, { 0, 2 } },      { PUNA_FORMAT_Q5_K, { 0, 2 } },
-    { PUNA_FORMAT_Q6_K, { 208, -1 } }, { PUNA_FORMAT_IQ4_NL, { 0, -1 } },   { PUNA_FORMAT_IQ4_XS, { 0, -1 } },
+    { PUNA_FORMAT_Q4_0, { 0, -1 } },   { PUNA_FORMAT_Q4_1, { 0, 2 } },     { PUNA_FORMAT_Q5_0, { 0, -1 } },
+    { PUNA_FORMAT_Q5_1, { 0, 2 } },    { PUNA_FORMAT_Q8_0, { 0, -1 } },    { PUNA_FORMAT_Q2_K, { 80, 82 } },
+    { PUNA_FORMAT_Q3_K, { 108, -1 } }, { PUNA_FORMAT_Q4_K, { 0, 2 } },     { PUNA_FORMAT_Q5_K, { 0, 2 } },
+    { PUNA_FORMAT_Q6_K, { 208, -1 } }, { PUNA_FORMAT_IQ4_NL, { 0, -1 } },  { PUNA_FORMAT_IQ4_XS, { 0, -1 } },
     { PUNA_FORMAT_TQ1_0, { 52, -1 } }, { PUNA_FORMAT_IQ2_XXS, { 0, -1 } }, { PUNA_FORMAT_MXFP4, { -1, -1 } },
 };
 
@@ -81,11 +81,13 @@ static void fill_plain(uint8_t *data, size_t n, uint32_t format, int kind, puna_
         if (format == PUNA_FORMAT_F32)
             puna_store_f32(data + 4 * i, v);
         else
-            puna_store_u16(data + 2 * i, format == PUNA_FORMAT_F16 ? puna_f32_to_f16(v) : puna_f32_to_bf16(v));
+            puna_store_u16(data + 2 * i,
+                           format == PUNA_FORMAT_F16 ? puna_f32_to_f16(v) : puna_f32_to_bf16(v));
     }
 }
 
-static void fill_weights(uint8_t *data, const puna_format_info *format, size_t n_blocks, int kind, puna_rng *rng)
+static void fill_weights(uint8_t *data, const puna_format_info *format, size_t n_blocks, int kind,
+                         puna_rng *rng)
 {
     const struct halves *h = NULL;
     for (size_t i = 0; i < sizeof halves / sizeof *halves; i++)
@@ -197,8 +199,8 @@ static void problem_solve(problem *p)
     }
 }
 
-static problem problem_make(const puna_format_info *format, puna_act act, int32_t n_in, int32_t n_out, int32_t n_rows,
-                            int weights, int activations, puna_rng *rng)
+static problem problem_make(const puna_format_info *format, puna_act act, int32_t n_in, int32_t n_out,
+                            int32_t n_rows, int weights, int activations, puna_rng *rng)
 {
     problem p = { .format = format, .act = act, .n_in = n_in, .n_out = n_out, .n_rows = n_rows };
     const size_t n_blocks = (size_t)n_in / format->block_elems, n_results = (size_t)(n_rows * n_out);
@@ -232,8 +234,8 @@ static void problem_free(problem *p)
 }
 
 /* y of [begin, end) is near the exact result, and nothing else was written. */
-static bool problem_check(const problem *p, const float *y, size_t stride, int32_t n_rows, int32_t begin, int32_t end,
-                          double max_err, const char *what)
+static bool problem_check(const problem *p, const float *y, size_t stride, int32_t n_rows, int32_t begin,
+                          int32_t end, double max_err, const char *what)
 {
     for (int32_t r = 0; r < n_rows; r++) {
         for (int32_t o = 0; o < (int32_t)stride; o++) {
@@ -245,11 +247,12 @@ static bool problem_check(const problem *p, const float *y, size_t stride, int32
             }
             const double exact = p->exact[r * p->n_out + o], size = p->size[r * p->n_out + o];
             if (!(fabs(got - exact) <= max_err * size))
-                return test_fail(__FILE__, __LINE__,
-                                 "%s, seed %llu: %d inputs, row %d of %d, output %d of [%d, %d): got %.9g, exact %.9g, "
-                                 "error %.3g of %.3g",
-                                 what, (unsigned long long)seed, p->n_in, r, n_rows, o, begin, end, got, exact,
-                                 fabs(got - exact) / size, max_err);
+                return test_fail(
+                    __FILE__, __LINE__,
+                    "%s, seed %llu: %d inputs, row %d of %d, output %d of [%d, %d): got %.9g, exact %.9g, "
+                    "error %.3g of %.3g",
+                    what, (unsigned long long)seed, p->n_in, r, n_rows, o, begin, end, got, exact,
+                    fabs(got - exact) / size, max_err);
         }
     }
     return true;
@@ -263,12 +266,20 @@ static bool run_kernel(const puna_kernel *k, const problem *p, int32_t n_rows, i
     char what[64];
     for (size_t i = 0; i < (size_t)n_rows * stride; i++)
         y[i] = CANARY;
-    const puna_linear_call call = { .weight = p->weight, .row_bytes = p->row_bytes, .n_in = p->n_in,
-                                    .act = p->encoded, .act_bytes = p->act_bytes, .n_rows = n_rows,
-                                    .y = y, .y_stride = stride, .begin = begin, .end = end,
+    const puna_linear_call call = { .weight = p->weight,
+                                    .row_bytes = p->row_bytes,
+                                    .n_in = p->n_in,
+                                    .act = p->encoded,
+                                    .act_bytes = p->act_bytes,
+                                    .n_rows = n_rows,
+                                    .y = y,
+                                    .y_stride = stride,
+                                    .begin = begin,
+                                    .end = end,
                                     .scratch = scratch.end - PUNA_TILE_SCRATCH };
     k->run(&call);
-    snprintf(what, sizeof what, "%s %s %s", k->op == PUNA_KERNEL_dot ? "dot" : "tile", p->format->name, k->isa);
+    snprintf(what, sizeof what, "%s %s %s", k->op == PUNA_KERNEL_dot ? "dot" : "tile", p->format->name,
+             k->isa);
     const bool good = problem_check(p, y, stride, n_rows, begin, end, k->max_err, what);
     free(y);
     guarded_free(&scratch);
@@ -302,9 +313,10 @@ static bool check_row(const puna_kernel *k, puna_rng *rng)
         }
     }
     for (int activations = 0; activations < ACT_KINDS && good; activations++) {
-        problem p = problem_make(format, act_of(k->format), widths_of(format)[1], MAX_OUT, 33, activations % WEIGHT_LARGE,
-                                 activations, rng);
-        good = run_kernel(k, &p, 16, 0, 16) && run_kernel(k, &p, 33, 1, MAX_OUT) && run_kernel(k, &p, 33, 16, 32);
+        problem p = problem_make(format, act_of(k->format), widths_of(format)[1], MAX_OUT, 33,
+                                 activations % WEIGHT_LARGE, activations, rng);
+        good = run_kernel(k, &p, 16, 0, 16) && run_kernel(k, &p, 33, 1, MAX_OUT) &&
+               run_kernel(k, &p, 33, 16, 32);
         problem_free(&p);
     }
     return good;
@@ -335,7 +347,8 @@ static void many_rows_match_float64(void)
             continue;
         const puna_format_info *format = puna_format_get(kernels[i].format);
         const int32_t n_in = format->block_elems == 1 ? 259 : MAX_IN;
-        problem p = problem_make(format, act_of(format->id), n_in, 18, MAX_ROWS, WEIGHT_RANDOM, ACT_NORMAL, &rng);
+        problem p =
+            problem_make(format, act_of(format->id), n_in, 18, MAX_ROWS, WEIGHT_RANDOM, ACT_NORMAL, &rng);
         CHECK(run_kernel(&kernels[i], &p, MAX_ROWS, 0, 18));
         problem_free(&p);
     }
@@ -412,7 +425,9 @@ static void check_linear(const puna_format_info *format, uint32_t allowed, puna_
 {
     const int32_t n_in = widths_of(format)[1], n_out = 35;
     char what[64];
-    puna_tensor tensor = { .name = "w", .format = format, .n_dims = 2, .ne = { (uint64_t)n_in, (uint64_t)n_out, 1, 1 } };
+    puna_tensor tensor = {
+        .name = "w", .format = format, .n_dims = 2, .ne = { (uint64_t)n_in, (uint64_t)n_out, 1, 1 }
+    };
     puna_linear linear = puna_linear_choose(&tensor, allowed);
     problem p = problem_make(format, linear.act, n_in, n_out, 7, WEIGHT_RANDOM, ACT_NORMAL, rng);
     tensor.data = p.weight;
@@ -465,8 +480,8 @@ static void levels_have_names(void)
 }
 
 static const test_case cases[] = {
-    TEST(levels_have_names),       TEST(encoders_agree),          TEST(encoding_is_as_near_as_can_be),
-    TEST(kernels_match_float64),   TEST(many_rows_match_float64), TEST(every_format_multiplies),
+    TEST(levels_have_names),     TEST(encoders_agree),          TEST(encoding_is_as_near_as_can_be),
+    TEST(kernels_match_float64), TEST(many_rows_match_float64), TEST(every_format_multiplies),
 };
 
 int main(int argc, char **argv)

@@ -29,8 +29,11 @@ static const struct bit {
     uint32_t mask;
     const char *name;
 } bits[] = {
-    { PUNA_CPU_AVX2, "avx2" }, { PUNA_CPU_AVX512_VNNI, "avx512_vnni" }, { PUNA_CPU_AVX512_BF16, "avx512_bf16" },
-    { PUNA_CPU_NEON, "neon" }, { PUNA_CPU_I8MM, "i8mm" },
+    { PUNA_CPU_AVX2, "avx2" },
+    { PUNA_CPU_AVX512_VNNI, "avx512_vnni" },
+    { PUNA_CPU_AVX512_BF16, "avx512_bf16" },
+    { PUNA_CPU_NEON, "neon" },
+    { PUNA_CPU_I8MM, "i8mm" },
 };
 
 #if defined(__x86_64__)

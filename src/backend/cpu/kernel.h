@@ -106,7 +106,7 @@ static inline const uint8_t *puna_call_act(const puna_linear_call *call, int32_t
 }
 
 #define K(op, format, isa, needs, max_err) puna_linear_fn puna_##op##_##format##_##isa;
-#define E(isa, needs) puna_encode_fn puna_encode_q8_##isa;
+#define E(isa, needs)                      puna_encode_fn puna_encode_q8_##isa;
 #include "backend/cpu/kernels.def"
 #undef K
 #undef E

@@ -7,8 +7,8 @@
 
 #include "backend/cpu/kernel.h"
 
-/* From this many rows on unpacking panels pays. */
-#define TILE_MIN_ROWS 2
+/* From this many rows on unpacking panels pays: two read the weights once in dot kernels too. */
+#define TILE_MIN_ROWS 3
 
 enum { DOT, TILE };
 
@@ -63,7 +63,8 @@ static void run_reference(const puna_linear *linear, puna_linear_call call, puna
         const int32_t n = end - o < PUNA_TILE_ROWS ? end - o : PUNA_TILE_ROWS;
         for (int32_t i = 0; i < n; i++) {
             float *row = rows + (size_t)i * (call.row_bytes / sizeof(float));
-            linear->weight->format->dequantize(source + (size_t)(o + i) * source_bytes, row, (size_t)call.n_in);
+            linear->weight->format->dequantize(source + (size_t)(o + i) * source_bytes, row,
+                                               (size_t)call.n_in);
         }
         call.begin = 0;
         call.end = n;

@@ -201,10 +201,10 @@ static void dot_blocks(const puna_linear_call *call, load_fn *load)
     }
 }
 
-#define SCALAR(format, load)                                       \
-    void puna_dot_##format##_scalar(const puna_linear_call *call)  \
-    {                                                              \
-        dot_blocks(call, load);                                    \
+#define SCALAR(format, load)                                                                                 \
+    void puna_dot_##format##_scalar(const puna_linear_call *call)                                            \
+    {                                                                                                        \
+        dot_blocks(call, load);                                                                              \
     }
 
 SCALAR(Q4_0, load_q4_0)

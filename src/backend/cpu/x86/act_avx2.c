@@ -47,8 +47,8 @@ void puna_encode_q8_avx2(const float *x, int32_t n_in, void *row)
             continue;
         }
         const __m256i codes = codes_of(v, 127.0f / max);
-        const __m256i fours = _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), codes),
-                                                _mm256_set1_epi16(1));
+        const __m256i fours =
+            _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), codes), _mm256_set1_epi16(1));
         __m256i pairs = _mm256_hadd_epi32(fours, fours);
         pairs = _mm256_hadd_epi32(pairs, pairs);
         _mm256_storeu_si256((__m256i *)(void *)q, codes);

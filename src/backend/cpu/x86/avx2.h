@@ -47,21 +47,6 @@ INLINE int32_t load_i32(const void *at)
     return value;
 }
 
-INLINE int16_t load_i16(const void *at)
-{
-    int16_t value;
-    memcpy(&value, at, sizeof value);
-    return value;
-}
-
-/* The 4 bytes at p, p + stride, ... p + 7 * stride. */
-INLINE __m256i gather_32(const uint8_t *p, size_t stride)
-{
-    return _mm256_set_epi32(load_i32(p + 7 * stride), load_i32(p + 6 * stride), load_i32(p + 5 * stride),
-                            load_i32(p + 4 * stride), load_i32(p + 3 * stride), load_i32(p + 2 * stride),
-                            load_i32(p + stride), load_i32(p));
-}
-
 INLINE float sum_8(__m256 v)
 {
     __m128 x = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
@@ -99,6 +84,30 @@ INLINE void transpose_8x8(__m256i v[8])
     for (int i = 0; i < 4; i++) {
         v[i] = _mm256_permute2x128_si256(b[i], b[i + 4], 0x20);
         v[i + 4] = _mm256_permute2x128_si256(b[i], b[i + 4], 0x31);
+    }
+}
+
+/* One weight row times one row of activations. */
+typedef float dot_fn(const uint8_t *w, const void *act, int32_t n_in);
+
+#define PREFETCH_BYTES 2048
+
+/* Lines of weights that will be needed soon: hardware prefetchers stop at the end of a page. */
+INLINE void prefetch_row(const uint8_t *w, size_t bytes)
+{
+    const uintptr_t at = (uintptr_t)w + PREFETCH_BYTES;
+    for (size_t i = 0; i < bytes; i += 64)
+        _mm_prefetch((const char *)(at + i), _MM_HINT_T0);
+}
+
+/* All dot products, the weights read once. Inlined into one function for each format. */
+INLINE void dot_all(const puna_linear_call *call, dot_fn *dot)
+{
+    for (int32_t o = call->begin; o < call->end; o++) {
+        const uint8_t *w = puna_call_row(call, o);
+        prefetch_row(w, call->row_bytes);
+        for (int32_t r = 0; r < call->n_rows; r++)
+            call->y[(size_t)r * call->y_stride + (size_t)o] = dot(w, puna_call_act(call, r), call->n_in);
     }
 }
 

@@ -59,8 +59,8 @@ INLINE __m256 dot_two_blocks(const uint8_t *w, const int8_t *q, layout l)
         low = _mm256_or_si256(low, fifth_bits(words, 0));
         high = _mm256_or_si256(high, fifth_bits(words, 1));
     }
-    const __m256i p = _mm256_add_epi16(multiply(low, load_2x128(q, q2), l),
-                                       multiply(high, load_2x128(q + 16, q2 + 16), l));
+    const __m256i p =
+        _mm256_add_epi16(multiply(low, load_2x128(q, q2), l), multiply(high, load_2x128(q + 16, q2 + 16), l));
     return _mm256_cvtepi32_ps(_mm256_madd_epi16(p, _mm256_set1_epi16(1)));
 }
 
@@ -69,8 +69,8 @@ INLINE __m256i codes_of_block(const uint8_t *w, layout l)
 {
     const __m128i packed = load_128(w + l.qs);
     const __m128i high = _mm_and_si128(_mm_srli_epi16(packed, 4), _mm_set1_epi8(15));
-    __m256i codes = _mm256_inserti128_si256(
-        _mm256_castsi128_si256(_mm_and_si128(packed, _mm_set1_epi8(15))), high, 1);
+    __m256i codes =
+        _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_and_si128(packed, _mm_set1_epi8(15))), high, 1);
     if (l.qh) {
         const __m256i words = _mm256_set1_epi32(load_i32(w + l.qh));
         const __m256i low_half = fifth_bits(words, 0), high_half = fifth_bits(words, 1);
@@ -133,7 +133,8 @@ INLINE float dot_q8_0(const uint8_t *row, puna_act_view a, int32_t n)
 }
 
 /* Blocks `first` and the next of 8 rows, transposed while still packed. */
-INLINE void unpack_two_blocks(const uint8_t *const row[8], size_t at, size_t at2, layout l, int half, uint8_t *panel)
+INLINE void unpack_two_blocks(const uint8_t *const row[8], size_t at, size_t at2, layout l, int half,
+                              uint8_t *panel)
 {
     __m256i v[8], out[8];
     UNROLL
@@ -164,11 +165,11 @@ INLINE void unpack_five_bits(const uint8_t *const row[8], size_t at, layout l, i
 /* d and m of a block of 8 rows. */
 INLINE void unpack_scales(const uint8_t *const row[8], size_t at, layout l, float *d, float *m)
 {
-    const __m256i heads = _mm256_set_epi32(load_i32(row[7] + at), load_i32(row[6] + at), load_i32(row[5] + at),
-                                           load_i32(row[4] + at), load_i32(row[3] + at), load_i32(row[2] + at),
-                                           load_i32(row[1] + at), load_i32(row[0] + at));
-    const __m256i order = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15, 0, 1, 4, 5, 8, 9,
-                                           12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
+    const __m256i heads = _mm256_set_epi32(
+        load_i32(row[7] + at), load_i32(row[6] + at), load_i32(row[5] + at), load_i32(row[4] + at),
+        load_i32(row[3] + at), load_i32(row[2] + at), load_i32(row[1] + at), load_i32(row[0] + at));
+    const __m256i order = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15, 0, 1, 4, 5,
+                                           8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
     const __m256i split = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(heads, order), 0xd8);
     const __m256 scale = _mm256_cvtph_ps(_mm256_castsi256_si128(split));
     _mm256_store_ps(d, scale);
@@ -213,34 +214,32 @@ static void unpack_q8_0(const panel_source *source, int32_t first, int32_t n, ui
     }
 }
 
-#define DOT(format, expression)                                                             \
-    void puna_dot_##format##_avx2(const puna_linear_call *call)                             \
-    {                                                                                       \
-        const int32_t n = call->n_in / PUNA_ACT_BLOCK;                                      \
-        for (int32_t r = 0; r < call->n_rows; r++) {                                        \
-            const puna_act_view a = puna_act_at(puna_call_act(call, r), call->n_in);        \
-            float *y = call->y + (size_t)r * call->y_stride;                                \
-            for (int32_t o = call->begin; o < call->end; o++) {                             \
-                const uint8_t *w = puna_call_row(call, o);                                  \
-                y[o] = expression;                                                          \
-            }                                                                               \
-        }                                                                                   \
+#define DOT(format, name, expression)                                                                        \
+    INLINE float dot_row_##name(const uint8_t *w, const void *act, int32_t n_in)                             \
+    {                                                                                                        \
+        const puna_act_view a = puna_act_at(act, n_in);                                                      \
+        const int32_t n = n_in / PUNA_ACT_BLOCK;                                                             \
+        return expression;                                                                                   \
+    }                                                                                                        \
+    void puna_dot_##format##_avx2(const puna_linear_call *call)                                              \
+    {                                                                                                        \
+        dot_all(call, dot_row_##name);                                                                       \
     }
 
-DOT(Q4_0, dot_nibbles(w, a, n, q4_0))
-DOT(Q4_1, dot_nibbles(w, a, n, q4_1))
-DOT(Q5_0, dot_nibbles(w, a, n, q5_0))
-DOT(Q5_1, dot_nibbles(w, a, n, q5_1))
-DOT(Q8_0, dot_q8_0(w, a, n))
+DOT(Q4_0, q4_0, dot_nibbles(w, a, n, q4_0))
+DOT(Q4_1, q4_1, dot_nibbles(w, a, n, q4_1))
+DOT(Q5_0, q5_0, dot_nibbles(w, a, n, q5_0))
+DOT(Q5_1, q5_1, dot_nibbles(w, a, n, q5_1))
+DOT(Q8_0, q8_0, dot_q8_0(w, a, n))
 
-#define TILE(format, layout, run)                                                                         \
-    static void unpack_##layout(const panel_source *source, int32_t first, int32_t n, uint8_t *panel) \
-    {                                                                                                     \
-        unpack_nibbles(source, first, n, panel, layout);                                                  \
-    }                                                                                                     \
-    void puna_tile_##format##_avx2(const puna_linear_call *call)                                          \
-    {                                                                                                     \
-        puna_tile_all_avx2(call, unpack_##layout, run);                                                             \
+#define TILE(format, layout, run)                                                                            \
+    static void unpack_##layout(const panel_source *source, int32_t first, int32_t n, uint8_t *panel)        \
+    {                                                                                                        \
+        unpack_nibbles(source, first, n, panel, layout);                                                     \
+    }                                                                                                        \
+    void puna_tile_##format##_avx2(const puna_linear_call *call)                                             \
+    {                                                                                                        \
+        puna_tile_all_avx2(call, unpack_##layout, run);                                                      \
     }
 
 TILE(Q4_0, q4_0, puna_micro_q4_0_avx2)

@@ -5,7 +5,7 @@
  * an activation is broadcast and meets 16 rows in two instructions. */
 #include "backend/cpu/x86/avx2.h"
 
-#define FLOAT_SLICE 256
+#define FLOAT_SLICE  256
 #define FLOAT_TOKENS 6
 
 static_assert((FLOAT_SLICE + 8) * PUNA_TILE_ROWS * sizeof(float) <= PUNA_TILE_SCRATCH, "scratch");
@@ -44,7 +44,8 @@ INLINE float dot_float(const uint8_t *w, const float *x, int32_t n, size_t size,
     for (; i + 32 <= n; i += 32, w += 32 * size) {
         UNROLL
         for (int j = 0; j < 4; j++)
-            acc[j] = _mm256_fmadd_ps(read(w + (size_t)(8 * j) * size), _mm256_loadu_ps(x + i + 8 * j), acc[j]);
+            acc[j] =
+                _mm256_fmadd_ps(read(w + (size_t)(8 * j) * size), _mm256_loadu_ps(x + i + 8 * j), acc[j]);
     }
     for (; i + 8 <= n; i += 8, w += 8 * size)
         acc[0] = _mm256_fmadd_ps(read(w), _mm256_loadu_ps(x + i), acc[0]);
@@ -54,8 +55,8 @@ INLINE float dot_float(const uint8_t *w, const float *x, int32_t n, size_t size,
 }
 
 /* n inputs from `first` on of 16 rows; the panel is filled to a multiple of 8 inputs. */
-INLINE void unpack_float(const puna_linear_call *call, int32_t o, int32_t first, int32_t n, float *panel, size_t size,
-                         read_fn *read)
+INLINE void unpack_float(const puna_linear_call *call, int32_t o, int32_t first, int32_t n, float *panel,
+                         size_t size, read_fn *read)
 {
     for (int half = 0; half < 2; half++) {
         const uint8_t *row[8];
@@ -151,26 +152,25 @@ static void tile_rows(const puna_linear_call *call, const float *panel, int32_t 
     }
 }
 
-#define KERNELS(format, read, size)                                                          \
-    void puna_dot_##format##_avx2(const puna_linear_call *call)                              \
-    {                                                                                        \
-        for (int32_t r = 0; r < call->n_rows; r++) {                                         \
-            const float *x = (const float *)(const void *)puna_call_act(call, r);            \
-            float *y = call->y + (size_t)r * call->y_stride;                                 \
-            for (int32_t o = call->begin; o < call->end; o++)                                \
-                y[o] = dot_float(puna_call_row(call, o), x, call->n_in, size, read);         \
-        }                                                                                    \
-    }                                                                                        \
-    void puna_tile_##format##_avx2(const puna_linear_call *call)                             \
-    {                                                                                        \
-        float *panel = (float *)(void *)call->scratch;                                       \
-        for (int32_t o = call->begin; o < call->end; o += PUNA_TILE_ROWS) {                  \
-            for (int32_t k = 0; k < call->n_in; k += FLOAT_SLICE) {                          \
-                const int32_t n = call->n_in - k < FLOAT_SLICE ? call->n_in - k : FLOAT_SLICE; \
-                unpack_float(call, o, k, n, panel, size, read);                              \
-                tile_rows(call, panel, o, k, n);                                             \
-            }                                                                                \
-        }                                                                                    \
+#define KERNELS(format, read, size)                                                                          \
+    INLINE float dot_row_##format(const uint8_t *w, const void *act, int32_t n_in)                           \
+    {                                                                                                        \
+        return dot_float(w, act, n_in, size, read);                                                          \
+    }                                                                                                        \
+    void puna_dot_##format##_avx2(const puna_linear_call *call)                                              \
+    {                                                                                                        \
+        dot_all(call, dot_row_##format);                                                                     \
+    }                                                                                                        \
+    void puna_tile_##format##_avx2(const puna_linear_call *call)                                             \
+    {                                                                                                        \
+        float *panel = (float *)(void *)call->scratch;                                                       \
+        for (int32_t o = call->begin; o < call->end; o += PUNA_TILE_ROWS) {                                  \
+            for (int32_t k = 0; k < call->n_in; k += FLOAT_SLICE) {                                          \
+                const int32_t n = call->n_in - k < FLOAT_SLICE ? call->n_in - k : FLOAT_SLICE;               \
+                unpack_float(call, o, k, n, panel, size, read);                                              \
+                tile_rows(call, panel, o, k, n);                                                             \
+            }                                                                                                \
+        }                                                                                                    \
     }
 
 KERNELS(F32, read_f32, 4)

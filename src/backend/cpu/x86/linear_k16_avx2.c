@@ -66,7 +66,12 @@ INLINE scales_16 scales_q3_k(const uint8_t *superblock)
 {
     const puna_block_q3_k *w = (const puna_block_q3_k *)superblock;
     scales_16 s = { .d = puna_load_f16(w->d), .offset = 4 };
-    puna_q3_k_scales(w->scales, s.scale);
+    const uint32_t low = puna_load_u32(w->scales), next = puna_load_u32(w->scales + 4);
+    const uint32_t high = puna_load_u32(w->scales + 8), nibbles = 0x0f0f0f0f, pairs = 0x30303030;
+    const __m128i all = _mm_set_epi32(
+        (int)((next >> 4 & nibbles) | (high >> 2 & pairs)), (int)((low >> 4 & nibbles) | (high & pairs)),
+        (int)((next & nibbles) | (high << 2 & pairs)), (int)((low & nibbles) | (high << 4 & pairs)));
+    _mm_storeu_si128((__m128i *)(void *)s.scale, _mm_sub_epi8(all, _mm_set1_epi8(32)));
     return s;
 }
 
@@ -87,7 +92,8 @@ INLINE __m256i multiply(__m256i codes, __m256i q, int offset)
     return offset ? _mm256_sub_epi16(p, _mm256_maddubs_epi16(_mm256_set1_epi8((char)offset), q)) : p;
 }
 
-INLINE float dot_k16(const uint8_t *w, puna_act_view a, int32_t n, size_t bytes, codes_fn *read, scales_fn *scales)
+INLINE float dot_k16(const uint8_t *w, puna_act_view a, int32_t n, size_t bytes, codes_fn *read,
+                     scales_fn *scales)
 {
     __m256 acc = _mm256_setzero_ps();
     for (int32_t i = 0; i < n; i++, w += bytes) {
@@ -104,16 +110,19 @@ INLINE float dot_k16(const uint8_t *w, puna_act_view a, int32_t n, size_t bytes,
             for (int k = 0; k < 4; k++) {
                 const int s = 4 * j + k;
                 /* Scale 2 s in the low lane, 2 s + 1 in the high one. */
-                const __m128i order = _mm_set_epi64x(0x0101010101010101 * (2 * s + 1), 0x0101010101010101 * (2 * s));
+                const __m128i order =
+                    _mm_set_epi64x(0x0101010101010101 * (2 * s + 1), 0x0101010101010101 * (2 * s));
                 const __m256i scale = _mm256_cvtepi8_epi16(_mm_shuffle_epi8(scale_bytes, order));
                 const __m256i m = multiply(codes[k], load_256(q + 32 * s), small.offset);
-                p = _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_madd_epi16(m, scale)), _mm256_broadcast_ss(d + s), p);
+                p = _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_madd_epi16(m, scale)),
+                                    _mm256_broadcast_ss(d + s), p);
             }
         }
         acc = _mm256_fmadd_ps(p, _mm256_set1_ps(small.d), acc);
         if (small.offset == 0) {
             /* Minima times sums, added by pairs: one number for each block of activations. */
-            const __m256i m = _mm256_madd_epi16(_mm256_cvtepi8_epi16(load_128(small.min)), load_256(a.sums + 16 * i));
+            const __m256i m =
+                _mm256_madd_epi16(_mm256_cvtepi8_epi16(load_128(small.min)), load_256(a.sums + 16 * i));
             const __m256 minima = _mm256_mul_ps(_mm256_cvtepi32_ps(m), _mm256_loadu_ps(d));
             acc = _mm256_fnmadd_ps(minima, _mm256_set1_ps(small.dmin), acc);
         }
@@ -162,26 +171,23 @@ INLINE void unpack_k16(const panel_source *source, int32_t first, int32_t n, uin
     }
 }
 
-#define KERNELS(format, name, micro)                                                                      \
-    void puna_dot_##format##_avx2(const puna_linear_call *call)                                           \
-    {                                                                                                     \
-        const int32_t n = call->n_in / PUNA_SUPERBLOCK;                                                   \
-        for (int32_t r = 0; r < call->n_rows; r++) {                                                      \
-            const puna_act_view a = puna_act_at(puna_call_act(call, r), call->n_in);                      \
-            float *y = call->y + (size_t)r * call->y_stride;                                              \
-            for (int32_t o = call->begin; o < call->end; o++) {                                           \
-                const uint8_t *w = puna_call_row(call, o);                                                \
-                y[o] = dot_k16(w, a, n, sizeof(puna_block_##name), codes_##name, scales_##name);          \
-            }                                                                                             \
-        }                                                                                                 \
-    }                                                                                                     \
-    static void unpack_##name(const panel_source *source, int32_t first, int32_t n, uint8_t *panel)       \
-    {                                                                                                     \
-        unpack_k16(source, first, n, panel, sizeof(puna_block_##name), codes_##name, scales_##name);      \
-    }                                                                                                     \
-    void puna_tile_##format##_avx2(const puna_linear_call *call)                                          \
-    {                                                                                                     \
-        puna_tile_all_avx2(call, unpack_##name, micro);                                                   \
+#define KERNELS(format, name, micro)                                                                         \
+    INLINE float dot_row_##name(const uint8_t *w, const void *act, int32_t n_in)                             \
+    {                                                                                                        \
+        return dot_k16(w, puna_act_at(act, n_in), n_in / PUNA_SUPERBLOCK, sizeof(puna_block_##name),         \
+                       codes_##name, scales_##name);                                                         \
+    }                                                                                                        \
+    void puna_dot_##format##_avx2(const puna_linear_call *call)                                              \
+    {                                                                                                        \
+        dot_all(call, dot_row_##name);                                                                       \
+    }                                                                                                        \
+    static void unpack_##name(const panel_source *source, int32_t first, int32_t n, uint8_t *panel)          \
+    {                                                                                                        \
+        unpack_k16(source, first, n, panel, sizeof(puna_block_##name), codes_##name, scales_##name);         \
+    }                                                                                                        \
+    void puna_tile_##format##_avx2(const puna_linear_call *call)                                             \
+    {                                                                                                        \
+        puna_tile_all_avx2(call, unpack_##name, micro);                                                      \
     }
 
 KERNELS(Q2_K, q2_k, puna_micro_2_bits_avx2)

@@ -30,7 +30,8 @@ INLINE __m256i fifth_bit(__m256i high, int s)
 }
 
 /* One superblock of Q4_K (qh NULL) or Q5_K. */
-INLINE __m256 dot_superblock(__m256i scales, const uint8_t *qs, const uint8_t *qh, const int8_t *q, const float *d)
+INLINE __m256 dot_superblock(__m256i scales, const uint8_t *qs, const uint8_t *qh, const int8_t *q,
+                             const float *d)
 {
     const __m256i high_bits = qh ? load_256(qh) : _mm256_setzero_si256();
     __m256 acc = _mm256_setzero_ps();
@@ -64,7 +65,8 @@ INLINE float dot_k(const uint8_t *w, puna_act_view a, int32_t n, bool five_bits)
                                         a.q + i * PUNA_SUPERBLOCK, a.d + 8 * i);
         const __m256 m = _mm256_mul_ps(mins, _mm256_loadu_ps(a.s + 8 * i));
         acc = _mm256_fmadd_ps(p, _mm256_set1_ps(puna_load_f16(five_bits ? five->d : four->d)), acc);
-        minima = _mm256_fmadd_ps(m, _mm256_set1_ps(puna_load_f16(five_bits ? five->dmin : four->dmin)), minima);
+        minima =
+            _mm256_fmadd_ps(m, _mm256_set1_ps(puna_load_f16(five_bits ? five->dmin : four->dmin)), minima);
     }
     return sum_8(_mm256_sub_ps(acc, minima));
 }
@@ -78,7 +80,8 @@ INLINE void unpack_row_scales(const uint8_t *superblock, int lane, uint8_t *pane
     const __m256 d = _mm256_set1_ps(puna_load_f16(w->d)), m = _mm256_set1_ps(-puna_load_f16(w->dmin));
     float scales[8], minima[8];
     _mm256_storeu_ps(scales, _mm256_mul_ps(d, _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(small))));
-    _mm256_storeu_ps(minima, _mm256_mul_ps(m, _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(small, 8)))));
+    _mm256_storeu_ps(minima,
+                     _mm256_mul_ps(m, _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(small, 8)))));
     UNROLL
     for (int s = 0; s < 8; s++) {
         panel_scales_at(panel + s * PANEL_STRIDE)->d[lane] = scales[s];
@@ -146,23 +149,19 @@ static void unpack_q5_k(const panel_source *source, int32_t first, int32_t n, ui
     }
 }
 
-#define KERNELS(format, expression, unpack, micro)                                       \
-    void puna_dot_##format##_avx2(const puna_linear_call *call)                          \
-    {                                                                                    \
-        const int32_t n = call->n_in / PUNA_SUPERBLOCK;                                  \
-        for (int32_t r = 0; r < call->n_rows; r++) {                                     \
-            const puna_act_view a = puna_act_at(puna_call_act(call, r), call->n_in);     \
-            float *y = call->y + (size_t)r * call->y_stride;                             \
-            for (int32_t o = call->begin; o < call->end; o++) {                          \
-                const uint8_t *w = puna_call_row(call, o);                               \
-                y[o] = expression;                                                       \
-            }                                                                            \
-        }                                                                                \
-    }                                                                                    \
-    void puna_tile_##format##_avx2(const puna_linear_call *call)                         \
-    {                                                                                    \
-        puna_tile_all_avx2(call, unpack, micro);                                         \
+#define KERNELS(format, name, five_bits, micro)                                                              \
+    INLINE float dot_row_##name(const uint8_t *w, const void *act, int32_t n_in)                             \
+    {                                                                                                        \
+        return dot_k(w, puna_act_at(act, n_in), n_in / PUNA_SUPERBLOCK, five_bits);                          \
+    }                                                                                                        \
+    void puna_dot_##format##_avx2(const puna_linear_call *call)                                              \
+    {                                                                                                        \
+        dot_all(call, dot_row_##name);                                                                       \
+    }                                                                                                        \
+    void puna_tile_##format##_avx2(const puna_linear_call *call)                                             \
+    {                                                                                                        \
+        puna_tile_all_avx2(call, unpack_##name, micro);                                                      \
     }
 
-KERNELS(Q4_K, dot_k(w, a, n, false), unpack_q4_k, puna_micro_4_bits_avx2)
-KERNELS(Q5_K, dot_k(w, a, n, true), unpack_q5_k, puna_micro_5_bits_avx2)
+KERNELS(Q4_K, q4_k, false, puna_micro_4_bits_avx2)
+KERNELS(Q5_K, q5_k, true, puna_micro_5_bits_avx2)

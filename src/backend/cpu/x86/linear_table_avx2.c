@@ -50,8 +50,8 @@ INLINE float dot_table(const uint8_t *row, puna_act_view a, int32_t n, const int
     return sum_8(_mm256_add_ps(acc[0], acc[1]));
 }
 
-INLINE void unpack_table(const panel_source *source, int32_t first, int32_t n, uint8_t *panel, const int8_t *values,
-                         block_fn *block)
+INLINE void unpack_table(const panel_source *source, int32_t first, int32_t n, uint8_t *panel,
+                         const int8_t *values, block_fn *block)
 {
     const __m256i table = _mm256_broadcastsi128_si256(load_128(values));
     for (int32_t b = 0; b < n; b++, panel += PANEL_STRIDE) {
@@ -68,24 +68,22 @@ INLINE void unpack_table(const panel_source *source, int32_t first, int32_t n, u
     }
 }
 
-#define KERNELS(format, name, values)                                                               \
-    void puna_dot_##format##_avx2(const puna_linear_call *call)                                     \
-    {                                                                                               \
-        const int32_t n = call->n_in / PUNA_ACT_BLOCK;                                              \
-        for (int32_t r = 0; r < call->n_rows; r++) {                                                \
-            const puna_act_view a = puna_act_at(puna_call_act(call, r), call->n_in);                \
-            float *y = call->y + (size_t)r * call->y_stride;                                        \
-            for (int32_t o = call->begin; o < call->end; o++)                                       \
-                y[o] = dot_table(puna_call_row(call, o), a, n, values, block_##name);               \
-        }                                                                                           \
-    }                                                                                               \
-    static void unpack_##name(const panel_source *source, int32_t first, int32_t n, uint8_t *panel) \
-    {                                                                                               \
-        unpack_table(source, first, n, panel, values, block_##name);                                \
-    }                                                                                               \
-    void puna_tile_##format##_avx2(const puna_linear_call *call)                                    \
-    {                                                                                               \
-        puna_tile_all_avx2(call, unpack_##name, puna_micro_8_bits_avx2);                            \
+#define KERNELS(format, name, values)                                                                        \
+    INLINE float dot_row_##name(const uint8_t *w, const void *act, int32_t n_in)                             \
+    {                                                                                                        \
+        return dot_table(w, puna_act_at(act, n_in), n_in / PUNA_ACT_BLOCK, values, block_##name);            \
+    }                                                                                                        \
+    void puna_dot_##format##_avx2(const puna_linear_call *call)                                              \
+    {                                                                                                        \
+        dot_all(call, dot_row_##name);                                                                       \
+    }                                                                                                        \
+    static void unpack_##name(const panel_source *source, int32_t first, int32_t n, uint8_t *panel)          \
+    {                                                                                                        \
+        unpack_table(source, first, n, panel, values, block_##name);                                         \
+    }                                                                                                        \
+    void puna_tile_##format##_avx2(const puna_linear_call *call)                                             \
+    {                                                                                                        \
+        puna_tile_all_avx2(call, unpack_##name, puna_micro_8_bits_avx2);                                     \
     }
 
 KERNELS(IQ4_NL, iq4_nl, puna_iq4_values)

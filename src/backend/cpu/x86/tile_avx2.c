@@ -51,7 +51,8 @@ INLINE void micro_unsigned(const uint8_t *panel, int32_t n, const tile *t, int t
             }
             UNROLL
             for (int i = 0; i < tokens; i++) {
-                const __m256i p0 = _mm256_madd_epi16(sum[i][0], ones), p1 = _mm256_madd_epi16(sum[i][1], ones);
+                const __m256i p0 = _mm256_madd_epi16(sum[i][0], ones),
+                              p1 = _mm256_madd_epi16(sum[i][1], ones);
                 wide[i][0] = g0 == 0 ? p0 : _mm256_add_epi32(wide[i][0], p0);
                 wide[i][1] = g0 == 0 ? p1 : _mm256_add_epi32(wide[i][1], p1);
             }
@@ -139,7 +140,8 @@ INLINE void micro_sub_blocks(const uint8_t *panel, int32_t n, const tile *t, int
         for (int g = 0; g < 8; g += 2) {
             UNROLL
             for (int h = 0; h < 2; h++) {
-                const __m256i w0 = load_256(panel + g * 64 + h * 32), w1 = load_256(panel + g * 64 + 64 + h * 32);
+                const __m256i w0 = load_256(panel + g * 64 + h * 32),
+                              w1 = load_256(panel + g * 64 + 64 + h * 32);
                 const __m256i scale = load_256(scales->sub[g / 4][8 * h]);
                 UNROLL
                 for (int i = 0; i < tokens; i++) {
@@ -170,31 +172,31 @@ INLINE void micro_sub_blocks(const uint8_t *panel, int32_t n, const tile *t, int
 }
 
 /* One instance for each number of rows, so that accumulators are registers. */
-#define MICRO(name, call)                                                                     \
-    void puna_micro_##name##_avx2(const uint8_t *panel, int32_t n, const tile *t, int tokens) \
-    {                                                                                         \
-        switch (tokens) {                                                                     \
-        case 1:                                                                               \
-            call(1);                                                                          \
-            break;                                                                            \
-        case 2:                                                                               \
-            call(2);                                                                          \
-            break;                                                                            \
-        case 3:                                                                               \
-            call(3);                                                                          \
-            break;                                                                            \
-        default:                                                                              \
-            call(TILE_TOKENS);                                                                \
-            break;                                                                            \
-        }                                                                                     \
+#define MICRO(name, call)                                                                                    \
+    void puna_micro_##name##_avx2(const uint8_t *panel, int32_t n, const tile *t, int tokens)                \
+    {                                                                                                        \
+        switch (tokens) {                                                                                    \
+        case 1:                                                                                              \
+            call(1);                                                                                         \
+            break;                                                                                           \
+        case 2:                                                                                              \
+            call(2);                                                                                         \
+            break;                                                                                           \
+        case 3:                                                                                              \
+            call(3);                                                                                         \
+            break;                                                                                           \
+        default:                                                                                             \
+            call(TILE_TOKENS);                                                                               \
+            break;                                                                                           \
+        }                                                                                                    \
     }
 
-#define FOUR_BITS(tokens) micro_unsigned(panel, n, t, tokens, 8, 0)
-#define FIVE_BITS(tokens) micro_unsigned(panel, n, t, tokens, 4, 0)
-#define Q4_0(tokens) micro_unsigned(panel, n, t, tokens, 8, 8)
-#define Q5_0(tokens) micro_unsigned(panel, n, t, tokens, 4, 16)
-#define SIX_BITS(tokens) micro_sub_blocks(panel, n, t, tokens, false)
-#define TWO_BITS(tokens) micro_sub_blocks(panel, n, t, tokens, true)
+#define FOUR_BITS(tokens)  micro_unsigned(panel, n, t, tokens, 8, 0)
+#define FIVE_BITS(tokens)  micro_unsigned(panel, n, t, tokens, 4, 0)
+#define Q4_0(tokens)       micro_unsigned(panel, n, t, tokens, 8, 8)
+#define Q5_0(tokens)       micro_unsigned(panel, n, t, tokens, 4, 16)
+#define SIX_BITS(tokens)   micro_sub_blocks(panel, n, t, tokens, false)
+#define TWO_BITS(tokens)   micro_sub_blocks(panel, n, t, tokens, true)
 #define EIGHT_BITS(tokens) micro_signed(panel, n, t, tokens)
 
 MICRO(4_bits, FOUR_BITS)
@@ -214,8 +216,8 @@ static panel_source panel_source_at(const puna_linear_call *call, int32_t o)
 }
 
 /* All activations of [first, last) against one panel. out is y, or a buffer for a partial panel. */
-static void tile_rows(const puna_linear_call *call, const uint8_t *panel, int32_t b0, int32_t n, int32_t first,
-                      int32_t last, float *out, size_t out_stride, tile_fn *run)
+static void tile_rows(const puna_linear_call *call, const uint8_t *panel, int32_t b0, int32_t n,
+                      int32_t first, int32_t last, float *out, size_t out_stride, tile_fn *run)
 {
     for (int32_t r = first; r < last; r += TILE_TOKENS) {
         tile t = { .add = b0 > 0 };

@@ -12,13 +12,14 @@
 
 #include "backend/cpu/x86/avx2.h"
 
-#define PANEL_BLOCKS 48     /* 1536 inputs: a whole row of small models */
-#define PANEL_CODES 512
-#define PANEL_STRIDE 832    /* codes, then panel_scales */
-#define TILE_TOKENS 4
-#define ACT_ROWS 128        /* activations that should stay in the second-level cache */
+#define PANEL_BLOCKS 48 /* 1536 inputs: a whole row of small models */
+#define PANEL_CODES  512
+#define PANEL_STRIDE 832 /* codes, then panel_scales */
+#define TILE_TOKENS  4
+#define ACT_ROWS     128 /* activations that should stay in the second-level cache */
 
-static_assert((PANEL_BLOCKS + 1) * PANEL_STRIDE + ACT_ROWS * PUNA_TILE_ROWS * 4 <= PUNA_TILE_SCRATCH, "scratch");
+static_assert((PANEL_BLOCKS + 1) * PANEL_STRIDE + ACT_ROWS * PUNA_TILE_ROWS * 4 <= PUNA_TILE_SCRATCH,
+              "scratch");
 
 /* After the codes of a block of a panel. */
 typedef struct panel_scales {
