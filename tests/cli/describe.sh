@@ -11,6 +11,10 @@ run show builtin:stories260K --json --tensors --metadata; exits 0; lines 1
 has '"tensors":\[\{"name":"token_embd.weight"'; has '"metadata":\{'
 run show builtin:stories260K --tensors; exits 0; lines 49; has '^blk.0.attn_q.weight +f32'
 run show builtin:stories260K --metadata; exits 0; has '^llama.block_count +5$'
+mkdir one; cp "$tiny" one/; run show one; exits 0; has '^architecture +llama$'
+run show -m one/; exits 0
+cp "$tiny" one/other.gguf; refuses 2 "folder of 2 models" show one
+mkdir none; refuses 3 "" show none
 refuses 2 "expected one model" show a b
 refuses 2 "expected one model" show -m builtin:stories260K b
 if [ -d "$shared/tokenizers" ]; then
@@ -23,6 +27,7 @@ run formats --json; exits 0; lines 1; has '"architectures":\["llama"'; has '"enc
 run doctor; exits 0; has '^self-test +passed$'; has '^threads +[0-9]+: '; has 'GB/s measured'
 run doctor --json; exits 0; lines 1; has '"self_test":\{"passed":true,"problem":""\}'; has '"read_gb_per_s":[0-9]'
 PUNA_ISA=scalar run doctor --json -t 1; exits 0; has '"passed":true'; has '"threads":"1: asked for'
+run doctor --isa scalar; exits 0; has '^computes with +scalar'; has 'as asked for'
 run doctor --backend ref; exits 0; has '^self-test +passed$'
 
 # Templates.

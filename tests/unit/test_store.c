@@ -287,6 +287,27 @@ static void references_find_files_first(void)
     end();
 }
 
+static void a_folder_stands_for_its_one_model(void)
+{
+    char *path = NULL, folder[256], expected[300];
+    begin();
+    snprintf(folder, sizeof folder, "%s", in_folder("split"));
+    mkdir(folder, 0755);
+    CHECK_OK(puna_store_locate(at.store, folder, &path, &at.err), at.err);
+    CHECK_TEXT(path, folder); /* no model: the library looks for a tokenizer */
+    free(path);
+    write_text("split/best-of-a-00002-of-00002.gguf", "GGUF");
+    write_text("split/best-of-a-00001-of-00002.gguf", "GGUF");
+    write_text("split/.hidden.gguf", "GGUF");
+    snprintf(expected, sizeof expected, "%s/best-of-a-00001-of-00002.gguf", folder);
+    CHECK_OK(puna_store_locate(at.store, folder, &path, &at.err), at.err);
+    CHECK_TEXT(path, expected);
+    free(path);
+    write_text("split/one-of-b.gguf", "GGUF");
+    CHECK_INT(puna_store_locate(at.store, folder, &path, &at.err), PUNA_ERR_ARGUMENT);
+    end();
+}
+
 static void several_tags_need_one(void)
 {
     puna_store_model model;
@@ -365,6 +386,7 @@ int main(int argc, char **argv)
         TEST(orphans_are_swept_and_broken_manifests_stop_it),
         TEST(hostile_manifests_are_refused),
         TEST(references_find_files_first),
+        TEST(a_folder_stands_for_its_one_model),
         TEST(several_tags_need_one),
         TEST(the_default_is_variable_then_file_then_constant),
         TEST(the_folder_comes_from_the_environment),
