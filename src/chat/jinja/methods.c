@@ -753,7 +753,7 @@ static puna_jv method_isidentifier(puna_jvm *vm, puna_jv self, puna_jargs *args)
     puna_utf8_decode(self.u.s->data, self.u.s->n, &c);
     if (c != '_' && !puna_junicode_is_alpha(c))
         return puna_jv_bool(false);
-    return all_chars(vm, self, puna_junicode_is_word, false);
+    return all_chars(vm, self, puna_junicode_is_identifier, false);
 }
 
 static puna_jv is_case(puna_jvm *vm, puna_jv self, const char *test)
