@@ -3,6 +3,7 @@
 Used by the scripts beside it to make expected texts. Written against jinja2 3.1.6; the options are
 those that transformers documents for its chat templates (trim_blocks, lstrip_blocks, loop controls,
 generation blocks, its own tojson, raise_exception, strftime_now)."""
+import copy
 import datetime
 import functools
 import json
@@ -78,7 +79,7 @@ def compiled(template):
 def render(template, context):
     """(text, None) or (None, the exception)."""
     try:
-        text = compiled(template).render(**context)
+        text = compiled(template).render(**copy.deepcopy(context))  # indent changes a list in place
         text.encode()
         return text, None
     except Exception as error:  # whatever a template raises is an error for us too

@@ -79,8 +79,9 @@ struct puna_template {
 
 /* What the parser noticed, for puna_template_check; NULL when nobody asks. */
 typedef struct puna_jnotes {
-    json_t *variables, *filters, *tests, *functions, *methods, *problems;
-    json_t *assigned; /* names the template sets itself */
+    json_t *variables, *filters, *tests, *functions, *methods; /* sets: objects with these keys */
+    json_t *assigned;                                          /* the names the template sets itself */
+    json_t *problems; /* an array of what puna_template_check returns */
 } puna_jnotes;
 
 /* The interned name; NULL when memory is out. */

@@ -338,7 +338,7 @@ static void note_name(puna_jparser *p, const puna_jstr *name)
         name == p->template->varargs || name == p->template->loop)
         return;
     puna_jnotes_add(puna_jbuiltin_function(name->data, name->n) ? p->notes->functions : p->notes->variables,
-                    name->data, name->n);
+                    name);
 }
 
 static puna_jnode *parse_name(puna_jparser *p, bool with_member)
@@ -495,7 +495,7 @@ static bool check_target(puna_jparser *p, const puna_jnode *target)
         return false;
     }
     if (p->notes)
-        puna_jnotes_add(p->notes->assigned, target->name->data, target->name->n);
+        puna_jnotes_add(p->notes->assigned, target->name);
     return true;
 }
 
@@ -554,7 +554,7 @@ static puna_jnode *parse_call(puna_jparser *p, puna_jnode *callee)
     node->list = parse_arguments(p);
     if (p->notes && callee && callee->kind == PUNA_JN_GETATTR) {
         const puna_jstr *name = callee->value.u.s;
-        puna_jnotes_add(p->notes->methods, name->data, name->n);
+        puna_jnotes_add(p->notes->methods, name);
         if (puna_jbuiltin_is_mutator(puna_jv_of(PUNA_J_LIST), name->data, name->n) ||
             puna_jbuiltin_is_mutator(puna_jv_of(PUNA_J_DICT), name->data, name->n))
             puna_jnotes_problem(p, callee->at,
@@ -690,7 +690,7 @@ static void resolve(puna_jparser *p, puna_jnode *node, bool is_filter)
     node->builtin = is_filter ? puna_jbuiltin_filter(node->name->data, node->name->n)
                               : puna_jbuiltin_test(node->name->data, node->name->n);
     if (p->notes)
-        puna_jnotes_add(is_filter ? p->notes->filters : p->notes->tests, node->name->data, node->name->n);
+        puna_jnotes_add(is_filter ? p->notes->filters : p->notes->tests, node->name);
     if (node->builtin)
         return;
     int n = node->name->n < 64 ? (int)node->name->n : 64;

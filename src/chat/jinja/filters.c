@@ -166,15 +166,13 @@ static puna_jv filter_truncate(puna_jvm *vm, puna_jv v, puna_jargs *args)
     if (!puna_jfilters_integer(vm, args->slot[0], 255, &length) ||
         (is_given(args->slot[3]) && !puna_jfilters_integer(vm, args->slot[3], 5, &leeway)))
         return v;
-    if (v.type != PUNA_J_STR || end.type != PUNA_J_STR)
-        return puna_jv_refuse_undefined(vm, v)
-                   ? v
-                   : puna_jvm_fail(vm, "truncate takes str, not %s", puna_jv_type_name(v));
-    int64_t n_end = (int64_t)puna_jv_chars(end);
-    if (length < n_end || leeway < 0)
+    int64_t n_end = puna_jv_length(end), n_chars = puna_jv_length(v);
+    if (n_end < 0 || length < n_end || leeway < 0)
         return puna_jvm_fail(vm, "truncate: expected length >= %lld and leeway >= 0", (long long)n_end);
-    if ((int64_t)puna_jv_chars(v) <= length || (int64_t)puna_jv_chars(v) - length <= leeway)
-        return v;
+    if (n_chars >= 0 && (n_chars <= length || n_chars - length <= leeway))
+        return v; /* a short list too, as in Jinja2 */
+    if (v.type != PUNA_J_STR || end.type != PUNA_J_STR)
+        return puna_jvm_fail(vm, "truncate takes str, not %s", puna_jv_type_name(v));
     size_t n = puna_jv_byte_of(v, (size_t)(length - n_end));
     if (!puna_jv_true(args->slot[1]))
         for (size_t i = n; i-- > 0;)

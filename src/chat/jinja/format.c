@@ -341,7 +341,9 @@ puna_jv puna_jv_printf(puna_jvm *vm, puna_jv format, puna_jv values)
         puna_jvm_step(vm);
     }
     size_t n_values = values.type == PUNA_J_TUPLE ? values.u.list->n : 1;
-    bool may_be_left = c.by_name || values.type == PUNA_J_DICT || values.type == PUNA_J_LIST;
+    /* Python leaves what it could have used as a mapping. */
+    bool may_be_left = c.by_name || values.type == PUNA_J_DICT || values.type == PUNA_J_LIST ||
+                       values.type == PUNA_J_RANGE || values.type == PUNA_J_UNDEFINED;
     if (!vm->failed && c.next < n_values && !may_be_left)
         puna_jvm_fail(vm, "not all arguments were converted during string formatting");
     puna_jv text = puna_jv_take(vm, &out);

@@ -35,9 +35,7 @@ static puna_jv next_char(puna_jvm *vm, puna_jiter *iter)
         return end();
     size_t from = iter->at;
     iter->at += (size_t)puna_utf8_decode(s->data + from, s->n - from, &c);
-    puna_jv v = puna_jv_borrow(vm, s->data + from, iter->at - from);
-    v.flag = iter->over.flag;
-    return v;
+    return puna_jv_borrow(vm, s->data + from, iter->at - from); /* plain, also from a safe string */
 }
 
 static puna_jv next_entry(puna_jvm *vm, puna_jiter *iter)

@@ -2,8 +2,8 @@
  * lstrip_blocks, loop controls, generation blocks, tojson, raise_exception, strftime_now).
  * A template sees its context and nothing else: there is no file, no import, no environment, no
  * way to change a value of the context. Text, memory, steps and nesting are bounded.
- * Refuses: include, import, from, extends, autoescape, random, lipsum, urlize, integers beyond
- * 64 bits. */
+ * Refuses: include, import, from, extends, autoescape other than false, `self`, the filters pprint,
+ * random, striptags, urlize and wordwrap, lipsum, \N{...} in strings, integers beyond 64 bits. */
 #ifndef PUNA_CHAT_JINJA_JINJA_H
 #define PUNA_CHAT_JINJA_JINJA_H
 

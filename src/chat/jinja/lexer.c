@@ -134,7 +134,7 @@ static bool lex_comment(puna_jlexer *lx, size_t tag)
 
 static bool is_name_start(int32_t c)
 {
-    return c == '_' || (c < 128 ? (c | 32) >= 'a' && (c | 32) <= 'z' : puna_junicode_is_word(c));
+    return c == '_' || (c < 128 ? (c | 32) >= 'a' && (c | 32) <= 'z' : puna_junicode_is_identifier(c));
 }
 
 static size_t name_length(const puna_jlexer *lx, size_t at)

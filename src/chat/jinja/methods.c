@@ -753,7 +753,7 @@ static puna_jv method_isidentifier(puna_jvm *vm, puna_jv self, puna_jargs *args)
     puna_utf8_decode(self.u.s->data, self.u.s->n, &c);
     if (c != '_' && !puna_junicode_is_alpha(c))
         return puna_jv_bool(false);
-    return all_chars(vm, self, puna_junicode_is_word, false);
+    return all_chars(vm, self, puna_junicode_is_identifier, false);
 }
 
 static puna_jv is_case(puna_jvm *vm, puna_jv self, const char *test)
@@ -804,16 +804,17 @@ static puna_jv method_format_map(puna_jvm *vm, puna_jv self, puna_jargs *args)
     if (map.type != PUNA_J_DICT)
         return puna_jvm_fail(vm, "format_map() takes a mapping, got %s", puna_jv_type_name(map));
     size_t n = map.u.dict->n;
-    puna_jargs spread = { .n_keywords = n };
+    puna_jargs spread = { 0 };
     puna_jstr **names = puna_jvm_alloc(vm, n, sizeof *names);
     spread.keywords = puna_jvm_alloc(vm, n, sizeof *spread.keywords);
     if (!names || !spread.keywords)
         return puna_jv_undefined(vm, NULL);
-    static puna_jstr unnamed = { .data = "", .n = 0, .hash = 1 };
     for (size_t i = 0; i < n; i++) {
-        puna_jentry *entry = &map.u.dict->entries[i];
-        names[i] = entry->key.type == PUNA_J_STR ? entry->key.u.s : &unnamed;
-        spread.keywords[i] = entry->value;
+        const puna_jentry *entry = &map.u.dict->entries[i];
+        if (entry->key.type != PUNA_J_STR)
+            continue;
+        names[spread.n_keywords] = entry->key.u.s;
+        spread.keywords[spread.n_keywords++] = entry->value;
     }
     spread.names = names;
     return puna_jv_format(vm, self, &spread);

@@ -9,6 +9,9 @@
 #include "base/limits.h"
 #include "base/utf8.h"
 
+/* Each costs a walk over the source for its place. */
+enum { MAX_PROBLEMS = 100 };
+
 void puna_template_place(const puna_template *template, uint32_t at, unsigned *line, unsigned *column)
 {
     *line = *column = 1;
@@ -36,7 +39,7 @@ void puna_jnotes_problem(puna_jparser *p, uint32_t at, const char *format, ...)
     char message[256];
     unsigned line, column;
     va_list args;
-    if (!p->notes)
+    if (!p->notes || json_array_size(p->notes->problems) >= MAX_PROBLEMS)
         return;
     va_start(args, format);
     vsnprintf(message, sizeof message, format, args);
@@ -346,7 +349,7 @@ static puna_jnode *parse_parameters(puna_jparser *p)
             return puna_jparser_fail(p, param->at, "non-default argument follows default argument");
         }
         if (p->notes && param->name)
-            puna_jnotes_add(p->notes->assigned, param->name->data, param->name->n);
+            puna_jnotes_add(p->notes->assigned, param->name);
         *link = param;
         link = &param->next;
     }
@@ -377,7 +380,7 @@ static puna_jnode *parse_macro(puna_jparser *p)
         return NULL;
     node->name = puna_jparser_expect_name(p);
     if (p->notes && node->name)
-        puna_jnotes_add(p->notes->assigned, node->name->data, node->name->n);
+        puna_jnotes_add(p->notes->assigned, node->name);
     node->list = parse_parameters(p);
     parse_callable(p, node, "macro", "endmacro");
     for (const puna_jnode *param = node->list; param; param = param->next)

@@ -41,8 +41,8 @@ puna_jnode *puna_jparser_filters(puna_jparser *p, puna_jnode *operand, bool star
 /* An assignment target; with_member allows namespace.attr. */
 puna_jnode *puna_jparser_target(puna_jparser *p, bool with_member);
 
-/* Adds a name to one of the notes' lists unless it is there. */
-void puna_jnotes_add(json_t *list, const char *name, size_t n);
+/* Adds a name to one of the notes' sets. */
+void puna_jnotes_add(json_t *set, const puna_jstr *name);
 void puna_jnotes_problem(puna_jparser *p, uint32_t at, const char *format, ...) PUNA_PRINTF(3, 4);
 
 #endif

@@ -142,52 +142,50 @@ puna_status puna_template_render(const puna_template *template, const json_t *co
 
 /* ---- check ------------------------------------------------------------------------------ */
 
-void puna_jnotes_add(json_t *list, const char *name, size_t n)
+void puna_jnotes_add(json_t *set, const puna_jstr *name)
 {
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *item = json_array_get(list, i);
-        if (json_string_length(item) == n && memcmp(json_string_value(item), name, n) == 0)
-            return;
+    json_object_set_new(set, name->data, json_true()); /* interned names are terminated */
+}
+
+/* The names of a set, without those that the template assigns itself: it does not need them from
+ * outside. assigned may be NULL. */
+static json_t *names_of(const json_t *set, const json_t *assigned)
+{
+    json_t *names = json_array(), *value;
+    const char *name;
+    json_object_foreach((json_t *)(uintptr_t)set, name, value)
+    {
+        if (!assigned || !json_object_get(assigned, name))
+            json_array_append_new(names, json_string(name));
     }
-    json_array_append_new(list, json_stringn(name, n));
-}
-
-static bool holds(const json_t *list, const json_t *name)
-{
-    for (size_t i = 0; i < json_array_size(list); i++)
-        if (json_equal(json_array_get(list, i), name))
-            return true;
-    return false;
-}
-
-/* Names that the template assigns are not what it needs from outside. */
-static void drop_assigned(json_t *names, const json_t *assigned)
-{
-    for (size_t i = json_array_size(names); i-- > 0;)
-        if (holds(assigned, json_array_get(names, i)))
-            json_array_remove(names, i);
+    return names;
 }
 
 json_t *puna_template_check(const char *source, size_t n)
 {
     puna_error err = { 0 };
     puna_template *template = NULL;
-    puna_jnotes notes = { .variables = json_array(),
-                          .filters = json_array(),
-                          .tests = json_array(),
-                          .functions = json_array(),
-                          .methods = json_array(),
-                          .problems = json_array(),
-                          .assigned = json_array() };
+    json_t *problems = json_array();
+    puna_jnotes notes = { .variables = json_object(),
+                          .filters = json_object(),
+                          .tests = json_object(),
+                          .functions = json_object(),
+                          .methods = json_object(),
+                          .assigned = json_object(),
+                          .problems = problems };
     puna_status status = compile(&template, source, n, &notes, &err);
-    if (status != PUNA_OK && json_array_size(notes.problems) == 0)
-        json_array_append_new(notes.problems,
+    if (status != PUNA_OK && json_array_size(problems) == 0)
+        json_array_append_new(problems,
                               json_pack("{s:i, s:i, s:s}", "line", 0, "column", 0, "message", err.message));
     puna_template_free(template);
-    drop_assigned(notes.variables, notes.assigned);
-    drop_assigned(notes.functions, notes.assigned);
-    json_decref(notes.assigned);
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "variables", notes.variables, "filters", notes.filters,
-                     "tests", notes.tests, "functions", notes.functions, "methods", notes.methods, "problems",
-                     notes.problems);
+    json_t *found =
+        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "variables", names_of(notes.variables, notes.assigned),
+                  "filters", names_of(notes.filters, NULL), "tests", names_of(notes.tests, NULL), "functions",
+                  names_of(notes.functions, notes.assigned), "methods", names_of(notes.methods, NULL),
+                  "problems", problems);
+    json_t *sets[] = { notes.variables, notes.filters, notes.tests,
+                       notes.functions, notes.methods, notes.assigned };
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
+        json_decref(sets[i]);
+    return found;
 }

@@ -64,9 +64,17 @@ bool puna_junicode_is_digit(int32_t c)
 
 bool puna_junicode_is_numeric(int32_t c)
 {
-    static const int32_t ideographs[] = { 0x3007, 0x4e00, 0x4e8c, 0x4e09, 0x56db, 0x4e94,
-                                          0x516d, 0x4e03, 0x516b, 0x4e5d, 0x5341, 0x767e,
-                                          0x5343, 0x842c, 0x4e07, 0x5104, 0x4ebf };
+    /* Han characters that are numbers: Unicode's Unihan_NumericValues.txt. */
+    static const int32_t ideographs[] = {
+        0x3405,  0x3483,  0x382a,  0x3b4d,  0x4e00,  0x4e03,  0x4e07,  0x4e09,  0x4e5d,  0x4e8c,  0x4e94,
+        0x4e96,  0x4ebf,  0x4ec0,  0x4edf,  0x4ee8,  0x4f0d,  0x4f70,  0x5104,  0x5146,  0x5169,  0x516b,
+        0x516d,  0x5341,  0x5343,  0x5344,  0x5345,  0x534c,  0x53c1,  0x53c2,  0x53c3,  0x53c4,  0x56db,
+        0x58f1,  0x58f9,  0x5e7a,  0x5efe,  0x5eff,  0x5f0c,  0x5f0d,  0x5f0e,  0x5f10,  0x62fe,  0x634c,
+        0x67d2,  0x6f06,  0x7396,  0x767e,  0x8086,  0x842c,  0x8cae,  0x8cb3,  0x8d30,  0x9621,  0x9646,
+        0x964c,  0x9678,  0x96f6,  0xf96b,  0xf973,  0xf978,  0xf9b2,  0xf9d1,  0xf9d3,  0xf9fd,  0x20001,
+        0x20064, 0x200e2, 0x20121, 0x2092a, 0x20983, 0x2098c, 0x2099c, 0x20aea, 0x20afd, 0x20b19, 0x22390,
+        0x22998, 0x23b1b, 0x2626d, 0x2f890
+    };
     for (size_t i = 0; i < sizeof ideographs / sizeof *ideographs; i++)
         if (c == ideographs[i])
             return true;
@@ -74,11 +82,12 @@ bool puna_junicode_is_numeric(int32_t c)
     return k == UTF8PROC_CATEGORY_ND || k == UTF8PROC_CATEGORY_NL || k == UTF8PROC_CATEGORY_NO;
 }
 
-bool puna_junicode_is_word(int32_t c)
+bool puna_junicode_is_identifier(int32_t c)
 {
     utf8proc_category_t k = category(c);
-    return c == '_' || puna_junicode_is_alpha(c) || puna_junicode_is_numeric(c) ||
-           k == UTF8PROC_CATEGORY_PC || k == UTF8PROC_CATEGORY_MN || k == UTF8PROC_CATEGORY_MC;
+    return c == '_' || puna_junicode_is_alpha(c) || k == UTF8PROC_CATEGORY_ND || k == UTF8PROC_CATEGORY_NL ||
+           k == UTF8PROC_CATEGORY_PC || k == UTF8PROC_CATEGORY_MN || k == UTF8PROC_CATEGORY_MC || c == 0xb7 ||
+           c == 0x387 || (c >= 0x1369 && c <= 0x1371) || c == 0x19da;
 }
 
 bool puna_junicode_is_printable(int32_t c)
@@ -101,7 +110,8 @@ bool puna_junicode_is_lower(int32_t c)
            (c >= 0x1d2c && c <= 0x1d6a) || c == 0x1d78 || (c >= 0x1d9b && c <= 0x1dbf) || c == 0x2071 ||
            c == 0x207f || (c >= 0x2090 && c <= 0x209c) || (c >= 0x2170 && c <= 0x217f) ||
            (c >= 0x24d0 && c <= 0x24e9) || (c >= 0x2c7c && c <= 0x2c7d) || (c >= 0xa69c && c <= 0xa69d) ||
-           c == 0xa770 || (c >= 0xa7f8 && c <= 0xa7f9) || (c >= 0xab5c && c <= 0xab5f);
+           c == 0xa770 || (c >= 0xa7f8 && c <= 0xa7f9) || (c >= 0xab5c && c <= 0xab5f) ||
+           (c >= 0x10780 && c <= 0x107ba && puna_junicode_is_alpha(c) && c != 0x10781 && c != 0x10782);
 }
 
 bool puna_junicode_is_title(int32_t c)

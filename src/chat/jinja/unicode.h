@@ -11,7 +11,7 @@
 #include "base/utf8.h"
 
 bool puna_junicode_is_space(int32_t c);
-bool puna_junicode_is_word(int32_t c); /* letters, digits, marks and connectors */
+bool puna_junicode_is_identifier(int32_t c); /* may stand in a name, digits not in front */
 bool puna_junicode_is_alpha(int32_t c);
 bool puna_junicode_is_decimal(int32_t c);
 bool puna_junicode_is_digit(int32_t c);
