@@ -167,6 +167,13 @@ static bool role_ends(int role)
            role == PUNA_VOCAB_FIM_PAD || role == PUNA_VOCAB_FIM_REPO || role == PUNA_VOCAB_FIM_SEP;
 }
 
+/* Short names like "</s>" are ordinary entries in some vocabularies (Qwen): they count only when
+ * the file says that they are special. */
+static bool unmistakable(const char *text)
+{
+    return strchr(text, '|') || strstr(text, "end_of") || strstr(text, "\xef\xbd\x9c");
+}
+
 static void find_known(puna_vocab *v)
 {
     for (size_t i = 0; i < sizeof known_tokens / sizeof *known_tokens; i++) {
@@ -175,6 +182,8 @@ static void find_known(puna_vocab *v)
         if (id < 0)
             continue;
         puna_token *token = &v->tokens[id];
+        if (token->type == PUNA_TOKEN_NORMAL && !unmistakable(known->text))
+            continue;
         if (known->role >= 0 && v->special[known->role] < 0)
             v->special[known->role] = id;
         token->type = PUNA_TOKEN_CONTROL;
