@@ -55,6 +55,8 @@ puna_jv puna_jv_take(puna_jvm *vm, puna_buf *buf)
  * it, and shorter strings that share its start stay valid. */
 puna_jv puna_jv_concat(puna_jvm *vm, puna_jv a, puna_jv b)
 {
+    if (vm->failed)
+        return a;
     size_t na = a.u.s->n, nb = b.u.s->n;
     if (!nb || !na)
         return nb ? b : a;
