@@ -6,7 +6,7 @@
 /* The best way to reach a position. */
 typedef struct node {
     double score;
-    int32_t id;   /* the last token; -1: unknown */
+    int32_t id;    /* the last token; -1: unknown */
     uint32_t from; /* where it starts */
     bool reached;
 } node;
