@@ -44,7 +44,7 @@ bool puna_encoder_room(puna_encoder *e, void *memory, size_t *capacity, size_t n
 void puna_unknown_add(puna_encoder *e, const char *text, size_t n)
 {
     const puna_vocab *v = e->vocab;
-    int32_t unknown = v->special[PUNA_VOCAB_UNK];
+    int32_t unknown = v->drop_unknown ? -1 : v->special[PUNA_VOCAB_UNK];
     bool bytes = v->byte_fallback;
     for (size_t i = 0; bytes && i < n; i++)
         bytes = v->byte_ids[(unsigned char)text[i]] >= 0;

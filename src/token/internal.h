@@ -83,6 +83,7 @@ struct puna_vocab {
     bool prefix_space;  /* ByteLevel's add_prefix_space */
     bool ignore_merges; /* a word that is an entry is not taken apart */
     bool fuse_unknown;  /* runs of unknown become one */
+    bool drop_unknown;  /* text without an entry leaves no token, as byte-level BPE has it */
     bool byte_fallback;
     bool user_in_model;   /* SentencePiece: user-defined tokens are found while encoding */
     bool score_float;     /* Unigram sums in float as SentencePiece does */

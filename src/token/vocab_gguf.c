@@ -193,6 +193,7 @@ static puna_status set_unigram(puna_vocab *v, const puna_container *c, puna_erro
 static puna_status set_wordpiece(puna_vocab *v, const puna_container *c, puna_error *err)
 {
     v->model = PUNA_MODEL_WORDPIECE;
+    v->max_word_chars = 100; /* as BERT's own tokenizer; the metadata does not say */
     v->special[PUNA_VOCAB_BOS] = 101;
     v->special[PUNA_VOCAB_UNK] = 100;
     v->special[PUNA_VOCAB_SEP] = 102;
@@ -238,6 +239,7 @@ static puna_status set_bpe(puna_vocab *v, const puna_container *c, puna_error *e
     if (!preset)
         return unknown_pre(name, err);
     v->model = PUNA_MODEL_BPE;
+    v->drop_unknown = true;
     for (; preset->stages[v->n_stages]; v->n_stages++)
         v->stages[v->n_stages] = preset->stages[v->n_stages];
     v->ignore_merges = preset->ignore_merges;

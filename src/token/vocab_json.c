@@ -279,7 +279,8 @@ static void set_unknown(puna_vocab *v, json_t *model)
     for (uint32_t i = 0; name && id == UINT32_MAX && i < v->n; i++)
         if (v->tokens[i].n == strlen(name) && memcmp(v->tokens[i].text, name, v->tokens[i].n) == 0)
             id = i;
-    if (id >= v->n)
+    v->drop_unknown = id >= v->n;
+    if (v->drop_unknown)
         return;
     v->special[PUNA_VOCAB_UNK] = (int32_t)id;
     if (v->tokens[id].type == PUNA_TOKEN_NORMAL)

@@ -265,17 +265,8 @@ static void long_runs_take_linear_time(void)
 {
     static const char *const names[] = { "tiny-gpt2.json", "tiny-gpt4o.json",   "tiny-llama.json",
                                          "tiny-bert.json", "tiny-unigram.json", "tiny-spm.model" };
-    static const char *const units[] = { " ",
-                                         "\n",
-                                         "1",
-                                         "a",
-                                         "A",
-                                         "'",
-                                         "\xe2\x96\x81",
-                                         "\xcc\x81",
-                                         " \n",
-                                         "\xd8\xa7"
-                                         "A" };
+    static const char *const units[] = { " ", "\n",           "1",        "a",   "A",
+                                         "'", "\xe2\x96\x81", "\xcc\x81", " \n", "\xd8\xa7\x41" };
     size_t n = 100000;
     char *text = malloc(n);
     for (size_t i = 0; i < 6 && text; i++) {
