@@ -15,7 +15,7 @@ enum { MAX_REPEAT = 1000, MAX_LENGTH = 1 << 20 };
 
 typedef struct limits {
     double read_gb_per_s, int8_gmac_per_s;
-    double parameters, bytes_per_token, kv_bytes_per_token;
+    double multiplies_per_token, bytes_per_token, kv_bytes_per_token;
 } limits;
 
 typedef struct bench {
@@ -74,13 +74,13 @@ static int order(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The share of the machine's limit at a speed: prefill multiplies every parameter once a token,
+/* The share of the machine's limit at a speed: prefill multiplies by every matrix once a token,
  * decode reads the weights once a token and the cache up to its position. */
 static double share_of_limit(const bench *b, bool prefill, int32_t n, int32_t depth, double tok_per_s)
 {
     const limits *l = &b->limit;
     if (prefill)
-        return l->int8_gmac_per_s > 0 ? l->parameters * tok_per_s / (l->int8_gmac_per_s * 1e9) : 0;
+        return l->int8_gmac_per_s > 0 ? l->multiplies_per_token * tok_per_s / (l->int8_gmac_per_s * 1e9) : 0;
     double bytes = l->bytes_per_token + l->kv_bytes_per_token * (depth + n / 2.0);
     return l->read_gb_per_s > 0 ? bytes * tok_per_s / (l->read_gb_per_s * 1e9) : 0;
 }
@@ -170,7 +170,7 @@ static puna_status read_limits(bench *b, json_t **machine, puna_error *err)
     json_decref(measured);
     TRY(puna_model_describe(b->model, "summary", &text, err));
     TRY(puna_cli_json_take(text, &summary, err));
-    b->limit.parameters = number(summary, "parameters");
+    b->limit.multiplies_per_token = number(summary, "multiplies_per_token");
     b->limit.bytes_per_token = number(summary, "bytes_per_token");
     b->limit.kv_bytes_per_token = number(json_object_get(summary, "memory"), "kv_bytes_per_token");
     json_decref(summary);

@@ -64,6 +64,18 @@ static json_int_t bytes_per_token(const puna_network *net)
     return bytes;
 }
 
+/* Multiply-adds of matrices that every token of a prompt needs; logits are for its last one only. */
+static json_int_t multiplies_per_token(const puna_network *net)
+{
+    json_int_t n = 0;
+    for (int32_t i = 0; i < net->plan.n_nodes; i++) {
+        const puna_node *node = &net->plan.nodes[i];
+        if (node->op == PUNA_OP_LINEAR && !net->plan.values[node->out].per_output)
+            n += (json_int_t)(node->weight->ne[0] * node->weight->ne[1]);
+    }
+    return n;
+}
+
 static json_int_t kv_bytes_per_token(const puna_network *net)
 {
     json_int_t values = 0;
@@ -88,6 +100,7 @@ static void describe_network(json_t *json, const puna_model *model)
     json_object_set_new(json, "memory", json_pack("{s:I, s:I, s:I}", "weights_bytes", weights, "kv_bytes_per_token",
         kv, "kv_bytes", kv * hp->n_ctx_train));
     json_object_set_new(json, "bytes_per_token", json_integer(bytes_per_token(net)));
+    json_object_set_new(json, "multiplies_per_token", json_integer(multiplies_per_token(net)));
     json_object_set_new(json, "backend", json_pack("{s:s, s:i, s:s}", "name", model->backend->name, "fallback_ops",
         (int)n_fallback, "fallback", fallback));
     json_object_set_new(json, "unused_tensors", json_pack("{s:i, s:s?}", "count", (int)net->n_unused, "first", net->unused));
