@@ -78,7 +78,7 @@ static const uint64_t layer_shapes[][2] = { { EMBD, 1 }, { EMBD, EMBD }, { EMBD,
 static void build(gguf_builder *b, const change *c)
 {
     const char *tokens[VOCAB];
-    static char texts[VOCAB][8];
+    static char texts[VOCAB][16];
     char name[64];
     for (int i = 0; i < VOCAB; i++) {
         snprintf(texts[i], sizeof texts[i], "t%d", i);
