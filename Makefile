@@ -192,7 +192,7 @@ MODEL_TESTS := $(basename $(notdir $(shell grep -l 'test_model[^.a-z_]' tests/un
 MODEL_SCRIPTS := $(notdir $(shell grep -l build/models tests/cli/*.sh 2>/dev/null))
 check-model: $(BIN) $(MODEL_TESTS:%=$(OBJ)/tests/%)  ## the tests that need real models (make models first)
 	$(Q)if ! ls build/models/*.gguf >/dev/null 2>&1; then echo "check-model: skipped: no models here (make models)"; \
-	else tests/run $(OBJ) $(BIN) $(MODEL_TESTS) $(MODEL_SCRIPTS); fi
+	else PUNA_TEST_MODELS=$(CURDIR)/build/models tests/run $(OBJ) $(BIN) $(MODEL_TESTS) $(MODEL_SCRIPTS); fi
 
 .PHONY: coverage fuzz bench
 coverage:  ## line coverage of src/ and apps/ by the tests: a line a folder and the total

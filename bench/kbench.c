@@ -73,7 +73,7 @@ int main(int argc, char **argv)
 {
     size_t n;
     const puna_kernel *kernels = puna_kernel_list(&n);
-    const int32_t n_in = argc > 2 ? atoi(argv[2]) : 2048;
+    const int32_t n_in = argc > 2 ? (int32_t)strtol(argv[2], NULL, 10) : 2048;
     if (n_in <= 0 || n_in % 256 || n_in > 65536) {
         fprintf(stderr, "kbench: inputs: got %d, expected a multiple of 256 up to 65536\n", n_in);
         return 1;

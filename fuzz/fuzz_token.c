@@ -12,30 +12,41 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define ADDED "\"added_tokens\":[{\"id\":300,\"content\":\"<s>\",\"special\":true,\"rstrip\":true}," \
-              "{\"id\":301,\"content\":\"<u>\",\"special\":false,\"lstrip\":true,\"single_word\":true," \
-              "\"normalized\":true}]"
+#define ADDED                                                                                 \
+    "\"added_tokens\":[{\"id\":300,\"content\":\"<s>\",\"special\":true,\"rstrip\":true},"    \
+    "{\"id\":301,\"content\":\"<u>\",\"special\":false,\"lstrip\":true,\"single_word\":true," \
+    "\"normalized\":true}]"
 #define BYTES "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false}"
 
 /* Unigram, WordPiece, BPE with marks for spaces, BPE over bytes (a few of them). */
 static const char *const tiny_vocabularies[] = {
     "{" ADDED ",\"normalizer\":{\"type\":\"NFKC\"},\"pre_tokenizer\":{\"type\":\"Metaspace\"},"
-    "\"decoder\":{\"type\":\"Metaspace\"},\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"<unk>\",0],"
-    "[\"\xe2\x96\x81\",-2],[\"a\",-3],[\"b\",-3.5],[\"ab\",-4],[\"\xe2\x96\x81" "a\",-3.2],[\"\xc3\xa9\",-5]]}}",
-    "{" ADDED ",\"normalizer\":{\"type\":\"BertNormalizer\"},\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"},"
+    "\"decoder\":{\"type\":\"Metaspace\"},\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"<unk>\","
+    "0],"
+    "[\"\xe2\x96\x81\",-2],[\"a\",-3],[\"b\",-3.5],[\"ab\",-4],[\"\xe2\x96\x81"
+    "a\",-3.2],[\"\xc3\xa9\",-5]]}}",
+    "{" ADDED
+    ",\"normalizer\":{\"type\":\"BertNormalizer\"},\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"},"
     "\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"[UNK]\",\"continuing_subword_prefix\":\"##\","
     "\"vocab\":{\"[UNK]\":0,\"a\":1,\"##a\":2,\"##b\":3,\"ab\":4,\"!\":5,\"e\":6}}}",
-    "{" ADDED ",\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\",\"prepend\":\"\xe2\x96\x81\"},"
+    "{" ADDED ",\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\",\"prepend\":"
+              "\"\xe2\x96\x81\"},"
     "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"\xe2\x96\x81\"}]},"
     "\"decoder\":{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0},"
-    "\"model\":{\"type\":\"BPE\",\"unk_token\":\"<unk>\",\"fuse_unk\":true,\"vocab\":{\"<unk>\":0,\"a\":1,\"b\":2,"
-    "\"ab\":3,\"\xe2\x96\x81\":4,\"\xe2\x96\x81" "ab\":5,\"aa\":6,\"aaaa\":7},"
+    "\"model\":{\"type\":\"BPE\",\"unk_token\":\"<unk>\",\"fuse_unk\":true,\"vocab\":{\"<unk>\":0,\"a\":1,"
+    "\"b\":2,"
+    "\"ab\":3,\"\xe2\x96\x81\":4,\"\xe2\x96\x81"
+    "ab\":5,\"aa\":6,\"aaaa\":7},"
     "\"merges\":[\"a b\",\"\xe2\x96\x81 ab\",[\"a\",\"a\"],\"aa aa\",\"zz b\"]}}",
-    "{" ADDED ",\"normalizer\":{\"type\":\"NFC\"},\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\","
-    "\"pattern\":{\"Regex\":\"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}{1,3}|"
-    " ?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+\"},\"behavior\":\"Isolated\"},"
-    BYTES "]},\"decoder\":" BYTES ",\"model\":{\"type\":\"BPE\",\"ignore_merges\":true,\"vocab\":{\"a\":0,\"b\":1,"
-    "\"\xc4\xa0\":2,\"\xc4\xa0" "a\":3,\"ab\":4,\"\xc4\x8a\":5,\"1\":6,\"'\":7,\"s\":8,\"!\":9},"
+    "{" ADDED ",\"normalizer\":{\"type\":\"NFC\"},\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":"
+              "[{\"type\":\"Split\","
+    "\"pattern\":{\"Regex\":\"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}{"
+    "1,3}|"
+    " ?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+\"},\"behavior\":"
+    "\"Isolated\"}," BYTES "]},\"decoder\":" BYTES
+    ",\"model\":{\"type\":\"BPE\",\"ignore_merges\":true,\"vocab\":{\"a\":0,\"b\":1,"
+    "\"\xc4\xa0\":2,\"\xc4\xa0"
+    "a\":3,\"ab\":4,\"\xc4\x8a\":5,\"1\":6,\"'\":7,\"s\":8,\"!\":9},"
     "\"merges\":[\"\xc4\xa0 a\",\"a b\"]}}",
 };
 
@@ -56,7 +67,8 @@ static void use(const puna_vocab *v, const char *text, size_t n, unsigned flags)
     for (size_t i = 0; i < n_ids && piece && !whole.failed; i++) {
         assert(ids[i] >= 0 && ids[i] < puna_vocab_n(v));
         size_t got = puna_detokenizer_add(&stream, v, ids[i], flags != 0, piece, capacity);
-        assert(got <= capacity && n_streamed + got <= whole.n && memcmp(whole.data + n_streamed, piece, got) == 0);
+        assert(got <= capacity && n_streamed + got <= whole.n &&
+               memcmp(whole.data + n_streamed, piece, got) == 0);
         n_streamed += got;
     }
     if (piece && !whole.failed)
@@ -84,7 +96,8 @@ static void look(const puna_vocab *v)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char text[] = "Hello ab abab's <s>  <u> a<u>b\n\n 12345 \xc3\xa9\xff\xe4\xb8\xad\xe2\x96\x81!";
+    static const char text[] =
+        "Hello ab abab's <s>  <u> a<u>b\n\n 12345 \xc3\xa9\xff\xe4\xb8\xad\xe2\x96\x81!";
     puna_error err;
     puna_vocab *v = NULL;
     if (size < 1)

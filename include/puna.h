@@ -52,6 +52,8 @@ typedef struct puna_error {
     char hint[192];    /* one command or sentence to try, or "" */
 } puna_error;
 
+typedef struct puna_params puna_params; /* see Parameters, below */
+
 /* ---- Versions and descriptions ------------------------------------------------------ */
 
 /* "0.1.0". Static. */
@@ -61,8 +63,9 @@ PUNA_API int puna_api_version(void);
 
 /* What this build and machine offer, as one JSON document in fresh memory (puna_free). Topics:
  * "formats" (architectures, containers, encodings), "options", "machine" (processor, ISA,
- * threads, memory), "limits" (measured for about a second: read bandwidth, int8 rate). */
-PUNA_API puna_status puna_describe(const char *topic, char **json, puna_error *err);
+ * threads, memory), "limits" (measured for about a second: read bandwidth, int8 rate). params: the
+ * isa and threads to describe, NULL for the defaults. */
+PUNA_API puna_status puna_describe(const char *topic, const puna_params *params, char **json, puna_error *err);
 
 /* Frees what a function of this header handed out as "fresh memory". NULL is allowed. */
 PUNA_API void puna_free(void *memory);
@@ -71,7 +74,6 @@ PUNA_API void puna_free(void *memory);
 
 /* A set of options by key. Unknown keys and values out of range are PUNA_ERR_ARGUMENT, with the
  * nearest key as the hint. "puna help options" lists all keys. '-' and '_' are the same. */
-typedef struct puna_params puna_params;
 
 /* Every option at its default, then the environment's PUNA_<KEY> where set. NULL: out of memory. */
 PUNA_API puna_params *puna_params_new(void);

@@ -60,8 +60,10 @@ const char *test_model(const char *name)
 {
     char file[128];
     const char *folder = getenv("PUNA_TEST_MODELS");
+    if (!folder)
+        return NULL;
     snprintf(file, sizeof file, "%s.gguf", name);
-    const char *path = path_of(folder ? folder : TEST_ROOT "/build/models", file);
+    const char *path = path_of(folder, file);
     return access(path, R_OK) == 0 ? path : NULL;
 }
 

@@ -34,7 +34,8 @@ const char *test_data(const char *name);
  * is not there: the case then calls test_skip. */
 const char *test_shared(const char *name);
 
-/* The path of a real model fetched by `make models` ("smollm2", "gemma3"), or NULL. */
+/* The path of a real model fetched by `make models` ("smollm2", "gemma3"), or NULL: only
+ * `make check-model`, which sets PUNA_TEST_MODELS, runs them. */
 const char *test_model(const char *name);
 
 #define CHECK(condition) \

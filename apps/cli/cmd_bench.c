@@ -161,9 +161,9 @@ static puna_status read_limits(bench *b, json_t **machine, puna_error *err)
 {
     char *text = NULL;
     json_t *measured = NULL, *summary = NULL;
-    TRY(puna_describe("machine", &text, err));
+    TRY(puna_describe("machine", b->cli->params, &text, err));
     TRY(puna_cli_json_take(text, machine, err));
-    TRY(puna_describe("limits", &text, err));
+    TRY(puna_describe("limits", b->cli->params, &text, err));
     TRY(puna_cli_json_take(text, &measured, err));
     b->limit.read_gb_per_s = number(measured, "read_gb_per_s");
     b->limit.int8_gmac_per_s = number(measured, "int8_gmac_per_s");

@@ -60,10 +60,10 @@ static puna_status self_test(puna_cli *cli, puna_error *err)
     return PUNA_OK;
 }
 
-static puna_status describe(const char *topic, json_t **out, puna_error *err)
+static puna_status describe(const puna_cli *cli, const char *topic, json_t **out, puna_error *err)
 {
     char *text = NULL;
-    TRY(puna_describe(topic, &text, err));
+    TRY(puna_describe(topic, cli->params, &text, err));
     return puna_cli_json_take(text, out, err);
 }
 
@@ -128,8 +128,8 @@ puna_status puna_command_doctor(puna_cli *cli, puna_error *err)
 {
     json_t *machine = NULL, *limits = NULL;
     puna_error problem = { 0 };
-    TRY(describe("machine", &machine, err));
-    puna_status status = describe("limits", &limits, err);
+    TRY(describe(cli, "machine", &machine, err));
+    puna_status status = describe(cli, "limits", &limits, err);
     if (status == PUNA_OK) {
         puna_status tested = self_test(cli, &problem);
         status = print(cli, machine, limits, problem.message, err);

@@ -25,7 +25,7 @@ puna_status puna_command_formats(puna_cli *cli, puna_error *err)
     const char *key;
     json_t *list;
     puna_status status = PUNA_OK;
-    TRY(puna_describe("formats", &text, err));
+    TRY(puna_describe("formats", cli->params, &text, err));
     TRY(puna_cli_json_take(text, &formats, err));
     if (cli->json)
         return puna_out_json(cli, formats, err);

@@ -35,21 +35,12 @@ static void look_at_terminal(puna_cli *cli)
         cli->width = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80;
 }
 
-/* --isa reaches the backend through its variable, which it reads when a model is opened. */
-static void hand_over_isa(const puna_cli *cli)
-{
-    const char *isa = puna_params_get(cli->params, "isa");
-    if (isa && *isa)
-        setenv("PUNA_ISA", isa, 1);
-}
-
 static puna_status run(puna_cli *cli, int argc, char **argv, puna_error *err)
 {
     cli->params = puna_params_new();
     if (!cli->params)
         return puna_fail_memory(err, "options", 0);
     TRY(puna_args_parse(cli, argc, argv, err));
-    hand_over_isa(cli);
     if (puna_cli_has(cli, PUNA_FLAG_no_color))
         cli->out_color = cli->err_color = false;
     if (puna_cli_has(cli, PUNA_FLAG_version)) {

@@ -253,11 +253,11 @@ static long quota_v1(const char *folder)
     int n = snprintf(path, sizeof path, "%s/cpu.cfs_quota_us", folder);
     if (n < 0 || n >= (int)sizeof path || !read_line(path, line, sizeof line))
         return 0;
-    long long quota = atoll(line);
+    long long quota = strtoll(line, NULL, 10);
     n = snprintf(path, sizeof path, "%s/cpu.cfs_period_us", folder);
     if (n < 0 || n >= (int)sizeof path || !read_line(path, line, sizeof line))
         return 0;
-    return quota_processors(quota, atoll(line));
+    return quota_processors(quota, strtoll(line, NULL, 10));
 }
 
 static long smaller_limit(long a, long b)

@@ -7,8 +7,9 @@
 #include "base/pool.h"
 #include "engine/engine.h"
 
-static json_t *formats(void)
+static json_t *formats(const puna_params *params)
 {
+    (void)params;
     static const char *const containers[] = { "gguf v2", "gguf v3", "gguf split", "llama2.c v0", "llama2.c v1", "llama2.c v2",
                                               "tokenizer.json", "tokenizer.model", "tokenizer.bin" };
     json_t *archs = json_array(), *files = json_array(), *encodings = json_array();
@@ -25,8 +26,9 @@ static json_t *formats(void)
     return json_pack("{s:o, s:o, s:o}", "architectures", archs, "containers", files, "encodings", encodings);
 }
 
-static json_t *options(void)
+static json_t *options(const puna_params *params)
 {
+    (void)params;
     static const char *const types[] = { "int", "float", "bool", "text" };
     static const char *const scopes[] = { "model", "session", "request", "debug" };
     json_t *list = json_array();
@@ -54,34 +56,40 @@ static void processor_name(char *text, size_t capacity)
         fclose(file);
 }
 
-static json_t *machine(void)
+static json_t *machine(const puna_params *params)
 {
     char cpu[128], isa[128];
     processor_name(cpu, sizeof cpu);
-    puna_backend_cpu.describe(isa, sizeof isa);
+    puna_backend_cpu.describe(params->texts[PUNA_KEY_isa], isa, sizeof isa);
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE), online = sysconf(_SC_NPROCESSORS_ONLN);
     return json_pack("{s:s, s:s, s:i, s:i, s:I}", "cpu", cpu, "isa", isa, "threads", puna_pool_processors(),
                      "processors", (int)online, "memory_bytes", (json_int_t)pages * page);
 }
 
-static json_t *limits(void)
+static json_t *limits(const puna_params *params)
 {
     puna_backend_limits measured = { 0 };
-    if (puna_backend_cpu.measure(&measured) != PUNA_OK)
+    int n_threads = (int)puna_params_int(params, PUNA_KEY_threads);
+    if (puna_backend_cpu.measure(params->texts[PUNA_KEY_isa], n_threads, &measured, NULL) != PUNA_OK)
         return NULL;
     return json_pack("{s:f, s:f, s:i}", "read_gb_per_s", measured.read_gb_per_s, "int8_gmac_per_s",
                      measured.int8_gmac_per_s, "threads", (int)measured.n_threads);
 }
 
-puna_status puna_describe(const char *topic, char **json, puna_error *err)
+puna_status puna_describe(const char *topic, const puna_params *params, char **json, puna_error *err)
 {
     static const struct {
         const char *topic;
-        json_t *(*make)(void);
+        json_t *(*make)(const puna_params *params);
     } topics[] = { { "formats", formats }, { "options", options }, { "machine", machine }, { "limits", limits } };
     *json = NULL;
+    puna_params *defaults = params ? NULL : puna_params_new();
+    if (!params && !defaults)
+        return puna_fail_memory(err, "options", sizeof *defaults);
+    puna_status status = puna_fail(err, PUNA_ERR_ARGUMENT, "topic: got %.32s, expected formats, options, machine or limits", topic);
     for (size_t i = 0; i < sizeof topics / sizeof *topics; i++)
         if (strcmp(topic, topics[i].topic) == 0)
-            return puna_json_text(topics[i].make(), json, err);
-    return puna_fail(err, PUNA_ERR_ARGUMENT, "topic: got %.32s, expected formats, options, machine or limits", topic);
+            status = puna_json_text(topics[i].make(params ? params : defaults), json, err);
+    puna_params_free(defaults);
+    return status;
 }

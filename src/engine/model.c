@@ -166,7 +166,7 @@ static puna_status open_weights(puna_model *model, const puna_params *params, pu
         return puna_fail(err, PUNA_ERR_ARGUMENT, "backend: got %s, expected cpu or ref", params->texts[PUNA_KEY_backend]);
     TRY(puna_network_open(&model->net, model->container, err));
     model->has_weights = true;
-    return model->backend->program_open(&model->program, &model->net.plan, err);
+    return model->backend->program_open(&model->program, &model->net.plan, params->texts[PUNA_KEY_isa], err);
 }
 
 /* Where a model comes from: data when it is not NULL, else the file at path. */

@@ -56,8 +56,9 @@ typedef struct puna_backend_limits {
 
 typedef struct puna_backend {
     const char *name;
-    /* The plan and its weights outlive the program. */
-    puna_status (*program_open)(puna_program **out, const puna_plan *plan, puna_error *err);
+    /* The plan and its weights outlive the program. isa: the highest instruction set to use by name;
+     * NULL or "" for the best; backends that know no levels ignore it. */
+    puna_status (*program_open)(puna_program **out, const puna_plan *plan, const char *isa, puna_error *err);
     void (*program_close)(puna_program *program);
     puna_status (*worker_open)(puna_worker **out, const puna_program *program,
                                const puna_backend_options *options, puna_error *err);
@@ -70,9 +71,10 @@ typedef struct puna_backend {
     int32_t (*n_fallback)(const puna_program *program, char *text, size_t capacity);
 
     /* About the machine, for people; NULL where a backend has nothing to say. */
-    void (*describe)(char *text, size_t capacity);           /* "avx2" */
+    void (*describe)(const char *isa, char *text, size_t capacity); /* "avx2" */
     bool (*has_kernel)(puna_format format);                  /* matrix products without the reference */
-    puna_status (*measure)(puna_backend_limits *limits);     /* takes about a second */
+    /* Takes about a second; n_threads 0 = as many as the process may use. */
+    puna_status (*measure)(const char *isa, int n_threads, puna_backend_limits *limits, puna_error *err);
 } puna_backend;
 
 extern const puna_backend puna_backend_ref; /* ops/ref: the scalar oracle */

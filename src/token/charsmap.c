@@ -20,6 +20,9 @@ puna_status puna_charsmap_read(puna_charsmap *map, const void *blob, size_t n, p
     return PUNA_OK;
 }
 
+/* Real keys have under 20 bytes; a hostile array may go round in circles. */
+enum { MAX_KEY_BYTES = 256 };
+
 static bool unit_at(const puna_charsmap *map, size_t i, uint32_t *unit)
 {
     if (i >= map->n_units)
@@ -43,7 +46,7 @@ size_t puna_charsmap_find(const puna_charsmap *map, const char *text, size_t n, 
     if (!unit_at(map, 0, &unit))
         return 0;
     size_t node = unit_offset(unit);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && i < MAX_KEY_BYTES; i++) {
         unsigned char c = (unsigned char)text[i];
         node ^= c;
         /* Bits 0 to 7 are the label; bit 31 marks a leaf, which has none. */

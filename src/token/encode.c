@@ -44,7 +44,7 @@ bool puna_encoder_room(puna_encoder *e, void *memory, size_t *capacity, size_t n
 void puna_unknown_add(puna_encoder *e, const char *text, size_t n)
 {
     const puna_vocab *v = e->vocab;
-    int32_t unknown = v->special[PUNA_VOCAB_UNK];
+    int32_t unknown = v->drop_unknown ? -1 : v->special[PUNA_VOCAB_UNK];
     bool bytes = v->byte_fallback;
     for (size_t i = 0; bytes && i < n; i++)
         bytes = v->byte_ids[(unsigned char)text[i]] >= 0;
@@ -100,14 +100,13 @@ static void model_word(puna_encoder *e, const char *word, size_t n)
 /* The same through the cache: most words of a text were there before. */
 static void cached_word(puna_encoder *e, const char *word, size_t n)
 {
-    if (!e->cache || n > 64) {
+    if (!e->cache || n > PUNA_CACHED_BYTES || n == 0) {
         model_word(e, word, n);
         return;
     }
     uint64_t hash = puna_text_hash(word, n);
-    puna_word_slot *slot = &e->cache[hash % PUNA_WORD_SLOTS];
-    if (slot->hash == hash && slot->generation == e->generation && slot->n == n &&
-        memcmp(slot->word, word, n) == 0) {
+    puna_word_slot *slot = &e->cache[hash & e->cache_mask];
+    if (slot->hash == hash && slot->n == n && memcmp(slot->word, word, n) == 0) {
         for (uint32_t i = 0; i < slot->n_ids; i++)
             puna_ids_add(&e->ids, e->ids.data[slot->at + i]);
         return;
@@ -117,7 +116,8 @@ static void cached_word(puna_encoder *e, const char *word, size_t n)
     model_word(e, word, n);
     if (e->unknown_end != unknown) /* may be fused with its neighbour: not the same everywhere */
         return;
-    *slot = (puna_word_slot){ hash, word, (uint32_t)n, (uint32_t)(e->ids.n - at), at, e->generation };
+    *slot = (puna_word_slot){ .hash = hash, .at = at, .n = (uint32_t)n, .n_ids = (uint32_t)(e->ids.n - at) };
+    memcpy(slot->word, word, n);
 }
 
 /* Cuts before each space mark that follows something else: no entry reaches across. */
@@ -127,7 +127,8 @@ static void cut_word(puna_encoder *e, const char *word, size_t n)
     for (size_t at = 1; at + 3 <= n; at++) {
         if (word[at] != PUNA_SPACE_MARK[0] || memcmp(word + at, PUNA_SPACE_MARK, 3) != 0)
             continue;
-        if (at - start < 3 || memcmp(word + at - 3, PUNA_SPACE_MARK, 3) != 0) {
+        bool after_mark = at - start >= 3 && memcmp(word + at - 3, PUNA_SPACE_MARK, 3) == 0;
+        if (!after_mark && !e->vocab->joins[(unsigned char)word[at - 1]]) {
             cached_word(e, word + start, at - start);
             start = at;
         }
@@ -159,18 +160,18 @@ static bool each_metaspace(void *user, const char *word, size_t n)
 {
     puna_encoder *e = user;
     const puna_vocab *v = e->vocab;
-    puna_step replace = { .kind = PUNA_STEP_REPLACE, .from = " ", .n_from = 1, .to = PUNA_SPACE_MARK, .n_to = 3 };
+    puna_step replace = {
+        .kind = PUNA_STEP_REPLACE, .from = " ", .n_from = 1, .to = PUNA_SPACE_MARK, .n_to = 3
+    };
     puna_buf buf = puna_buf_make(PUNA_MAX_TEXT_BYTES), marked = puna_buf_make(PUNA_MAX_TEXT_BYTES);
     bool first = e->ids.n == e->begin, prefix = v->metaspace_prefix == PUNA_PREFIX_ALWAYS ||
-                                         (v->metaspace_prefix == PUNA_PREFIX_FIRST && first);
+                                                (v->metaspace_prefix == PUNA_PREFIX_FIRST && first);
     if (puna_normalize(&replace, 1, false, word, n, &buf, NULL) != PUNA_OK)
         e->failed = true;
     if (prefix && !(buf.n >= 3 && memcmp(buf.data, PUNA_SPACE_MARK, 3) == 0))
         puna_buf_add_text(&marked, PUNA_SPACE_MARK);
     puna_buf_add(&marked, buf.data, buf.n);
     puna_buf_free(&buf);
-    puna_word_slot *cache = e->cache;
-    e->cache = NULL; /* this memory goes away */
     if (marked.failed)
         e->failed = true;
     for (const char *at = marked.data, *end = at + marked.n; !e->failed && at < end;) {
@@ -178,7 +179,6 @@ static bool each_metaspace(void *user, const char *word, size_t n)
         each_word(e, at, (size_t)(next - at));
         at = next;
     }
-    e->cache = cache;
     puna_buf_free(&marked);
     return !e->failed && !e->ids.failed;
 }
@@ -243,8 +243,8 @@ static void cut_special(puna_encoder *e, const puna_trie *trie, const char *text
     size_t start = 0;
     for (size_t at = 0; trie->n_nodes && at < n && !e->failed && !e->ids.failed;) {
         int32_t id = -1;
-        size_t length = trie->first[(unsigned char)text[at]]
-                            ? puna_trie_longest(trie, text + at, n - at, &id) : 0;
+        size_t length =
+            trie->first[(unsigned char)text[at]] ? puna_trie_longest(trie, text + at, n - at, &id) : 0;
         if (!length) {
             at++;
             continue;
@@ -277,7 +277,8 @@ static void plain_fragment(puna_encoder *e, const char *text, size_t n, bool fir
 static void text_fragment(puna_encoder *e, const char *text, size_t n, bool first)
 {
     const puna_vocab *v = e->vocab;
-    bool prefix = v->prefix == PUNA_PREFIX_ALWAYS ? first : v->prefix == PUNA_PREFIX_FIRST && e->ids.n == e->begin;
+    bool prefix =
+        v->prefix == PUNA_PREFIX_ALWAYS ? first : v->prefix == PUNA_PREFIX_FIRST && e->ids.n == e->begin;
     if (!v->n_steps && !(v->prefix_space && prefix)) {
         encode_words(e, text, n);
         return;
@@ -289,17 +290,16 @@ static void text_fragment(puna_encoder *e, const char *text, size_t n, bool firs
         puna_buf_add(&buf, text, n);
         puna_buf copy = buf;
         buf = puna_buf_make(buf.max);
-        if (copy.failed || puna_normalize(v->steps, v->n_steps, false, copy.data, copy.n, &buf, NULL) != PUNA_OK)
+        if (copy.failed ||
+            puna_normalize(v->steps, v->n_steps, false, copy.data, copy.n, &buf, NULL) != PUNA_OK)
             e->failed = true;
         puna_buf_free(&copy);
     } else if (puna_normalize(v->steps, v->n_steps, prefix, text, n, &buf, NULL) != PUNA_OK) {
         e->failed = true;
     }
-    e->generation++;
     if (!e->failed && buf.n)
         cut_special(e, e->parse_special ? &v->late_special_trie : &v->late_trie, buf.data, buf.n, first,
                     plain_fragment);
-    e->generation++;
     puna_buf_free(&buf);
 }
 
@@ -323,14 +323,24 @@ static void add_after(puna_encoder *e)
         return;
     if (v->add_eos && v->special[PUNA_VOCAB_EOS] >= 0)
         puna_ids_add(&e->ids, v->special[PUNA_VOCAB_EOS]);
-    else if (v->add_sep && v->special[PUNA_VOCAB_SEP] >= 0)
+    else if (v->add_sep && v->model == PUNA_MODEL_WORDPIECE && v->special[PUNA_VOCAB_SEP] >= 0)
         puna_ids_add(&e->ids, v->special[PUNA_VOCAB_SEP]);
 }
 
-enum { CACHE_FROM_BYTES = 2048 }; /* shorter texts repeat too few words to pay for the cache */
+/* Short texts repeat too few words to pay for the cache; long ones repeat some thousand. */
+enum { CACHE_FROM_BYTES = 2048, SMALL_CACHE = 1 << 9, LARGE_CACHE = 1 << 14, LARGE_FROM_BYTES = 1 << 16 };
 
-puna_status puna_vocab_encode(const puna_vocab *v, const char *text, size_t n, unsigned flags,
-                              int32_t **ids, size_t *n_ids, puna_error *err)
+/* Without the cache everything works, slower. */
+static void open_cache(puna_encoder *e, size_t n)
+{
+    size_t slots = n >= LARGE_FROM_BYTES ? LARGE_CACHE : SMALL_CACHE;
+    if (n >= CACHE_FROM_BYTES)
+        e->cache = calloc(slots, sizeof *e->cache);
+    e->cache_mask = slots - 1;
+}
+
+puna_status puna_vocab_encode(const puna_vocab *v, const char *text, size_t n, unsigned flags, int32_t **ids,
+                              size_t *n_ids, puna_error *err)
 {
     *ids = NULL;
     *n_ids = 0;
@@ -338,9 +348,8 @@ puna_status puna_vocab_encode(const puna_vocab *v, const char *text, size_t n, u
         return puna_fail(err, PUNA_ERR_ARGUMENT, "tokenize: text: got %zu bytes, expected at most %u", n,
                          PUNA_MAX_TEXT_BYTES);
     bool parse = (flags & PUNA_VOCAB_PARSE_SPECIAL) != 0;
-    puna_encoder e = { .vocab = v, .parse_special = parse, .unknown_end = SIZE_MAX, .generation = 1 };
-    if (n >= CACHE_FROM_BYTES)
-        e.cache = calloc(PUNA_WORD_SLOTS, sizeof *e.cache); /* without it everything works, slower */
+    puna_encoder e = { .vocab = v, .parse_special = parse, .unknown_end = SIZE_MAX };
+    open_cache(&e, n);
     if (flags & PUNA_VOCAB_ADD_SPECIAL)
         add_before(&e);
     e.begin = e.ids.n;

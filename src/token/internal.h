@@ -34,7 +34,7 @@ enum {
     PUNA_FLAG_SINGLE_WORD = 4, /* only between non-word characters */
     PUNA_FLAG_NORMALIZED = 8,  /* looked for in the normalized text */
     PUNA_FLAG_END = 16,
-    PUNA_FLAG_ABSENT = 32      /* an id without an entry */
+    PUNA_FLAG_ABSENT = 32 /* an id without an entry */
 };
 
 typedef struct puna_token {
@@ -65,45 +65,47 @@ struct puna_vocab {
     uint32_t n_before, n_after;
     bool has_template;
 
-    puna_index index;         /* text -> id */
-    puna_merges merges;       /* BPE */
-    puna_trie special_trie;   /* cut out of a text: control and user-defined tokens */
-    puna_trie plain_trie;     /* the same without control tokens */
-    puna_trie late_trie;      /* looked for after normalization */
+    puna_index index;            /* text -> id */
+    puna_merges merges;          /* BPE */
+    puna_trie special_trie;      /* cut out of a text: control and user-defined tokens */
+    puna_trie plain_trie;        /* the same without control tokens */
+    puna_trie late_trie;         /* looked for after normalization */
     puna_trie late_special_trie; /* these and control tokens */
-    puna_trie user_trie;      /* user_in_model: found while encoding */
-    puna_trie pieces;         /* Unigram: everything that text may become */
+    puna_trie user_trie;         /* user_in_model: found while encoding */
+    puna_trie pieces;            /* Unigram: everything that text may become */
 
     puna_step steps[PUNA_MAX_STEPS];
     int n_steps;
     const puna_split_rule *stages[PUNA_MAX_STAGES];
     int n_stages;
 
-    bool byte_level;          /* entries are in GPT-2's byte alphabet */
-    bool prefix_space;        /* ByteLevel's add_prefix_space */
-    bool ignore_merges;       /* a word that is an entry is not taken apart */
-    bool fuse_unknown;        /* runs of unknown become one */
+    bool byte_level;    /* entries are in GPT-2's byte alphabet */
+    bool prefix_space;  /* ByteLevel's add_prefix_space */
+    bool ignore_merges; /* a word that is an entry is not taken apart */
+    bool fuse_unknown;  /* runs of unknown become one */
+    bool drop_unknown;  /* text without an entry leaves no token, as byte-level BPE has it */
     bool byte_fallback;
-    bool user_in_model;       /* SentencePiece: user-defined tokens are found while encoding */
-    bool score_float;         /* Unigram sums in float as SentencePiece does */
-    bool metaspace;           /* spaces become marks after cutting, */
-    bool metaspace_split;     /* then each mark starts a word */
+    bool user_in_model;   /* SentencePiece: user-defined tokens are found while encoding */
+    bool score_float;     /* Unigram sums in float as SentencePiece does */
+    bool metaspace;       /* spaces become marks after cutting, */
+    bool metaspace_split; /* then each mark starts a word */
     puna_prefix_scheme metaspace_prefix;
-    bool cut_at_spaces;       /* no entry goes on behind a space: words may be cut there */
-    bool spaces_escaped;      /* U+2581 in entries stands for a space */
+    bool cut_at_spaces;  /* words may be cut before space marks, except behind these bytes: */
+    bool joins[256];     /* some entry has a space mark behind this byte */
+    bool spaces_escaped; /* U+2581 in entries stands for a space */
     puna_prefix_scheme prefix;
-    const char *continuing;   /* WordPiece: marks what is inside a word, or NULL: */
-    bool word_start_marked;   /* U+2581 marks word starts, as GGUF's bert does */
+    const char *continuing; /* WordPiece: marks what is inside a word, or NULL: */
+    bool word_start_marked; /* U+2581 marks word starts, as GGUF's bert does */
     uint32_t max_word_chars;
-    const char *word_suffix;  /* BPE end_of_word_suffix or NULL */
+    const char *word_suffix; /* BPE end_of_word_suffix or NULL */
 
-    int32_t byte_ids[256];    /* the token of a byte, or -1 */
-    double *scores;           /* Unigram from tokenizer.json: with all their digits; or NULL */
+    int32_t byte_ids[256]; /* the token of a byte, or -1 */
+    double *scores;        /* Unigram from tokenizer.json: with all their digits; or NULL */
     double min_score;
     float max_score;
     size_t max_piece;
     uint32_t max_token_bytes;
-    bool strip_start;         /* decoding takes the first space off */
+    bool strip_start; /* decoding takes the first space off */
     puna_container *container;
     puna_file file;
 };
@@ -130,39 +132,36 @@ typedef struct puna_pair {
 } puna_pair;
 
 /* A word whose ids are already in the output. */
+enum { PUNA_CACHED_BYTES = 32 };
 typedef struct puna_word_slot {
     uint64_t hash;
-    const char *word;
+    size_t at; /* where its ids lie */
     uint32_t n, n_ids;
-    size_t at;
-    uint32_t generation; /* words of an earlier text are not there any more */
+    char word[PUNA_CACHED_BYTES];
 } puna_word_slot;
-
-enum { PUNA_WORD_SLOTS = 4096 };
 
 /* One call's state; scratch grows and is reused from word to word. */
 typedef struct puna_encoder {
     const puna_vocab *vocab;
     puna_ids ids;
-    bool failed;            /* memory is out */
+    bool failed; /* memory is out */
     bool parse_special;
-    size_t begin;           /* ids.n where the text begins */
-    size_t unknown_end;     /* ids.n after the last unknown token */
-    char *word;             /* the word in the vocabulary's alphabet */
+    size_t begin;       /* ids.n where the text begins */
+    size_t unknown_end; /* ids.n after the last unknown token */
+    char *word;         /* the word in the vocabulary's alphabet */
     size_t word_capacity;
     puna_symbol *symbols;
     size_t symbols_capacity;
     puna_pair *heap;
     size_t n_heap, heap_capacity;
-    puna_word_slot *cache;  /* NULL for short texts */
-    uint32_t generation;
+    puna_word_slot *cache; /* NULL for short texts */
+    uint64_t cache_mask;
     void *lattice;
     size_t lattice_capacity;
 } puna_encoder;
 
 /* Room for n elements of size_bytes at *memory; false (and failed set) when memory is out. */
-bool puna_encoder_room(puna_encoder *encoder, void *memory, size_t *capacity, size_t n,
-                       size_t size_bytes);
+bool puna_encoder_room(puna_encoder *encoder, void *memory, size_t *capacity, size_t n, size_t size_bytes);
 
 /* ---- Models: append the ids of one word ---------------------------------------------------- */
 void puna_merge_word(puna_encoder *encoder, const char *word, size_t n);
@@ -186,8 +185,8 @@ puna_status puna_vocab_read_json(puna_vocab *vocab, const char *text, size_t n, 
                                  puna_error *err);
 puna_status puna_vocab_read_sentencepiece(puna_vocab *vocab, const unsigned char *data, size_t n,
                                           const char *name, puna_error *err);
-puna_status puna_vocab_read_llama2c(puna_vocab *vocab, const unsigned char *data, size_t n,
-                                    const char *name, puna_error *err);
+puna_status puna_vocab_read_llama2c(puna_vocab *vocab, const unsigned char *data, size_t n, const char *name,
+                                    puna_error *err);
 
 /* tokenizer.json's normalizer, pre_tokenizer, post_processor and decoder; root is a json_t. */
 puna_status puna_vocab_read_pipeline(puna_vocab *vocab, const void *root, puna_error *err);

@@ -90,8 +90,11 @@ static size_t symbols_from(puna_encoder *e, const char *word, size_t n)
         if (at + length + suffix == n) /* the mark of the word's end belongs to its last character */
             length += suffix;
         e->symbols[count] = (puna_symbol){
-            .start = (uint32_t)at, .n = (uint32_t)length, .frozen = frozen,
-            .prev = (int32_t)count - 1, .next = at + length < n ? (int32_t)count + 1 : -1,
+            .start = (uint32_t)at,
+            .n = (uint32_t)length,
+            .frozen = frozen,
+            .prev = (int32_t)count - 1,
+            .next = at + length < n ? (int32_t)count + 1 : -1,
             .hash = (uint32_t)puna_text_hash(word + at, length),
         };
         at += length;

@@ -284,7 +284,8 @@ static void sentencepiece(const puna_step *step, bool prefix, const char *text, 
         after_space = step->remove_extra && to[n_to - 1] == ' ';
     }
     size_t n_space = strlen(space);
-    while (step->remove_extra && out->n >= n_space && memcmp(out->data + out->n - n_space, space, n_space) == 0)
+    while (step->remove_extra && out->n >= n_space &&
+           memcmp(out->data + out->n - n_space, space, n_space) == 0)
         out->n -= n_space;
     if (prefix && step->suffix)
         puna_buf_add_text(out, space);

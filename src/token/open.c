@@ -15,7 +15,8 @@ static const char *base_name(const char *path)
 
 /* JSON starts with '{', a SentencePiece model with its first piece (field 1, length-delimited),
  * llama2.c's file with the longest token's length. */
-static puna_status read_any(puna_vocab *v, const unsigned char *data, size_t n, const char *name, puna_error *err)
+static puna_status read_any(puna_vocab *v, const unsigned char *data, size_t n, const char *name,
+                            puna_error *err)
 {
     size_t at = 0;
     while (at < n && (data[at] == ' ' || data[at] == '\n' || data[at] == '\r' || data[at] == '\t'))
@@ -26,8 +27,8 @@ static puna_status read_any(puna_vocab *v, const unsigned char *data, size_t n, 
         return puna_vocab_read_sentencepiece(v, data, n, name, err);
     if (n > 8 && data[2] == 0 && data[3] == 0)
         return puna_vocab_read_llama2c(v, data, n, name, err);
-    return puna_fail(err, PUNA_ERR_FORMAT, "%s: not a GGUF file, tokenizer.json, SentencePiece model or llama2.c tokenizer",
-                     name);
+    return puna_fail(err, PUNA_ERR_FORMAT,
+                     "%s: not a GGUF file, tokenizer.json, SentencePiece model or llama2.c tokenizer", name);
 }
 
 puna_status puna_vocab_open_memory(puna_vocab **out, const void *data, size_t size_bytes, const char *name,
@@ -101,7 +102,8 @@ static puna_status open_file(puna_vocab **out, const char *path, puna_error *err
 
 puna_status puna_vocab_open(puna_vocab **out, const char *path, puna_error *err)
 {
-    static const char *const names[] = { "tokenizer.json", "tokenizer.model", "spiece.model", "tokenizer.bin" };
+    static const char *const names[] = { "tokenizer.json", "tokenizer.model", "spiece.model",
+                                         "tokenizer.bin" };
     struct stat info;
     *out = NULL;
     if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode))
@@ -112,6 +114,7 @@ puna_status puna_vocab_open(puna_vocab **out, const char *path, puna_error *err)
         if (n > 0 && (size_t)n < sizeof file && stat(file, &info) == 0)
             return open_file(out, file, err);
     }
-    return puna_fail(err, PUNA_ERR_NOT_FOUND, "vocabulary: %s: expected tokenizer.json, tokenizer.model, spiece.model or tokenizer.bin",
-                     path);
+    return puna_fail(
+        err, PUNA_ERR_NOT_FOUND,
+        "vocabulary: %s: expected tokenizer.json, tokenizer.model, spiece.model or tokenizer.bin", path);
 }

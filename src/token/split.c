@@ -6,22 +6,22 @@
 
 #include "base/utf8.h"
 
-#define W (PUNA_C_SPACE)
+#define W  (PUNA_C_SPACE)
 #define NL (PUNA_C_SPACE | PUNA_C_NEWLINE)
 #define BL (PUNA_C_SPACE | PUNA_C_BLANK)
-#define P PUNA_C_PUNCT
-#define S PUNA_C_SYMBOL
-#define D (PUNA_C_NUMBER | PUNA_C_DIGIT)
-#define U PUNA_C_UPPER
-#define L PUNA_C_LOWER
-#define C PUNA_C_CONTROL
+#define P  PUNA_C_PUNCT
+#define S  PUNA_C_SYMBOL
+#define D  (PUNA_C_NUMBER | PUNA_C_DIGIT)
+#define U  PUNA_C_UPPER
+#define L  PUNA_C_LOWER
+#define C  PUNA_C_CONTROL
 #define SL (PUNA_C_PUNCT | PUNA_C_SLASH)
 #define UN (PUNA_C_PUNCT | PUNA_C_WORD)
 static const uint16_t ascii_class[128] = {
-    C, C, C, C, C, C, C, C, C, W, NL, W, W, NL, C, C, C, C, C, C, C, C, C, C, C, C, C, C, C, C, C, C,
-    BL, P, P, P, S, P, P, P, P, P, P, S, P, P, P, SL, D, D, D, D, D, D, D, D, D, D, P, P, S, S, S, P,
-    P, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, P, P, P, S, UN,
-    S, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, P, S, P, S, C,
+    C,  C, C, C, C, C, C, C, C, W, NL, W, W, NL, C, C,  C, C, C, C, C, C, C, C, C, C, C, C, C, C, C, C,
+    BL, P, P, P, S, P, P, P, P, P, P,  S, P, P,  P, SL, D, D, D, D, D, D, D, D, D, D, P, P, S, S, S, P,
+    P,  U, U, U, U, U, U, U, U, U, U,  U, U, U,  U, U,  U, U, U, U, U, U, U, U, U, U, U, P, P, P, S, UN,
+    S,  L, L, L, L, L, L, L, L, L, L,  L, L, L,  L, L,  L, L, L, L, L, L, L, L, L, L, L, P, S, P, S, C,
 };
 #undef W
 #undef NL
@@ -212,8 +212,7 @@ static size_t letters_at(const puna_split_rule *rule, const scan *s, size_t at, 
 }
 
 /* Letters with the optional character before them, first with it, then without. */
-static size_t prefixed_letters(const puna_split_rule *rule, const scan *s, size_t at,
-                               bool need_lower)
+static size_t prefixed_letters(const puna_split_rule *rule, const scan *s, size_t at, bool need_lower)
 {
     size_t next;
     unsigned class = class_at(s, at, &next);
@@ -470,8 +469,8 @@ static bool cut(const cutter *c, int stage, const char *text, size_t n)
     return stage == c->n_stages ? c->each(c->user, text, n) : cut_by_rule(c, stage, text, n);
 }
 
-bool puna_split_text(const puna_split_rule *const *stages, int n_stages, const char *text,
-                     size_t n, puna_word_fn *each, void *user)
+bool puna_split_text(const puna_split_rule *const *stages, int n_stages, const char *text, size_t n,
+                     puna_word_fn *each, void *user)
 {
     const cutter c = { stages, n_stages, each, user };
     return n == 0 || cut(&c, 0, text, n);

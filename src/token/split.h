@@ -10,20 +10,20 @@
 
 /* What a code point is, as bits. A byte that is not valid UTF-8 has none. */
 enum {
-    PUNA_C_UPPER = 1,     /* Lu Lt */
-    PUNA_C_LOWER = 2,     /* Ll */
-    PUNA_C_LETTER = 4,    /* Lm Lo */
-    PUNA_C_MARK = 8,      /* M */
-    PUNA_C_NUMBER = 16,   /* N */
-    PUNA_C_PUNCT = 32,    /* P */
-    PUNA_C_SYMBOL = 64,   /* S */
-    PUNA_C_SPACE = 128,   /* White_Space */
-    PUNA_C_NEWLINE = 256, /* CR LF */
-    PUNA_C_BLANK = 512,   /* U+0020 */
-    PUNA_C_SLASH = 1024,  /* '/' */
-    PUNA_C_CONTROL = 2048,/* C */
-    PUNA_C_DIGIT = 4096,  /* Nd */
-    PUNA_C_WORD = 8192,   /* '_' and other Pc */
+    PUNA_C_UPPER = 1,      /* Lu Lt */
+    PUNA_C_LOWER = 2,      /* Ll */
+    PUNA_C_LETTER = 4,     /* Lm Lo */
+    PUNA_C_MARK = 8,       /* M */
+    PUNA_C_NUMBER = 16,    /* N */
+    PUNA_C_PUNCT = 32,     /* P */
+    PUNA_C_SYMBOL = 64,    /* S */
+    PUNA_C_SPACE = 128,    /* White_Space */
+    PUNA_C_NEWLINE = 256,  /* CR LF */
+    PUNA_C_BLANK = 512,    /* U+0020 */
+    PUNA_C_SLASH = 1024,   /* '/' */
+    PUNA_C_CONTROL = 2048, /* C */
+    PUNA_C_DIGIT = 4096,   /* Nd */
+    PUNA_C_WORD = 8192,    /* '_' and other Pc */
     PUNA_C_L = PUNA_C_UPPER | PUNA_C_LOWER | PUNA_C_LETTER
 };
 
@@ -37,22 +37,22 @@ typedef struct puna_range {
 } puna_range;
 
 typedef enum puna_split_kind {
-    PUNA_SPLIT_WORDS,      /* the alternatives of GPT-2's pattern and its descendants */
-    PUNA_SPLIT_RUN,        /* a run of a set, perhaps with one character before it */
-    PUNA_SPLIT_DIGITS,     /* digits in threes, counted from the right */
-    PUNA_SPLIT_LINES,      /* runs of newlines, runs of others */
-    PUNA_SPLIT_TAIL_SPACE  /* whitespace at the end of the text */
+    PUNA_SPLIT_WORDS,     /* the alternatives of GPT-2's pattern and its descendants */
+    PUNA_SPLIT_RUN,       /* a run of a set, perhaps with one character before it */
+    PUNA_SPLIT_DIGITS,    /* digits in threes, counted from the right */
+    PUNA_SPLIT_LINES,     /* runs of newlines, runs of others */
+    PUNA_SPLIT_TAIL_SPACE /* whitespace at the end of the text */
 } puna_split_kind;
 
 typedef enum puna_split_behavior {
-    PUNA_ISOLATED,  /* a match is a word of its own */
-    PUNA_REMOVED,   /* matches are dropped */
+    PUNA_ISOLATED, /* a match is a word of its own */
+    PUNA_REMOVED,  /* matches are dropped */
     PUNA_WITH_PREVIOUS,
     PUNA_WITH_NEXT,
     PUNA_CONTIGUOUS /* neighbouring matches are one word */
 } puna_split_behavior;
 
-enum { PUNA_EXACT = 1, PUNA_ANY_CASE = 2 };       /* contraction: 's 't 're 've 'm 'll 'd */
+enum { PUNA_EXACT = 1, PUNA_ANY_CASE = 2 }; /* contraction: 's 't 're 've 'm 'll 'd */
 enum { PUNA_WORD_PLAIN, PUNA_WORD_CASED, PUNA_WORD_SPACED };
 enum { PUNA_TRAIL_NONE, PUNA_TRAIL_LINES, PUNA_TRAIL_LINES_SLASH, PUNA_TRAIL_ONE };
 enum { PUNA_LINES_NONE, PUNA_LINES_RUN, PUNA_LINES_ONE };
@@ -66,25 +66,25 @@ typedef struct puna_split_rule {
     uint8_t shape;              /* PUNA_WORD_*: what a word of letters is */
     uint16_t not_prefix;        /* one character outside may precede letters; 0: only ' ' */
     uint16_t letters;
-    uint8_t digits_max;         /* 0: as many as there are */
-    bool digits_blank;          /* ' ' may precede numbers */
+    uint8_t digits_max;           /* 0: as many as there are */
+    bool digits_blank;            /* ' ' may precede numbers */
     uint16_t punct_in, punct_not; /* run behind an optional ' ': in the first, or outside the 2nd */
-    uint8_t trail, lines;       /* newlines behind punctuation; \s*[\r\n]+ */
+    uint8_t trail, lines;         /* newlines behind punctuation; \s*[\r\n]+ */
 
-    uint8_t lead;               /* 0; 1: optional ' '; 2: optional whitespace before the run */
-    uint16_t set, set_not;      /* classes in the run; or, when not 0, outside */
-    const puna_range *ranges;   /* and code points in the run (or outside it, with set_not) */
+    uint8_t lead;             /* 0; 1: optional ' '; 2: optional whitespace before the run */
+    uint16_t set, set_not;    /* classes in the run; or, when not 0, outside */
+    const puna_range *ranges; /* and code points in the run (or outside it, with set_not) */
     uint8_t n_ranges;
-    uint8_t min, max;           /* characters in the run; max 0: any number */
-    bool boundary;              /* DIGITS: only when no letter follows */
+    uint8_t min, max; /* characters in the run; max 0: any number */
+    bool boundary;    /* DIGITS: only when no letter follows */
 } puna_split_rule;
 
 /* Called with each word in order; false stops. */
 typedef bool puna_word_fn(void *user, const char *word, size_t n);
 
 /* Cuts n bytes by the stages in turn: each cuts what the one before left. False when stopped. */
-bool puna_split_text(const puna_split_rule *const *stages, int n_stages, const char *text,
-                     size_t n, puna_word_fn *each, void *user);
+bool puna_split_text(const puna_split_rule *const *stages, int n_stages, const char *text, size_t n,
+                     puna_word_fn *each, void *user);
 
 /* What a name in tokenizer.ggml.pre means. */
 typedef struct puna_split_preset {

@@ -14,13 +14,13 @@ typedef struct part {
     puna_split_rule sets; /* the fields of this group */
 } part;
 
-#define NOT_LETTER .not_prefix = PUNA_C_NEWLINE | PUNA_C_L | PUNA_C_NUMBER
-#define NOT_WORD (PUNA_C_SPACE | PUNA_C_L | PUNA_C_NUMBER)
-#define NO_MARKS "[^\\s\\p{L}\\p{N}]"
-#define UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
-#define LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
-#define PREFIX "[^\\r\\n\\p{L}\\p{N}]?"
-#define SHORT "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+#define NOT_LETTER         .not_prefix = PUNA_C_NEWLINE | PUNA_C_L | PUNA_C_NUMBER
+#define NOT_WORD           (PUNA_C_SPACE | PUNA_C_L | PUNA_C_NUMBER)
+#define NO_MARKS           "[^\\s\\p{L}\\p{N}]"
+#define UPPER              "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
+#define LOWER              "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
+#define PREFIX             "[^\\r\\n\\p{L}\\p{N}]?"
+#define SHORT              "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 #define CASED_LETTERS(end) PREFIX UPPER "*" LOWER "+" end "|" PREFIX UPPER "+" LOWER "*" end
 
 static const part parts[] = {
@@ -28,27 +28,32 @@ static const part parts[] = {
     { CONTRACTION, "'(?:[sdmt]|ll|ve|re)", { .contraction = PUNA_EXACT } },
     { CONTRACTION, SHORT, { .contraction = PUNA_ANY_CASE } },
     { CONTRACTION, "'(?i:[sdmt]|ll|ve|re)", { .contraction = PUNA_ANY_CASE } },
-    { CONTRACTION, "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])", { .contraction = PUNA_ANY_CASE } },
+    { CONTRACTION,
+      "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])",
+      { .contraction = PUNA_ANY_CASE } },
     { ASCII_WORD, "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+", { .ascii_word = true } },
     { LETTERS, " ?\\p{L}+", { .letters = PUNA_C_L } },
     { LETTERS, PREFIX "\\p{L}+", { .letters = PUNA_C_L, NOT_LETTER } },
     { LETTERS, PREFIX "+\\p{L}+", { .letters = PUNA_C_L, NOT_LETTER } },
     { LETTERS, PREFIX "+\\p{L}++", { .letters = PUNA_C_L, NOT_LETTER } },
     { LETTERS, PREFIX "[\\p{L}\\p{M}]+", { .letters = PUNA_C_L | PUNA_C_MARK, NOT_LETTER } },
-    { LETTERS, "[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+",
+    { LETTERS,
+      "[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+",
       { .letters = PUNA_C_L | PUNA_C_MARK,
         .not_prefix = PUNA_C_NEWLINE | PUNA_C_L | PUNA_C_PUNCT | PUNA_C_SYMBOL } },
     { LETTERS, CASED_LETTERS(""), { .shape = PUNA_WORD_CASED, .letters = PUNA_C_L, NOT_LETTER } },
-    { LETTERS, CASED_LETTERS(SHORT "?"),
+    { LETTERS,
+      CASED_LETTERS(SHORT "?"),
       { .shape = PUNA_WORD_CASED, .letters = PUNA_C_L, NOT_LETTER, .suffix_contraction = PUNA_ANY_CASE } },
-    { LETTERS, PREFIX "(?:\\p{L}\\p{M}*(?: \\p{L}\\p{M}*)*)+",
+    { LETTERS,
+      PREFIX "(?:\\p{L}\\p{M}*(?: \\p{L}\\p{M}*)*)+",
       { .shape = PUNA_WORD_SPACED, .letters = PUNA_C_L, NOT_LETTER } },
     { NUMBERS, " ?\\p{N}+", { .digits_blank = true } },
     { NUMBERS, "\\p{N}+", { .digits_max = 0 } },
     { NUMBERS, "\\p{N}", { .digits_max = 1 } },
     { NUMBERS, "\\p{N}{1}", { .digits_max = 1 } },
     { NUMBERS, "\\p{N}{1,3}", { .digits_max = 3 } },
-    { NUMBERS, "\\p{N}{1,3}+", { .digits_max = 3 } },
+    { NUMBERS, "\\p{N}{1,3}+", { .digits_max = 0 } }, /* for Oniguruma the + repeats the group */
     { PUNCTUATION, " ?" NO_MARKS "+", { .punct_not = NOT_WORD } },
     { PUNCTUATION, " ?[^\\s\\p{L}\\p{N}\\r\\n]+", { .punct_not = NOT_WORD } },
     { PUNCTUATION, " ?" NO_MARKS "+[\\r\\n]*", { .punct_not = NOT_WORD, .trail = PUNA_TRAIL_LINES } },
@@ -56,9 +61,12 @@ static const part parts[] = {
     { PUNCTUATION, " ?" NO_MARKS "++[\\r\\n]*+", { .punct_not = NOT_WORD, .trail = PUNA_TRAIL_LINES } },
     { PUNCTUATION, " ?" NO_MARKS "+[\\r\\n/]*", { .punct_not = NOT_WORD, .trail = PUNA_TRAIL_LINES_SLASH } },
     { PUNCTUATION, " ?" NO_MARKS "+[\\r\\n/]?", { .punct_not = NOT_WORD, .trail = PUNA_TRAIL_ONE } },
-    { PUNCTUATION, " ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*",
+    { PUNCTUATION,
+      " ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*",
       { .punct_not = NOT_WORD | PUNA_C_MARK, .trail = PUNA_TRAIL_LINES } },
-    { PUNCTUATION, " ?[\\p{P}\\p{S}]+[\\r\\n]*", { .punct_in = PUNA_C_PUNCT | PUNA_C_SYMBOL, .trail = PUNA_TRAIL_LINES } },
+    { PUNCTUATION,
+      " ?[\\p{P}\\p{S}]+[\\r\\n]*",
+      { .punct_in = PUNA_C_PUNCT | PUNA_C_SYMBOL, .trail = PUNA_TRAIL_LINES } },
     { LINES, "\\s*[\\r\\n]+", { .lines = PUNA_LINES_RUN } },
     { LINES, "\\s*[\\r\\n]", { .lines = PUNA_LINES_RUN } },
     { BEFORE_WORD, "\\s+(?!\\S)", { 0 } },

@@ -13,7 +13,7 @@ enum { MAX_PROBES = 4096, MAX_NODES = 1 << 24 };
 static puna_status slots_new(puna_slot **slots, uint64_t *mask, uint64_t n, puna_error *err)
 {
     uint64_t capacity = 16;
-    while (capacity < n * 2)
+    while (capacity < n + n / 2)
         capacity *= 2;
     *slots = calloc((size_t)capacity, sizeof(puna_slot));
     if (!*slots)
@@ -27,8 +27,7 @@ static bool plain(const puna_token *token)
     return token->type != PUNA_TOKEN_CONTROL && token->type != PUNA_TOKEN_UNKNOWN;
 }
 
-puna_status puna_index_build(puna_index *index, const puna_token *tokens, uint32_t n,
-                             puna_error *err)
+puna_status puna_index_build(puna_index *index, const puna_token *tokens, uint32_t n, puna_error *err)
 {
     TRY(slots_new(&index->slots, &index->mask, n, err));
     index->tokens = tokens;
@@ -92,9 +91,10 @@ puna_status puna_merges_reserve(puna_merges *merges, uint64_t n, puna_error *err
         return puna_fail(err, PUNA_ERR_FORMAT, "merges: got %llu, expected at most %llu",
                          (unsigned long long)n, (unsigned long long)PUNA_MAX_VOCAB * 4);
     TRY(slots_new(&merges->slots, &merges->mask, n, err));
-    merges->items = malloc((size_t)(n ? n : 1) * sizeof(puna_merge));
-    if (!merges->items)
-        return puna_fail_memory(err, "merges", (size_t)n * sizeof(puna_merge));
+    merges->items = malloc((size_t)(n ? n : 1) * sizeof *merges->items);
+    merges->hashes = malloc((size_t)(n ? n : 1) * sizeof *merges->hashes);
+    if (!merges->items || !merges->hashes)
+        return puna_fail_memory(err, "merges", (size_t)n * sizeof *merges->items);
     merges->capacity = (uint32_t)n;
     return PUNA_OK;
 }
@@ -102,42 +102,58 @@ puna_status puna_merges_reserve(puna_merges *merges, uint64_t n, puna_error *err
 static bool same_pair(const puna_merge *merge, const char *left, size_t n_left, const char *right,
                       size_t n_right)
 {
-    return merge->n_left == n_left && merge->n_right == n_right &&
-           memcmp(merge->text, left, n_left) == 0 &&
+    return merge->n_left == n_left && merge->n_right == n_right && memcmp(merge->text, left, n_left) == 0 &&
            memcmp(merge->text + n_left + 1, right, n_right) == 0;
 }
 
 puna_status puna_merges_add(puna_merges *merges, const char *text, size_t n_left, size_t n_right,
                             puna_error *err)
 {
-    if (merges->n == merges->capacity || n_left > PUNA_MAX_TOKEN_BYTES ||
-        n_right > PUNA_MAX_TOKEN_BYTES)
-        return puna_fail(err, PUNA_ERR_FORMAT, "merges: rank %u: got %zu and %zu bytes",
-                         (unsigned)merges->n, n_left, n_right);
-    const char *right = text + n_left + 1;
-    uint64_t hash = pair_hash((uint32_t)puna_text_hash(text, n_left),
-                              (uint32_t)puna_text_hash(right, n_right));
+    if (merges->n == merges->capacity || n_left > PUNA_MAX_TOKEN_BYTES || n_right > PUNA_MAX_TOKEN_BYTES)
+        return puna_fail(err, PUNA_ERR_FORMAT, "merges: rank %u: got %zu and %zu bytes", (unsigned)merges->n,
+                         n_left, n_right);
+    uint32_t left = (uint32_t)puna_text_hash(text, n_left);
+    uint32_t right = (uint32_t)puna_text_hash(text + n_left + 1, n_right);
+    merges->hashes[merges->n] = pair_hash(left, right);
+    merges->items[merges->n++] = (puna_merge){ text, (uint32_t)n_left, (uint32_t)n_right };
+    return PUNA_OK;
+}
+
+static puna_status insert_rank(puna_merges *merges, uint32_t rank, puna_error *err)
+{
+    const puna_merge *merge = &merges->items[rank];
+    uint64_t hash = merges->hashes[rank];
     uint32_t tag = (uint32_t)(hash >> 32);
     puna_slot *slot = &merges->slots[hash & merges->mask];
     int probes = 0;
     for (uint64_t i = hash; slot->value; slot = &merges->slots[++i & merges->mask]) {
         if (++probes > MAX_PROBES)
-            return puna_fail(err, PUNA_ERR_FORMAT,
-                             "merges: rank %u: %d collisions, expected distinct hashes",
-                             (unsigned)merges->n, probes);
-        if (slot->tag == tag && same_pair(&merges->items[slot->value - 1], text, n_left, right,
-                                          n_right))
-            break;
+            return puna_fail(err, PUNA_ERR_FORMAT, "merges: rank %u: %d collisions, expected distinct hashes",
+                             (unsigned)rank, probes);
+        if (slot->tag == tag && same_pair(&merges->items[slot->value - 1], merge->text, merge->n_left,
+                                          merge->text + merge->n_left + 1, merge->n_right))
+            return PUNA_OK;
     }
-    merges->items[merges->n++] = (puna_merge){ text, (uint32_t)n_left, (uint32_t)n_right };
-    if (!slot->value)
-        *slot = (puna_slot){ tag, merges->n };
+    *slot = (puna_slot){ tag, rank + 1 };
     return PUNA_OK;
 }
 
-uint32_t puna_merges_find(const puna_merges *merges, const char *left, size_t n_left,
-                          uint32_t hash_left, const char *right, size_t n_right,
-                          uint32_t hash_right)
+/* The slots of a large vocabulary do not fit the cache: each is asked for some ranks ahead. */
+puna_status puna_merges_finish(puna_merges *merges, puna_error *err)
+{
+    enum { AHEAD = 16 };
+    for (uint32_t rank = 0; rank < merges->n; rank++) {
+        if (rank + AHEAD < merges->n)
+            __builtin_prefetch(&merges->slots[merges->hashes[rank + AHEAD] & merges->mask], 1);
+        TRY(insert_rank(merges, rank, err));
+    }
+    free(merges->hashes);
+    merges->hashes = NULL;
+    return PUNA_OK;
+}
+
+uint32_t puna_merges_find(const puna_merges *merges, const char *left, size_t n_left, uint32_t hash_left,
+                          const char *right, size_t n_right, uint32_t hash_right)
 {
     uint64_t hash = pair_hash(hash_left, hash_right);
     uint32_t tag = (uint32_t)(hash >> 32);
@@ -145,8 +161,7 @@ uint32_t puna_merges_find(const puna_merges *merges, const char *left, size_t n_
         const puna_slot *slot = &merges->slots[i & merges->mask];
         if (!slot->value)
             return UINT32_MAX;
-        if (slot->tag == tag &&
-            same_pair(&merges->items[slot->value - 1], left, n_left, right, n_right))
+        if (slot->tag == tag && same_pair(&merges->items[slot->value - 1], left, n_left, right, n_right))
             return slot->value - 1;
     }
 }
@@ -155,6 +170,7 @@ void puna_merges_free(puna_merges *merges)
 {
     free(merges->slots);
     free(merges->items);
+    free(merges->hashes);
     *merges = (puna_merges){ 0 };
 }
 
@@ -205,8 +221,7 @@ static uint32_t node_new(puna_trie *trie)
     return trie->n_nodes++;
 }
 
-puna_status puna_trie_add(puna_trie *trie, const char *text, size_t n, int32_t value,
-                          puna_error *err)
+puna_status puna_trie_add(puna_trie *trie, const char *text, size_t n, int32_t value, puna_error *err)
 {
     if (!trie->n_nodes) {
         node_new(trie);

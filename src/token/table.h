@@ -52,8 +52,7 @@ typedef struct puna_index {
     const struct puna_token *tokens;
 } puna_index;
 
-puna_status puna_index_build(puna_index *index, const struct puna_token *tokens, uint32_t n,
-                             puna_error *err);
+puna_status puna_index_build(puna_index *index, const struct puna_token *tokens, uint32_t n, puna_error *err);
 /* The id of the text with that hash, or -1. */
 int32_t puna_index_find(const puna_index *index, const char *text, size_t n, uint64_t hash);
 void puna_index_free(puna_index *index);
@@ -68,17 +67,19 @@ typedef struct puna_merges {
     puna_slot *slots;
     uint64_t mask;
     puna_merge *items; /* by rank */
+    uint64_t *hashes;  /* by rank, until finished */
     uint32_t n, capacity;
 } puna_merges;
 
 puna_status puna_merges_reserve(puna_merges *merges, uint64_t n, puna_error *err);
-/* Adds the next rank; of equal pairs the first counts. */
+/* Adds the next rank. */
 puna_status puna_merges_add(puna_merges *merges, const char *text, size_t n_left, size_t n_right,
                             puna_error *err);
+/* After the last one: builds the table. Of equal pairs the first counts. */
+puna_status puna_merges_finish(puna_merges *merges, puna_error *err);
 /* The rank of merging left with right, or UINT32_MAX. The hashes are puna_text_hash's. */
-uint32_t puna_merges_find(const puna_merges *merges, const char *left, size_t n_left,
-                          uint32_t hash_left, const char *right, size_t n_right,
-                          uint32_t hash_right);
+uint32_t puna_merges_find(const puna_merges *merges, const char *left, size_t n_left, uint32_t hash_left,
+                          const char *right, size_t n_right, uint32_t hash_right);
 void puna_merges_free(puna_merges *merges);
 
 typedef struct puna_trie_edge {
@@ -91,11 +92,10 @@ typedef struct puna_trie {
     uint32_t n_edges, capacity; /* capacity: a power of two, or 0 */
     int32_t *values;            /* per node, -1 when no entry ends there */
     uint32_t n_nodes, nodes_capacity;
-    uint32_t first[256];        /* the root's edges */
+    uint32_t first[256]; /* the root's edges */
 } puna_trie;
 
-puna_status puna_trie_add(puna_trie *trie, const char *text, size_t n, int32_t value,
-                          puna_error *err);
+puna_status puna_trie_add(puna_trie *trie, const char *text, size_t n, int32_t value, puna_error *err);
 /* The node after `byte`, 0 when there is none. The root is node 0. */
 uint32_t puna_trie_next(const puna_trie *trie, uint32_t node, unsigned char byte);
 /* The longest entry that text starts with: its length (0 when none) and value. */

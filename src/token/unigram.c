@@ -1,12 +1,12 @@
-/* unigram.c - the most probable way to cut a text into entries (Viterbi over byte positions,
- * as in Kudo 2018), and WordPiece's longest match first. */
+/* unigram.c - the models over a trie of entries: Unigram's most probable way to cut a text
+ * (Viterbi over byte positions, as in Kudo 2018), and WordPiece's longest match first. */
 #include "base/utf8.h"
 #include "token/internal.h"
 
 /* The best way to reach a position. */
 typedef struct node {
     double score;
-    int32_t id;   /* the last token; -1: unknown */
+    int32_t id;    /* the last token; -1: unknown */
     uint32_t from; /* where it starts */
     bool reached;
 } node;
@@ -59,10 +59,9 @@ static void forward(const puna_vocab *v, node *nodes, const char *word, size_t n
 
 void puna_unigram_word(puna_encoder *e, const char *word, size_t n)
 {
-    node *nodes = e->lattice;
-    if (!puna_encoder_room(e, &e->lattice, &e->lattice_capacity, n + 1, sizeof *nodes))
+    if (!puna_encoder_room(e, &e->lattice, &e->lattice_capacity, n + 1, sizeof(node)))
         return;
-    nodes = e->lattice;
+    node *nodes = e->lattice;
     memset(nodes, 0, (n + 1) * sizeof *nodes);
     nodes[0].reached = true;
     forward(e->vocab, nodes, word, n);
@@ -129,7 +128,9 @@ void puna_wordpiece_word(puna_encoder *e, const char *word, size_t n)
     bool whole = !v->max_word_chars || count_chars(word, n) <= v->max_word_chars;
     for (size_t at = 0; whole && at < n;) {
         int32_t id;
-        size_t length = longest_from(&v->pieces, at ? inside : first, word + at, n - at, &id);
+        /* A space mark written in the text is not the mark of a word's start. */
+        bool mark = v->word_start_marked && n - at >= 3 && memcmp(word + at, PUNA_SPACE_MARK, 3) == 0;
+        size_t length = mark ? 0 : longest_from(&v->pieces, at ? inside : first, word + at, n - at, &id);
         if (!length)
             whole = false;
         else

@@ -82,7 +82,10 @@ int puna_code_to_byte(int32_t code)
 
 static int hex_digit(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                  : -1;
 }
 
 int puna_byte_token(const char *text, size_t n)
@@ -111,7 +114,9 @@ static const known_token known_tokens[] = {
     { "<EOT>", PUNA_VOCAB_EOT },
     { "_<EOT>", PUNA_VOCAB_EOT },
     { "[EOT]", PUNA_VOCAB_EOT },
-    { "<\xef\xbd\x9c" "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>", PUNA_VOCAB_EOT },
+    { "<\xef\xbd\x9c"
+      "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>",
+      PUNA_VOCAB_EOT },
     { "<end_of_utterance>", PUNA_VOCAB_EOT },
     { "<|eom_id|>", PUNA_VOCAB_EOM },
     { "<|return|>", -1 },
@@ -127,21 +132,29 @@ static const known_token known_tokens[] = {
     { "<|fim_prefix|>", PUNA_VOCAB_FIM_PREFIX },
     { "<fim-prefix>", PUNA_VOCAB_FIM_PREFIX },
     { "<fim_prefix>", PUNA_VOCAB_FIM_PREFIX },
-    { "<\xef\xbd\x9c" "fim\xe2\x96\x81" "begin\xef\xbd\x9c>", PUNA_VOCAB_FIM_PREFIX },
+    { "<\xef\xbd\x9c"
+      "fim\xe2\x96\x81"
+      "begin\xef\xbd\x9c>",
+      PUNA_VOCAB_FIM_PREFIX },
     { "<PRE>", PUNA_VOCAB_FIM_PREFIX },
     { PUNA_SPACE_MARK "<PRE>", PUNA_VOCAB_FIM_PREFIX },
     { "<|code_prefix|>", PUNA_VOCAB_FIM_PREFIX },
     { "<|fim_suffix|>", PUNA_VOCAB_FIM_SUFFIX },
     { "<fim-suffix>", PUNA_VOCAB_FIM_SUFFIX },
     { "<fim_suffix>", PUNA_VOCAB_FIM_SUFFIX },
-    { "<\xef\xbd\x9c" "fim\xe2\x96\x81hole\xef\xbd\x9c>", PUNA_VOCAB_FIM_SUFFIX },
+    { "<\xef\xbd\x9c"
+      "fim\xe2\x96\x81hole\xef\xbd\x9c>",
+      PUNA_VOCAB_FIM_SUFFIX },
     { "<SUF>", PUNA_VOCAB_FIM_SUFFIX },
     { PUNA_SPACE_MARK "<SUF>", PUNA_VOCAB_FIM_SUFFIX },
     { "<|code_suffix|>", PUNA_VOCAB_FIM_SUFFIX },
     { "<|fim_middle|>", PUNA_VOCAB_FIM_MIDDLE },
     { "<fim-middle>", PUNA_VOCAB_FIM_MIDDLE },
     { "<fim_middle>", PUNA_VOCAB_FIM_MIDDLE },
-    { "<\xef\xbd\x9c" "fim\xe2\x96\x81" "end\xef\xbd\x9c>", PUNA_VOCAB_FIM_MIDDLE },
+    { "<\xef\xbd\x9c"
+      "fim\xe2\x96\x81"
+      "end\xef\xbd\x9c>",
+      PUNA_VOCAB_FIM_MIDDLE },
     { "<MID>", PUNA_VOCAB_FIM_MIDDLE },
     { PUNA_SPACE_MARK "<MID>", PUNA_VOCAB_FIM_MIDDLE },
     { "<|code_middle|>", PUNA_VOCAB_FIM_MIDDLE },
@@ -224,7 +237,8 @@ static puna_status check_tokens(puna_vocab *v, puna_error *err)
             v->min_score = score;
         if (token->type == PUNA_TOKEN_NORMAL && token->score > v->max_score)
             v->max_score = token->score;
-        int byte = token->type == PUNA_TOKEN_BYTE || v->byte_fallback ? puna_byte_token(token->text, token->n) : -1;
+        int byte =
+            token->type == PUNA_TOKEN_BYTE || v->byte_fallback ? puna_byte_token(token->text, token->n) : -1;
         if (byte >= 0 && v->byte_ids[byte] < 0)
             v->byte_ids[byte] = (int32_t)id;
     }
@@ -275,8 +289,8 @@ static puna_status build_special_tries(puna_vocab *v, puna_error *err)
     return PUNA_OK;
 }
 
-/* Whether some entry that text can become holds a space mark behind something else. */
-static bool crosses_spaces(const puna_vocab *v)
+/* Notes the bytes behind which an entry that text can become holds a space mark. */
+static void find_joins(puna_vocab *v)
 {
     for (uint32_t id = 0; id < v->n; id++) {
         const puna_token *token = &v->tokens[id];
@@ -285,9 +299,8 @@ static bool crosses_spaces(const puna_vocab *v)
         for (uint32_t at = 1; inner && at + 3 <= token->n; at++)
             if (memcmp(token->text + at, PUNA_SPACE_MARK, 3) == 0 &&
                 (at < 3 || memcmp(token->text + at - 3, PUNA_SPACE_MARK, 3) != 0))
-                return true;
+                v->joins[(unsigned char)token->text[at - 1]] = true;
     }
-    return false;
 }
 
 /* What Unigram and WordPiece may use of a text. */
@@ -311,7 +324,9 @@ puna_status puna_vocab_finish(puna_vocab *v, puna_error *err)
         TRY(build_pieces(v, err));
     TRY(build_special_tries(v, err));
     bool merges = v->model == PUNA_MODEL_SPM || v->model == PUNA_MODEL_BPE;
-    v->cut_at_spaces = merges && v->spaces_escaped && !v->ignore_merges && !crosses_spaces(v);
+    v->cut_at_spaces = merges && v->spaces_escaped && !v->ignore_merges;
+    if (v->cut_at_spaces)
+        find_joins(v);
     return PUNA_OK;
 }
 

@@ -44,8 +44,7 @@ enum {
 /* Builds the vocabulary from tokenizer.ggml.* metadata. Token texts point INTO the container,
  * which must stay open until puna_vocab_free. PUNA_ERR_NOT_FOUND when the container has no
  * tokenizer. *out is NULL on failure. */
-puna_status puna_vocab_from_container(puna_vocab **out, const puna_container *container,
-                                      puna_error *err);
+puna_status puna_vocab_from_container(puna_vocab **out, const puna_container *container, puna_error *err);
 
 /* Opens a file (any GGUF with a vocabulary, tokenizer.json, a SentencePiece model, llama2.c's
  * tokenizer.bin; found by content) or a folder that holds tokenizer.json, tokenizer.model,
@@ -54,8 +53,8 @@ puna_status puna_vocab_open(puna_vocab **out, const char *path, puna_error *err)
 
 /* The same over memory, copied as far as it is needed: tokenizer.json, SentencePiece model or
  * llama2.c file (not GGUF). `name` is used in messages. */
-puna_status puna_vocab_open_memory(puna_vocab **out, const void *data, size_t size_bytes,
-                                   const char *name, puna_error *err);
+puna_status puna_vocab_open_memory(puna_vocab **out, const void *data, size_t size_bytes, const char *name,
+                                   puna_error *err);
 
 void puna_vocab_free(puna_vocab *vocab); /* NULL is allowed */
 
@@ -122,8 +121,8 @@ typedef struct puna_detokenizer {
 /* Writes the bytes that id completed, never a part of a UTF-8 sequence that may still be
  * completed; returns how many. capacity must be at least puna_vocab_max_piece(vocab), else, or
  * when id is out of range, nothing is written. No allocation. */
-size_t puna_detokenizer_add(puna_detokenizer *detokenizer, const puna_vocab *vocab, int32_t id,
-                            bool special, char *out, size_t capacity);
+size_t puna_detokenizer_add(puna_detokenizer *detokenizer, const puna_vocab *vocab, int32_t id, bool special,
+                            char *out, size_t capacity);
 
 /* Writes what is still held (at most 3 bytes, not valid UTF-8) and starts anew. */
 size_t puna_detokenizer_finish(puna_detokenizer *detokenizer, char *out, size_t capacity);

@@ -98,7 +98,7 @@ static puna_status read_merges(puna_vocab *v, const puna_container *c, puna_erro
         size_t left = (size_t)(space - text);
         TRY(puna_merges_add(&v->merges, text, left, n - left - 1, err));
     }
-    return PUNA_OK;
+    return puna_merges_finish(&v->merges, err);
 }
 
 /* ---- Special ids ------------------------------------------------------------------------- */
@@ -147,7 +147,9 @@ static void read_special(puna_vocab *v, const puna_container *c)
 
 static puna_step sentencepiece_step(const puna_container *c)
 {
-    return (puna_step){ .kind = PUNA_STEP_SENTENCEPIECE, .escape = true, .keep_bytes = true,
+    return (puna_step){ .kind = PUNA_STEP_SENTENCEPIECE,
+                        .escape = true,
+                        .keep_bytes = true,
                         .remove_extra = read_bool(c, KEY("remove_extra_whitespaces"), false) };
 }
 
@@ -191,6 +193,7 @@ static puna_status set_unigram(puna_vocab *v, const puna_container *c, puna_erro
 static puna_status set_wordpiece(puna_vocab *v, const puna_container *c, puna_error *err)
 {
     v->model = PUNA_MODEL_WORDPIECE;
+    v->max_word_chars = 100; /* as BERT's own tokenizer; the metadata does not say */
     v->special[PUNA_VOCAB_BOS] = 101;
     v->special[PUNA_VOCAB_UNK] = 100;
     v->special[PUNA_VOCAB_SEP] = 102;
@@ -199,7 +202,10 @@ static puna_status set_wordpiece(puna_vocab *v, const puna_container *c, puna_er
     v->add_bos = v->add_sep = v->spaces_escaped = v->word_start_marked = v->strip_start = true;
     bool lower = read_bool(c, KEY("normalizer.lowercase"), true);
     v->steps[v->n_steps++] = (puna_step){
-        .kind = PUNA_STEP_BERT, .clean = true, .cjk = true, .lower = lower,
+        .kind = PUNA_STEP_BERT,
+        .clean = true,
+        .cjk = true,
+        .lower = lower,
         .accents = read_bool(c, KEY("normalizer.strip_accents"), lower),
     };
     v->stages[v->n_stages++] = &puna_split_whitespace;
@@ -219,7 +225,8 @@ static puna_status unknown_pre(const char *name, puna_error *err)
     size_t n = 0;
     while (n < 128 && (names[n] = puna_split_name_at(n)))
         n++;
-    puna_fail(err, PUNA_ERR_FORMAT, "vocabulary: %s: got \"%s\", which this build does not know", KEY("pre"), name);
+    puna_fail(err, PUNA_ERR_FORMAT, "vocabulary: %s: got \"%s\", which this build does not know", KEY("pre"),
+              name);
     const char *near = puna_suggest(name, names, n);
     return near ? puna_hint(err, PUNA_ERR_FORMAT, "did you mean %s?", near) : PUNA_ERR_FORMAT;
 }
@@ -227,10 +234,12 @@ static puna_status unknown_pre(const char *name, puna_error *err)
 static puna_status set_bpe(puna_vocab *v, const puna_container *c, puna_error *err)
 {
     const char *name = strcmp(v->model_name, "gemma4") == 0 ? "gemma4" : v->pre_name;
-    const puna_split_preset *preset = puna_split_named(*name ? name : "default", strlen(*name ? name : "default"));
+    const puna_split_preset *preset =
+        puna_split_named(*name ? name : "default", strlen(*name ? name : "default"));
     if (!preset)
         return unknown_pre(name, err);
     v->model = PUNA_MODEL_BPE;
+    v->drop_unknown = true;
     for (; preset->stages[v->n_stages]; v->n_stages++)
         v->stages[v->n_stages] = preset->stages[v->n_stages];
     v->ignore_merges = preset->ignore_merges;
@@ -239,8 +248,9 @@ static puna_status set_bpe(puna_vocab *v, const puna_container *c, puna_error *e
     v->spaces_escaped = v->byte_fallback = preset->spaces_escaped;
     v->byte_level = !preset->spaces_escaped;
     if (preset->spaces_escaped)
-        v->steps[v->n_steps++] = (puna_step){ .kind = PUNA_STEP_REPLACE, .from = " ", .n_from = 1,
-                                              .to = PUNA_SPACE_MARK, .n_to = 3 };
+        v->steps[v->n_steps++] = (puna_step){
+            .kind = PUNA_STEP_REPLACE, .from = " ", .n_from = 1, .to = PUNA_SPACE_MARK, .n_to = 3
+        };
     TRY(read_tokens(v, c, err));
     return read_merges(v, c, err);
 }
@@ -284,8 +294,9 @@ static puna_status read_container(puna_vocab *v, const puna_container *c, puna_e
     else if (strcmp(model, "t5") == 0)
         TRY(set_unigram(v, c, err));
     else
-        return puna_fail(err, PUNA_ERR_FORMAT, "vocabulary: %s: got \"%s\", expected gpt2, llama, bert, t5 or gemma4",
-                         KEY("model"), model);
+        return puna_fail(err, PUNA_ERR_FORMAT,
+                         "vocabulary: %s: got \"%s\", expected gpt2, llama, bert, t5 or gemma4", KEY("model"),
+                         model);
     read_special(v, c);
     TRY(set_phi3(v, c, err));
     return puna_vocab_finish(v, err);

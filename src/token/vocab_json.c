@@ -77,15 +77,18 @@ static puna_status count_ids(json_t *vocab, json_t *added, uint64_t *count, puna
     size_t i;
     uint32_t id;
     *count = json_array_size(vocab);
-    json_object_foreach(vocab, text, value) {
+    json_object_foreach(vocab, text, value)
+    {
         if (!id_of(value, &id))
             return bad_id("model.vocab", text, err);
         if (id >= *count)
             *count = (uint64_t)id + 1;
     }
-    json_array_foreach(added, i, value) {
+    json_array_foreach(added, i, value)
+    {
         if (!id_of(json_object_get(value, "id"), &id))
-            return bad_id("added_tokens", json_string_value(json_object_get(value, "content")) ? "id" : "?", err);
+            return bad_id("added_tokens", json_string_value(json_object_get(value, "content")) ? "id" : "?",
+                          err);
         if (id >= *count)
             *count = (uint64_t)id + 1;
     }
@@ -97,7 +100,8 @@ static puna_status read_dictionary(puna_vocab *v, json_t *vocab, puna_error *err
     const char *text;
     size_t n;
     json_t *value;
-    json_object_keylen_foreach(vocab, text, n, value) {
+    json_object_keylen_foreach(vocab, text, n, value)
+    {
         uint32_t id;
         if (!id_of(value, &id) || n > PUNA_MAX_TOKEN_BYTES)
             return bad_id("model.vocab", text, err);
@@ -113,10 +117,13 @@ static puna_status read_scored(puna_vocab *v, json_t *vocab, puna_error *err)
 {
     size_t id;
     json_t *value;
-    json_array_foreach(vocab, id, value) {
+    json_array_foreach(vocab, id, value)
+    {
         const json_t *text = json_array_get(value, 0), *score = json_array_get(value, 1);
-        if (!json_is_string(text) || !json_is_number(score) || json_string_length(text) > PUNA_MAX_TOKEN_BYTES)
-            return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: model.vocab: entry %zu: expected [text, score]", id);
+        if (!json_is_string(text) || !json_is_number(score) ||
+            json_string_length(text) > PUNA_MAX_TOKEN_BYTES)
+            return puna_fail(err, PUNA_ERR_FORMAT,
+                             "tokenizer.json: model.vocab: entry %zu: expected [text, score]", id);
         v->tokens[id] = (puna_token){ .score = (float)json_number_value(score), .type = PUNA_TOKEN_NORMAL };
         v->scores[id] = json_number_value(score);
         if (!copy_text(v, &v->tokens[id], json_string_value(text), json_string_length(text)))
@@ -134,12 +141,14 @@ static puna_status read_added(puna_vocab *v, json_t *added, puna_error *err)
 {
     size_t i;
     json_t *value;
-    json_array_foreach(added, i, value) {
+    json_array_foreach(added, i, value)
+    {
         const json_t *text = json_object_get(value, "content");
         uint32_t id;
         if (!json_is_string(text) || json_string_length(text) > PUNA_MAX_TOKEN_BYTES ||
             !id_of(json_object_get(value, "id"), &id))
-            return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: added_tokens: entry %zu: expected id and content", i);
+            return puna_fail(err, PUNA_ERR_FORMAT,
+                             "tokenizer.json: added_tokens: entry %zu: expected id and content", i);
         puna_token *token = &v->tokens[id];
         if (!copy_text(v, token, json_string_value(text), json_string_length(text)))
             return puna_fail_memory(err, "vocabulary", json_string_length(text));
@@ -175,7 +184,8 @@ static puna_status read_merges(puna_vocab *v, json_t *merges, puna_error *err)
     size_t i;
     json_t *value;
     TRY(puna_merges_reserve(&v->merges, json_array_size(merges), err));
-    json_array_foreach(merges, i, value) {
+    json_array_foreach(merges, i, value)
+    {
         const json_t *left = json_array_get(value, 0), *right = json_array_get(value, 1);
         if (json_is_string(left) && json_is_string(right)) {
             TRY(add_pair(v, json_string_value(left), json_string_length(left), json_string_value(right),
@@ -185,11 +195,12 @@ static puna_status read_merges(puna_vocab *v, json_t *merges, puna_error *err)
         const char *text = json_string_value(value);
         const char *space = text && *text ? memchr(text + 1, ' ', json_string_length(value) - 1) : NULL;
         if (!space)
-            return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: merges: entry %zu: expected two texts", i);
+            return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: merges: entry %zu: expected two texts",
+                             i);
         size_t n_left = (size_t)(space - text);
         TRY(add_pair(v, text, n_left, space + 1, json_string_length(value) - n_left - 1, err));
     }
-    return PUNA_OK;
+    return puna_merges_finish(&v->merges, err);
 }
 
 /* ---- Models ------------------------------------------------------------------------------ */
@@ -210,7 +221,9 @@ static const char *type_of_model(json_t *model)
     const char *type = text_or_null(model, "type");
     if (type)
         return type;
-    return json_object_get(model, "merges") ? "BPE" : json_object_get(model, "unk_id") ? "Unigram" : "WordPiece";
+    return json_object_get(model, "merges")   ? "BPE"
+           : json_object_get(model, "unk_id") ? "Unigram"
+                                              : "WordPiece";
 }
 
 static puna_status set_bpe(puna_vocab *v, json_t *model, puna_error *err)
@@ -218,7 +231,8 @@ static puna_status set_bpe(puna_vocab *v, json_t *model, puna_error *err)
     v->model = PUNA_MODEL_BPE;
     v->model_name = "gpt2";
     if (text_or_null(model, "continuing_subword_prefix"))
-        return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: model.continuing_subword_prefix: got \"%s\", expected none",
+        return puna_fail(err, PUNA_ERR_FORMAT,
+                         "tokenizer.json: model.continuing_subword_prefix: got \"%s\", expected none",
                          text_or_null(model, "continuing_subword_prefix"));
     if (json_number_value(json_object_get(model, "dropout")) > 0)
         return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: model.dropout: got %g, expected none",
@@ -251,8 +265,8 @@ static puna_status set_model(puna_vocab *v, json_t *model, puna_error *err)
         v->strip_start = true;
         return PUNA_OK;
     }
-    return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: model.type: got \"%s\", expected BPE, Unigram or WordPiece",
-                     type);
+    return puna_fail(err, PUNA_ERR_FORMAT,
+                     "tokenizer.json: model.type: got \"%s\", expected BPE, Unigram or WordPiece", type);
 }
 
 /* The unknown token of the model; plain text must not find it. */
@@ -265,7 +279,8 @@ static void set_unknown(puna_vocab *v, json_t *model)
     for (uint32_t i = 0; name && id == UINT32_MAX && i < v->n; i++)
         if (v->tokens[i].n == strlen(name) && memcmp(v->tokens[i].text, name, v->tokens[i].n) == 0)
             id = i;
-    if (id >= v->n)
+    v->drop_unknown = id >= v->n;
+    if (v->drop_unknown)
         return;
     v->special[PUNA_VOCAB_UNK] = (int32_t)id;
     if (v->tokens[id].type == PUNA_TOKEN_NORMAL)
@@ -315,8 +330,9 @@ void puna_vocab_read_config(puna_vocab *v, const char *text, size_t n)
     static const struct {
         const char *key;
         puna_vocab_role role;
-    } keys[] = { { "bos_token", PUNA_VOCAB_BOS }, { "eos_token", PUNA_VOCAB_EOS }, { "unk_token", PUNA_VOCAB_UNK },
-                 { "sep_token", PUNA_VOCAB_SEP }, { "pad_token", PUNA_VOCAB_PAD }, { "cls_token", PUNA_VOCAB_CLS },
+    } keys[] = { { "bos_token", PUNA_VOCAB_BOS },  { "eos_token", PUNA_VOCAB_EOS },
+                 { "unk_token", PUNA_VOCAB_UNK },  { "sep_token", PUNA_VOCAB_SEP },
+                 { "pad_token", PUNA_VOCAB_PAD },  { "cls_token", PUNA_VOCAB_CLS },
                  { "mask_token", PUNA_VOCAB_MASK } };
     json_t *root = parse(text, n, "tokenizer_config.json", NULL);
     for (size_t i = 0; root && i < sizeof keys / sizeof *keys; i++) {
@@ -324,7 +340,8 @@ void puna_vocab_read_config(puna_vocab *v, const char *text, size_t n)
         if (json_is_object(value))
             value = json_object_get(value, "content");
         int32_t id = json_is_string(value)
-                         ? puna_vocab_find(v, json_string_value(value), json_string_length(value)) : -1;
+                         ? puna_vocab_find(v, json_string_value(value), json_string_length(value))
+                         : -1;
         if (id < 0)
             continue;
         v->special[keys[i].role] = id;

@@ -36,8 +36,9 @@ static const char *keep(puna_vocab *v, const json_t *text, size_t *n)
 
 static puna_status refuse(const char *what, const json_t *object, puna_error *err)
 {
-    return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: %s: got type \"%.64s\", which this build does not know",
-                     what, text_of(object, "type"));
+    return puna_fail(err, PUNA_ERR_FORMAT,
+                     "tokenizer.json: %s: got type \"%.64s\", which this build does not know", what,
+                     text_of(object, "type"));
 }
 
 /* ---- Normalizer -------------------------------------------------------------------------- */
@@ -64,7 +65,8 @@ static puna_status read_charsmap(puna_vocab *v, const json_t *text, puna_charsma
     for (size_t i = 0, filled = 0; i < n && from[i] != '='; i++) {
         int value = sextet(from[i]);
         if (value < 0)
-            return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: precompiled_charsmap: byte %zu: not base64", i);
+            return puna_fail(err, PUNA_ERR_FORMAT,
+                             "tokenizer.json: precompiled_charsmap: byte %zu: not base64", i);
         bits = bits << 6 | (uint32_t)value;
         filled += 6;
         if (filled >= 8) {
@@ -108,9 +110,9 @@ static puna_status make_step(puna_vocab *v, const json_t *object, puna_step *ste
     static const struct {
         const char *type;
         puna_step_kind kind;
-    } simple[] = { { "NFC", PUNA_STEP_NFC }, { "NFD", PUNA_STEP_NFD }, { "NFKC", PUNA_STEP_NFKC },
-                   { "NFKD", PUNA_STEP_NFKD }, { "Lowercase", PUNA_STEP_LOWER },
-                   { "StripAccents", PUNA_STEP_STRIP_MARKS } };
+    } simple[] = { { "NFC", PUNA_STEP_NFC },         { "NFD", PUNA_STEP_NFD },
+                   { "NFKC", PUNA_STEP_NFKC },       { "NFKD", PUNA_STEP_NFKD },
+                   { "Lowercase", PUNA_STEP_LOWER }, { "StripAccents", PUNA_STEP_STRIP_MARKS } };
     *step = (puna_step){ 0 };
     for (size_t i = 0; i < sizeof simple / sizeof *simple; i++)
         if (is_type(object, simple[i].type)) {
@@ -149,15 +151,15 @@ static puna_status each_of(puna_vocab *v, const json_t *object, const char *memb
         return each(v, object, err);
     size_t i;
     json_t *member;
-    json_array_foreach(json_object_get(object, members), i, member)
-        TRY(each(v, member, err));
+    json_array_foreach(json_object_get(object, members), i, member) TRY(each(v, member, err));
     return PUNA_OK;
 }
 
 static puna_status add_step(puna_vocab *v, const json_t *object, puna_error *err)
 {
     if (v->n_steps == PUNA_MAX_STEPS)
-        return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: normalizer: more than %d steps", PUNA_MAX_STEPS);
+        return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: normalizer: more than %d steps",
+                         PUNA_MAX_STEPS);
     TRY(make_step(v, object, &v->steps[v->n_steps], err));
     v->n_steps++;
     return PUNA_OK;
@@ -168,9 +170,11 @@ static puna_status add_step(puna_vocab *v, const json_t *object, puna_error *err
 static puna_status add_rule(puna_vocab *v, const puna_split_rule *rule, puna_error *err)
 {
     if (v->n_stages == PUNA_MAX_STAGES)
-        return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: pre_tokenizer: more than %d stages", PUNA_MAX_STAGES);
+        return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: pre_tokenizer: more than %d stages",
+                         PUNA_MAX_STAGES);
     if (v->metaspace || v->byte_level)
-        return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: pre_tokenizer: nothing may follow ByteLevel or Metaspace");
+        return puna_fail(err, PUNA_ERR_FORMAT,
+                         "tokenizer.json: pre_tokenizer: nothing may follow ByteLevel or Metaspace");
     puna_split_rule *copy = puna_arena_alloc(&v->arena, sizeof *copy);
     if (!copy)
         return puna_fail_memory(err, "pre-tokenizer", sizeof *copy);
@@ -181,7 +185,8 @@ static puna_status add_rule(puna_vocab *v, const puna_split_rule *rule, puna_err
 
 static bool behavior_of(const json_t *object, puna_split_rule *rule)
 {
-    static const char *const names[] = { "Isolated", "Removed", "MergedWithPrevious", "MergedWithNext", "Contiguous" };
+    static const char *const names[] = { "Isolated", "Removed", "MergedWithPrevious", "MergedWithNext",
+                                         "Contiguous" };
     const char *name = text_of(object, "behavior");
     for (unsigned i = 0; i < 5; i++)
         if (strcmp(name, names[i]) == 0) {
@@ -214,13 +219,15 @@ static puna_status add_split(puna_vocab *v, const json_t *object, puna_error *er
     puna_split_rule rule;
     bool known = *regex ? puna_split_pattern(regex, &rule) : literal_rule(v, literal, &rule);
     if (!known || !behavior_of(object, &rule))
-        return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: pre_tokenizer: pattern \"%.300s\" (%s) is not known",
+        return puna_fail(err, PUNA_ERR_FORMAT,
+                         "tokenizer.json: pre_tokenizer: pattern \"%.300s\" (%s) is not known",
                          *regex ? regex : literal, text_of(object, "behavior"));
     /* "Everything but the matches, removed": the matches are the words. */
     bool words = rule.kind == PUNA_SPLIT_WORDS && rule.behavior == PUNA_REMOVED;
     if (flag(object, "invert", false)) {
         if (!words)
-            return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: pre_tokenizer: pattern \"%.300s\": got invert", regex);
+            return puna_fail(err, PUNA_ERR_FORMAT,
+                             "tokenizer.json: pre_tokenizer: pattern \"%.300s\": got invert", regex);
         rule.behavior = PUNA_ISOLATED;
     }
     return add_rule(v, &rule, err);
@@ -242,7 +249,8 @@ static puna_status add_byte_level(puna_vocab *v, const json_t *object, puna_erro
         TRY(add_rule(v, &puna_split_gpt2, err));
     if (flag(object, "add_prefix_space", true)) {
         if (v->n_stages > 1)
-            return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: pre_tokenizer: ByteLevel: add_prefix_space after other stages");
+            return puna_fail(err, PUNA_ERR_FORMAT,
+                             "tokenizer.json: pre_tokenizer: ByteLevel: add_prefix_space after other stages");
         v->prefix_space = true;
         v->prefix = PUNA_PREFIX_ALWAYS;
     }
@@ -267,10 +275,12 @@ static puna_status add_stage(puna_vocab *v, const json_t *object, puna_error *er
         return add_rule(v, &puna_split_whitespace, err);
     if (is_type(object, "BertPreTokenizer") || is_type(object, "Whitespace")) {
         TRY(add_rule(v, &puna_split_whitespace, err));
-        return add_rule(v, is_type(object, "Whitespace") ? &puna_split_word_chars : &puna_split_punctuation, err);
+        return add_rule(v, is_type(object, "Whitespace") ? &puna_split_word_chars : &puna_split_punctuation,
+                        err);
     }
     if (is_type(object, "Digits"))
-        return add_rule(v, flag(object, "individual_digits", false) ? &puna_split_digits_each : &puna_split_digits, err);
+        return add_rule(
+            v, flag(object, "individual_digits", false) ? &puna_split_digits_each : &puna_split_digits, err);
     if (is_type(object, "Punctuation")) {
         rule = puna_split_punctuation;
         behavior_of(object, &rule);
@@ -309,7 +319,8 @@ static puna_status add_processor(puna_vocab *v, const json_t *object, puna_error
     bool after = false;
     size_t i, k;
     json_t *piece, *id;
-    json_array_foreach(json_object_get(object, "single"), i, piece) {
+    json_array_foreach(json_object_get(object, "single"), i, piece)
+    {
         const json_t *special = json_object_get(piece, "SpecialToken");
         after |= json_object_get(piece, "Sequence") != NULL;
         json_array_foreach(json_object_get(json_object_get(tokens, text_of(special, "id")), "ids"), k, id)
@@ -327,11 +338,14 @@ static puna_status add_decoder(puna_vocab *v, const json_t *object, puna_error *
         v->strip_start |= scheme_of(object) != PUNA_PREFIX_NEVER;
     } else if (is_type(object, "Replace")) {
         const char *from = text_of(json_object_get(object, "pattern"), "String");
-        v->spaces_escaped |= strcmp(from, PUNA_SPACE_MARK) == 0;
+        if (strcmp(from, PUNA_SPACE_MARK) != 0 || strcmp(text_of(object, "content"), " ") != 0)
+            return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: decoder: Replace \"%.64s\" is not known",
+                             from);
+        v->spaces_escaped = true;
     } else if (is_type(object, "Strip")) {
         v->strip_start |= json_integer_value(json_object_get(object, "start")) > 0;
-    } else if (!is_type(object, "ByteLevel") && !is_type(object, "ByteFallback") && !is_type(object, "Fuse") &&
-               !is_type(object, "WordPiece") && !is_type(object, "BPEDecoder")) {
+    } else if (!is_type(object, "ByteLevel") && !is_type(object, "ByteFallback") &&
+               !is_type(object, "Fuse") && !is_type(object, "WordPiece") && !is_type(object, "BPEDecoder")) {
         return refuse("decoder", object, err);
     }
     return PUNA_OK;
@@ -343,9 +357,11 @@ static puna_status add_decoder(puna_vocab *v, const json_t *object, puna_error *
 static void guess_roles(puna_vocab *v)
 {
     if (v->n_before > 0)
-        v->special[v->model == PUNA_MODEL_WORDPIECE ? PUNA_VOCAB_CLS : PUNA_VOCAB_BOS] = v->template_before[0];
+        v->special[v->model == PUNA_MODEL_WORDPIECE ? PUNA_VOCAB_CLS : PUNA_VOCAB_BOS] =
+            v->template_before[0];
     if (v->n_after > 0)
-        v->special[v->model == PUNA_MODEL_WORDPIECE ? PUNA_VOCAB_SEP : PUNA_VOCAB_EOS] = v->template_after[v->n_after - 1];
+        v->special[v->model == PUNA_MODEL_WORDPIECE ? PUNA_VOCAB_SEP : PUNA_VOCAB_EOS] =
+            v->template_after[v->n_after - 1];
 }
 
 puna_status puna_vocab_read_pipeline(puna_vocab *v, const void *root, puna_error *err)

@@ -95,7 +95,8 @@ static puna_status read_piece(puna_token *token, proto p, uint32_t id, puna_erro
             token->type = (uint8_t)f.value;
         }
     }
-    return p.bad ? puna_fail(err, PUNA_ERR_FORMAT, "sentencepiece: piece %u: truncated", (unsigned)id) : PUNA_OK;
+    return p.bad ? puna_fail(err, PUNA_ERR_FORMAT, "sentencepiece: piece %u: truncated", (unsigned)id)
+                 : PUNA_OK;
 }
 
 static void read_trainer(puna_vocab *v, trainer *t, proto p)
@@ -108,8 +109,8 @@ static void read_trainer(puna_vocab *v, trainer *t, proto p)
         else if (f.number == 35)
             t->byte_fallback = f.value != 0;
         else if (f.number >= 45 && f.number <= 48 && f.bytes.at) {
-            const char *name = puna_arena_copy(&v->arena, (const char *)f.bytes.at,
-                                               (size_t)(f.bytes.end - f.bytes.at));
+            const char *name =
+                puna_arena_copy(&v->arena, (const char *)f.bytes.at, (size_t)(f.bytes.end - f.bytes.at));
             t->names[f.number - 45] = name ? name : "";
         }
     }
@@ -141,7 +142,8 @@ static int32_t role_id(const puna_vocab *v, const char *name)
 static puna_status set_model(puna_vocab *v, const trainer *t, puna_step step, puna_error *err)
 {
     if (t->type != 1 && t->type != 2)
-        return puna_fail(err, PUNA_ERR_FORMAT, "sentencepiece: model type: got %u, expected 1 (unigram) or 2 (bpe)",
+        return puna_fail(err, PUNA_ERR_FORMAT,
+                         "sentencepiece: model type: got %u, expected 1 (unigram) or 2 (bpe)",
                          (unsigned)t->type);
     bool unigram = t->type == 1;
     v->model = unigram ? PUNA_MODEL_UNIGRAM : PUNA_MODEL_SPM;
@@ -153,7 +155,8 @@ static puna_status set_model(puna_vocab *v, const trainer *t, puna_step step, pu
     step.user = &v->user_trie;
     step.keep_bytes = t->byte_fallback;
     v->steps[v->n_steps++] = step;
-    static const puna_vocab_role roles[4] = { PUNA_VOCAB_UNK, PUNA_VOCAB_BOS, PUNA_VOCAB_EOS, PUNA_VOCAB_PAD };
+    static const puna_vocab_role roles[4] = { PUNA_VOCAB_UNK, PUNA_VOCAB_BOS, PUNA_VOCAB_EOS,
+                                              PUNA_VOCAB_PAD };
     for (int i = 0; i < 4; i++)
         v->special[roles[i]] = role_id(v, t->names[i]);
     v->add_bos = v->special[PUNA_VOCAB_BOS] >= 0;
@@ -161,8 +164,8 @@ static puna_status set_model(puna_vocab *v, const trainer *t, puna_step step, pu
     return PUNA_OK;
 }
 
-puna_status puna_vocab_read_sentencepiece(puna_vocab *v, const unsigned char *data, size_t n, const char *name,
-                                          puna_error *err)
+puna_status puna_vocab_read_sentencepiece(puna_vocab *v, const unsigned char *data, size_t n,
+                                          const char *name, puna_error *err)
 {
     trainer t = { .type = 1, .names = { "<unk>", "<s>", "</s>", "<pad>" } };
     puna_step step = { .kind = PUNA_STEP_SENTENCEPIECE, .remove_extra = true, .escape = true };
@@ -172,7 +175,8 @@ puna_status puna_vocab_read_sentencepiece(puna_vocab *v, const unsigned char *da
     for (field f; next_field(&p, &f);)
         count += f.number == 1;
     if (p.bad || count == 0)
-        return puna_fail(err, PUNA_ERR_FORMAT, "%s: byte %zu: not a SentencePiece model", name, (size_t)(p.at - data));
+        return puna_fail(err, PUNA_ERR_FORMAT, "%s: byte %zu: not a SentencePiece model", name,
+                         (size_t)(p.at - data));
     TRY(puna_vocab_reserve(v, count, err));
     p = (proto){ data, data + n, false };
     uint32_t id = 0;

@@ -210,6 +210,7 @@ typedef struct runner {
 typedef struct config {
     int n_threads;
     bool no_fusion, f16;
+    const char *isa;
     puna_trace_fn *trace;
     void *user;
 } config;
@@ -229,7 +230,7 @@ static bool open_runner(runner *r, const puna_backend *backend, const model *m, 
                                      .trace_user = c.user };
     return CHECK_OK(puna_kv_open(&r->kv, &m->plan, n, c.f16 ? PUNA_FORMAT_F16 : PUNA_FORMAT_F32, &err),
                     err) &&
-           CHECK_OK(backend->program_open(&r->program, &m->plan, &err), err) &&
+           CHECK_OK(backend->program_open(&r->program, &m->plan, c.isa, &err), err) &&
            CHECK_OK(backend->worker_open(&r->worker, r->program, &options, &err), err);
 }
 
@@ -552,19 +553,17 @@ static void quantised_weights_agree_within_their_error(void)
 
 static void scalar_level_agrees_with_the_oracle(void)
 {
-    setenv("PUNA_ISA", "scalar", 1);
     for (int i = 0; i < N_VARIANTS; i++) {
         model m;
         if (!build(&m, &variants[i], 17))
             break;
         float *want = evaluate(&puna_backend_ref, &m, (config){ .f16 = true }, 40, 30, 10);
-        float *got = evaluate(&puna_backend_cpu, &m, (config){ .f16 = true }, 40, 30, 10);
+        float *got = evaluate(&puna_backend_cpu, &m, (config){ .f16 = true, .isa = "scalar" }, 40, 30, 10);
         compare("scalar", got, want, &m, 40, 1e-3);
         free(got);
         free(want);
         drop(&m);
     }
-    unsetenv("PUNA_ISA");
 }
 
 static void not_a_number_ends_in_not_a_number(void)

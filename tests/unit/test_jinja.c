@@ -338,6 +338,36 @@ static void work_is_bounded(void)
                   "");
 }
 
+/* Stopping at any step leaves nothing broken and nothing leaked: sanitizer builds watch. */
+static void every_step_may_be_the_last(void)
+{
+    enum { STRIDE = 37, MOST = 3000 };
+    int n_stopped = 0;
+    json_t *file = load(test_data("chat/jinja_cases.json")), *expected;
+    const json_t *context = json_object_get(file, "context");
+    const char *source;
+    json_object_foreach(json_object_get(file, "cases"), source, expected)
+    {
+        puna_template_limits limits = puna_template_limits_default();
+        puna_template *template = NULL;
+        puna_error err = { 0 };
+        if (puna_template_compile(&template, source, strlen(source), &err) != PUNA_OK)
+            continue;
+        for (limits.steps = strlen(source) % STRIDE; limits.steps < MOST; limits.steps += STRIDE) {
+            char *text = NULL;
+            puna_status status =
+                puna_template_render_within(template, context, NOW, &limits, &text, NULL, &err);
+            free(text);
+            n_stopped += status != PUNA_OK;
+            if (status == PUNA_OK || !strstr(err.message, "steps"))
+                break;
+        }
+        puna_template_free(template);
+    }
+    CHECK(n_stopped > 10000);
+    json_decref(file);
+}
+
 static void check_deep(const char *open, const char *middle, const char *close)
 {
     enum { DEPTH = 20000 };
@@ -474,6 +504,7 @@ int main(int argc, char **argv)
         TEST(sandbox_shows_nothing),
         TEST(work_is_bounded),
         TEST(nesting_is_bounded),
+        TEST(every_step_may_be_the_last),
         TEST(check_tells_what_is_used),
         TEST(chat_renders_messages),
     };

@@ -25,7 +25,6 @@ static const char *ids_of(const puna_vocab *v, const char *text, size_t n, unsig
     return line;
 }
 
-
 /* decode(encode(text)) == text, as a whole and streamed. */
 static bool round_trip(const puna_vocab *v, const char *text, size_t n, unsigned flags)
 {
@@ -70,7 +69,8 @@ static int compare_vectors(const puna_vocab *v, const char *name, const char *te
             lines++, n_line--;
         const char *got = ids_of(v, texts, n, 0);
         if (strlen(got) != n_line || memcmp(got, lines, n_line) != 0)
-            test_fail(__FILE__, __LINE__, "%s: text %d: got %s, expected %.*s", name, count, got, (int)n_line, lines);
+            test_fail(__FILE__, __LINE__, "%s: text %d: got %s, expected %.*s", name, count, got, (int)n_line,
+                      lines);
         if (lossless && !round_trip(v, texts, n, 0))
             test_fail(__FILE__, __LINE__, "%s: text %d does not come back", name, count);
         texts += last ? 0 : n + strlen(separator);
@@ -81,8 +81,8 @@ static int compare_vectors(const puna_vocab *v, const char *name, const char *te
 
 static void published_vectors(void)
 {
-    static const char *const names[] = { "llama-spm", "gpt-2", "bert-bge", "phi-3", "falcon",
-                                         "deepseek-llm", "starcoder", "mpt", "llama-bpe", "qwen2" };
+    static const char *const names[] = { "llama-spm",    "gpt-2",     "bert-bge", "phi-3",     "falcon",
+                                         "deepseek-llm", "starcoder", "mpt",      "llama-bpe", "qwen2" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char path[3][128];
         const char *const ends[] = { "", ".inp", ".out" };
@@ -198,7 +198,8 @@ static void real_vocabularies_agree_with_the_packages(void)
 /* The prompts of the golden run of stories260K, in every form that its vocabulary has. */
 static void stories_have_their_prompt_tokens(void)
 {
-    static const char *const files[] = { "stories260K.gguf", "stories260K-F16.gguf", "tok512.bin", "tok512.model" };
+    static const char *const files[] = { "stories260K.gguf", "stories260K-F16.gguf", "tok512.bin",
+                                         "tok512.model" };
     for (size_t i = 0; i < 4; i++) {
         char path[64];
         puna_error err = { 0 };
@@ -216,10 +217,8 @@ static void stories_have_their_prompt_tokens(void)
         CHECK_INT(puna_vocab_special(v, PUNA_VOCAB_PAD), -1);
         CHECK(puna_vocab_is_end(v, 2) && !puna_vocab_is_end(v, 1) && puna_vocab_is_special(v, 1));
         CHECK(puna_vocab_adds_bos(v) && !puna_vocab_adds_eos(v));
-        CHECK_TEXT(ids_of(v, "", 0, PUNA_VOCAB_ADD_SPECIAL),
-                   "1");
-        CHECK_TEXT(ids_of(v, "Once upon a time", 16, PUNA_VOCAB_ADD_SPECIAL),
-                   "1 403 407 261 378");
+        CHECK_TEXT(ids_of(v, "", 0, PUNA_VOCAB_ADD_SPECIAL), "1");
+        CHECK_TEXT(ids_of(v, "Once upon a time", 16, PUNA_VOCAB_ADD_SPECIAL), "1 403 407 261 378");
         CHECK_TEXT(ids_of(v, "One day, Timmy and Lily went to the park.", 41, PUNA_VOCAB_ADD_SPECIAL),
                    "1 385 328 432 405 269 317 263 377 267 265 282 295 433 426");
         CHECK_TEXT(ids_of(v, "The cat sat on the mat. \"Hello!\" she said.", 42, PUNA_VOCAB_ADD_SPECIAL),
@@ -244,7 +243,8 @@ static puna_vocab *tiny(const char *name)
 
 static void any_bytes_come_back(void)
 {
-    static const char *const names[] = { "tiny-gpt2.json", "tiny-llama3.json", "tiny-llama.json", "tiny-spm.model" };
+    static const char *const names[] = { "tiny-gpt2.json", "tiny-llama3.json", "tiny-llama.json",
+                                         "tiny-spm.model" };
     puna_rng rng = puna_rng_make(11);
     for (size_t i = 0; i < 4; i++) {
         puna_vocab *v = tiny(names[i]);
@@ -263,9 +263,10 @@ static void any_bytes_come_back(void)
 /* Long runs are where a scanner or a merge turns quadratic: this takes minutes when one does. */
 static void long_runs_take_linear_time(void)
 {
-    static const char *const names[] = { "tiny-gpt2.json", "tiny-gpt4o.json", "tiny-llama.json",
+    static const char *const names[] = { "tiny-gpt2.json", "tiny-gpt4o.json",   "tiny-llama.json",
                                          "tiny-bert.json", "tiny-unigram.json", "tiny-spm.model" };
-    static const char *const units[] = { " ", "\n", "1", "a", "A", "'", "\xe2\x96\x81", "\xcc\x81", " \n", "\xd8\xa7" "A" };
+    static const char *const units[] = { " ", "\n",           "1",        "a",   "A",
+                                         "'", "\xe2\x96\x81", "\xcc\x81", " \n", "\xd8\xa7\x41" };
     size_t n = 100000;
     char *text = malloc(n);
     for (size_t i = 0; i < 6 && text; i++) {
@@ -302,7 +303,8 @@ static void streams_hold_back_part_characters(void)
     CHECK_INT(puna_detokenizer_add(&stream, v, second, false, out, capacity), 2);
     CHECK(memcmp(out, "\xc3\xa9", 2) == 0);
     CHECK_INT(puna_detokenizer_add(&stream, v, first, false, out, capacity), 0);
-    CHECK_INT(puna_detokenizer_add(&stream, v, first, false, out, capacity), 1); /* the first can no longer be completed */
+    CHECK_INT(puna_detokenizer_add(&stream, v, first, false, out, capacity),
+              1); /* the first can no longer be completed */
     CHECK_INT(puna_detokenizer_finish(&stream, out, capacity), 1);
     CHECK_INT(puna_detokenizer_finish(&stream, out, capacity), 0);
     CHECK_INT(puna_detokenizer_add(&stream, v, -1, false, out, capacity), 0);

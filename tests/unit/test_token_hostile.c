@@ -66,9 +66,11 @@ static void refused_json_says_why(void)
         { "{\"model\":{\"type\":\"WordLevel\",\"vocab\":{\"a\":0}}}", "WordLevel" },
         { "{\"added_tokens\":[{\"content\":\"a\"}]," MODEL "}", "added_tokens" },
         { "{\"normalizer\":{\"type\":\"Nmt\"}," MODEL "}", "normalizer: got type \"Nmt\"" },
-        { "{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"////\"}," MODEL "}", "character map" },
+        { "{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"////\"}," MODEL "}",
+          "character map" },
         { "{\"pre_tokenizer\":{\"type\":\"UnicodeScripts\"}," MODEL "}", "UnicodeScripts" },
-        { "{\"pre_tokenizer\":{\"type\":\"Split\",\"behavior\":\"Isolated\",\"pattern\":{\"Regex\":\"(a+)+$\"}}," MODEL "}",
+        { "{\"pre_tokenizer\":{\"type\":\"Split\",\"behavior\":\"Isolated\",\"pattern\":{\"Regex\":\"(a+)+$"
+          "\"}}," MODEL "}",
           "(a+)+$" },
         { "{\"post_processor\":{\"type\":\"Other\"}," MODEL "}", "post_processor" },
         { "{\"decoder\":{\"type\":\"CTC\"}," MODEL "}", "CTC" },
@@ -76,7 +78,8 @@ static void refused_json_says_why(void)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         puna_error err = { 0 };
         puna_vocab *v = NULL;
-        CHECK_INT(puna_vocab_open_memory(&v, all[i].text, strlen(all[i].text), "t.json", &err), PUNA_ERR_FORMAT);
+        CHECK_INT(puna_vocab_open_memory(&v, all[i].text, strlen(all[i].text), "t.json", &err),
+                  PUNA_ERR_FORMAT);
         CHECK(v == NULL);
         if (!strstr(err.message, all[i].message))
             test_fail(__FILE__, __LINE__, "%s: got \"%s\"", all[i].text, err.message);
@@ -87,10 +90,10 @@ static void refused_json_says_why(void)
 /* Odd but harmless: gaps, equal texts, empty texts, merges of texts that are not there. */
 static void odd_json_is_handled(void)
 {
-    static const char text[] =
-        "{\"added_tokens\":[{\"id\":9,\"content\":\"b\",\"special\":true},{\"id\":7,\"content\":\"\",\"special\":true}],"
-        "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"\":2,\"ab\":5},"
-        "\"merges\":[\"a b\",\"x y\",\"a b\",[\"\",\"a\"]]}}";
+    static const char text[] = "{\"added_tokens\":[{\"id\":9,\"content\":\"b\",\"special\":true},{\"id\":7,"
+                               "\"content\":\"\",\"special\":true}],"
+                               "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"\":2,\"ab\":5},"
+                               "\"merges\":[\"a b\",\"x y\",\"a b\",[\"\",\"a\"]]}}";
     puna_error err = { 0 };
     puna_vocab *v = NULL;
     if (!CHECK_OK(puna_vocab_open_memory(&v, text, strlen(text), "t.json", &err), err))
@@ -265,11 +268,8 @@ static void names_cut_as_published(void)
 }
 
 static const test_case cases[] = {
-    TEST(the_fuzzers_seeds_are_safe),
-    TEST(refused_json_says_why),
-    TEST(odd_json_is_handled),
-    TEST(refused_metadata_says_why),
-    TEST(names_cut_as_published),
+    TEST(the_fuzzers_seeds_are_safe), TEST(refused_json_says_why),  TEST(odd_json_is_handled),
+    TEST(refused_metadata_says_why),  TEST(names_cut_as_published),
 };
 
 int main(int argc, char **argv)

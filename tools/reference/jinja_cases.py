@@ -27,6 +27,7 @@ EXPRESSIONS = r"""
 10 / 5 | 0.1 + 0.2 | 1e3 | 1.5e-7 | 1_000 | 0x1F | 0b101 | 0o17 | 1.0 | 100000000000000000.0 | 1e16 | 1e15 | 123456789.123 | 1 - -1 | +5 | - 5
 'a' ~ 1 ~ none ~ true ~ 1.0 ~ [1] | 'a' * 3 | 3 * 'ab' | [1] * 2 + [3] | 'a' + 'b' | (1,) + (2, 3) | 'x' * 0 | 'x' * -1 | [0] * -1
 1 < 2 < 3 | 1 < 3 < 2 | 1 == 1.0 | true == 1 | 'a' < 'b' | [1, 2] < [1, 3] | (1, 2) == (1, 2) | [1] == (1,) | {} == {} | none == none | 1 != 2 | 'a' == 1
+9007199254740993 == 9007199254740992.0 | 9007199254740993 > 9007199254740992.0 | 1 < 1.5 | -1 > -1.5 | 1e30 > 5 | 5 > -1e30 | 2.0 in [1, 2] | ('nan'|float) == ('nan'|float) | 1 < ('nan'|float) | ('inf'|float) > 9223372036854775807
 1 in [1, 2] | 1 not in [1, 2] | 'el' in s | 'a' in d | 'z' in d | 2 in d.values() | ('a', 1) in d.items() | 3 in range(5) | 1.0 in [1] | none in [none] | undefined_x in l
 not true | not none | not '' | not [] | not 0.0 | not not 1 | true and 'x' | false and x.y.z | '' or 'y' | 0 or none | none or 0 | 1 and 2 and 3 | 'a' if t else 'b' | 'a' if no | ('a' if no) is defined
 s[0] | s[-1] | s[1:4] | s[::-1] | s[::2] | s[10:] | s[:-3] | s[100:] | s[-100:3] | s[5:2] | u[0] | u[2:6] | u[-1] | u[::-1] | u[8:10] | s[100] | s['upper']()

@@ -2,28 +2,42 @@
 """Writes the seeds of fuzz_model: one tiny random model for each architecture, each quantised otherwise.
 
 usage: model_seeds.py OUT_FOLDER        needs: pip install gguf numpy"""
-import gguf, numpy as np, sys
-def mk(path, arch, D=32, H=2, F=32, V=16, L=1, typ=None, norms=()):
-    w=gguf.GGUFWriter(path, arch); w.add_block_count(L); w.add_embedding_length(D); w.add_context_length(32); w.add_feed_forward_length(F); w.add_head_count(H); w.add_head_count_kv(1)
-    w.add_layer_norm_rms_eps(1e-5)
-    if arch=='gemma3': w.add_sliding_window(8)
-    w.add_tokenizer_model('llama'); w.add_token_list([b'<unk>',b'<s>',b'</s>']+[bytes([97+i]) for i in range(V-3)]); w.add_token_scores([0.0]*V); w.add_token_types([2,3,3]+[1]*(V-3))
+import sys
+
+import gguf
+import numpy as np
+
+EMBD, HEADS, FF, VOCAB = 32, 2, 32, 16
+HEAD = EMBD // HEADS
+LAYER = [("attn_norm", EMBD), ("ffn_norm", EMBD), ("attn_q", EMBD, EMBD), ("attn_k", HEAD, EMBD), ("attn_v", HEAD, EMBD),
+         ("attn_output", EMBD, EMBD), ("ffn_gate", FF, EMBD), ("ffn_up", FF, EMBD), ("ffn_down", EMBD, FF)]
+GEMMA3 = [("attn_q_norm", HEAD), ("attn_k_norm", HEAD), ("post_attention_norm", EMBD), ("post_ffw_norm", EMBD)]
+QWEN2 = [("attn_q.bias", EMBD), ("attn_k.bias", HEAD), ("attn_v.bias", HEAD)]
+
+
+def write(path, arch, encoding, extra=()):
+    w = gguf.GGUFWriter(path, arch)
+    rng = np.random.default_rng(1)
+    w.add_block_count(1); w.add_embedding_length(EMBD); w.add_context_length(32); w.add_feed_forward_length(FF)
+    w.add_head_count(HEADS); w.add_head_count_kv(1); w.add_layer_norm_rms_eps(1e-5)
+    if arch == "gemma3":
+        w.add_sliding_window(8)
+    w.add_tokenizer_model("llama")
+    w.add_token_list([b"<unk>", b"<s>", b"</s>"] + [bytes([97 + i]) for i in range(VOCAB - 3)])
+    w.add_token_scores([0.0] * VOCAB); w.add_token_types([2, 3, 3] + [1] * (VOCAB - 3))
     w.add_chat_template("{% for m in messages %}{{ m.role }}:{{ m.content }}{% endfor %}")
-    r=np.random.default_rng(1)
-    def t(n,*s): 
-        a=r.standard_normal(s).astype(np.float32)*0.2
-        if typ and len(s)==2: w.add_tensor(n, gguf.quants.quantize(a,typ), raw_dtype=typ)
-        else: w.add_tensor(n,a)
-    t('token_embd.weight',V,D); t('output_norm.weight',D)
-    hd=D//H
-    for l in range(L):
-        b=f'blk.{l}.'
-        t(b+'attn_norm.weight',D);t(b+'ffn_norm.weight',D);t(b+'attn_q.weight',D,D);t(b+'attn_k.weight',hd,D);t(b+'attn_v.weight',hd,D);t(b+'attn_output.weight',D,D);t(b+'ffn_gate.weight',F,D);t(b+'ffn_up.weight',F,D);t(b+'ffn_down.weight',D,F)
-        if arch=='gemma3':
-            for n,s in (('attn_q_norm',hd),('attn_k_norm',hd),('post_attention_norm',D),('post_ffw_norm',D)): t(b+n+'.weight',s)
-        if arch=='qwen2':
-            t(b+'attn_q.bias',D);t(b+'attn_k.bias',hd);t(b+'attn_v.bias',hd)
-    w.write_header_to_file();w.write_kv_data_to_file();w.write_tensors_to_file();w.close()
-G=gguf.GGMLQuantizationType
-o=sys.argv[1]
-mk(o+'/llama-q4_0.gguf','llama',typ=G.Q4_0); mk(o+'/qwen2-q8_0.gguf','qwen2',typ=G.Q8_0); mk(o+'/gemma3-q4_1.gguf','gemma3',typ=G.Q4_1)
+    tensors = [("token_embd", VOCAB, EMBD), ("output_norm", EMBD)] + [("blk.0." + t[0], *t[1:]) for t in [*LAYER, *extra]]
+    for name, *shape in tensors:
+        name += "" if name.endswith(".bias") else ".weight"
+        values = rng.standard_normal(shape).astype(np.float32) * 0.2
+        if len(shape) == 2:
+            w.add_tensor(name, gguf.quants.quantize(values, encoding), raw_dtype=encoding)
+        else:
+            w.add_tensor(name, values)
+    w.write_header_to_file(); w.write_kv_data_to_file(); w.write_tensors_to_file(); w.close()
+
+
+TYPES = gguf.GGMLQuantizationType
+write(sys.argv[1] + "/llama-q4_0.gguf", "llama", TYPES.Q4_0)
+write(sys.argv[1] + "/qwen2-q8_0.gguf", "qwen2", TYPES.Q8_0, QWEN2)
+write(sys.argv[1] + "/gemma3-q4_1.gguf", "gemma3", TYPES.Q4_1, GEMMA3)

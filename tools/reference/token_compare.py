@@ -17,7 +17,7 @@ import sys
 import unicodedata
 
 WORDS = ("the of and Hello world it's I'm we'll DON'T you've they're he'd can't O'Neil L'été 'tis "
-         "function return int main() { } std::vector<int> x = y; // TODO https://example.org/a?b=c&d "
+         "function return int main() { } std::vector<int> x = y; // note: https://example.org/a?b=c&d "
          "naïve café Ångström straße İstanbul ﬁne ﬂow ½ ² № ㍿ ｆｕｌｌ Ｗｉｄｔｈ "
          "привет мир здравствуй Ελλάδα κόσμε שלום עולם مرحبا العالم नमस्ते दुनिया สวัสดี ชาวโลก "
          "你好 世界 こんにちは カタカナ ｶﾀｶﾅ 안녕하세요 세계 한국어 テスト、 。「」 １２３ ٣٤٥ ४५६ "

@@ -26,7 +26,8 @@ int main(int argc, char **argv)
         int32_t *ids = NULL;
         size_t n_ids = 0;
         puna_buf bytes = puna_buf_make(1u << 30);
-        ok = text && fread(text, 1, n, stdin) == n && !puna_vocab_encode(v, text, n, flags, &ids, &n_ids, &err) &&
+        ok = text && fread(text, 1, n, stdin) == n &&
+             !puna_vocab_encode(v, text, n, flags, &ids, &n_ids, &err) &&
              !puna_vocab_decode(v, ids, n_ids, (flags & PUNA_VOCAB_PARSE_SPECIAL) != 0, &bytes, &err) &&
              put(ids ? ids : (void *)"", n_ids, 4) && put(bytes.data ? bytes.data : "", bytes.n, 1);
         puna_buf_free(&bytes);

@@ -25,23 +25,21 @@ static void program_close(puna_program *program)
     free(program);
 }
 
-/* PUNA_ISA (debugging: "scalar", "avx2", ...) is read here, once per program. */
-static puna_status allowed_isa(uint32_t *allowed, puna_error *err)
+static puna_status allowed_isa(const char *name, uint32_t *allowed, puna_error *err)
 {
-    const char *name = getenv("PUNA_ISA");
     int known = 1;
     *allowed = puna_cpu_have() & puna_cpu_level(name, &known);
     if (known)
         return PUNA_OK;
-    puna_fail(err, PUNA_ERR_ARGUMENT, "PUNA_ISA: got %s, expected the name of an instruction set", name);
-    return puna_hint(err, PUNA_ERR_ARGUMENT, "scalar is always known; unset it for the best");
+    puna_fail(err, PUNA_ERR_ARGUMENT, "option isa: got %s, expected the name of an instruction set", name);
+    return puna_hint(err, PUNA_ERR_ARGUMENT, "--isa scalar is always known; without it the best is used");
 }
 
-static puna_status program_open(puna_program **out, const puna_plan *plan, puna_error *err)
+static puna_status program_open(puna_program **out, const puna_plan *plan, const char *isa, puna_error *err)
 {
     uint32_t allowed;
     *out = NULL;
-    TRY(allowed_isa(&allowed, err));
+    TRY(allowed_isa(isa, &allowed, err));
     puna_program *program = calloc(1, sizeof *program);
     if (!program)
         return puna_fail_memory(err, "program", sizeof *program);
@@ -389,10 +387,10 @@ static puna_status run(puna_worker *w, const puna_batch *batch, puna_kv *kv, pun
     return PUNA_OK;
 }
 
-static void describe(char *text, size_t capacity)
+static void describe(const char *isa, char *text, size_t capacity)
 {
     uint32_t allowed = 0;
-    allowed_isa(&allowed, NULL);
+    allowed_isa(isa, &allowed, NULL);
     puna_cpu_describe(allowed, text, (int)capacity);
 }
 
@@ -401,11 +399,11 @@ static bool has_kernel(puna_format format)
     return puna_kernel_select(PUNA_KERNEL_dot, format, puna_cpu_have()) != NULL;
 }
 
-static puna_status measure_limits(puna_backend_limits *limits)
+static puna_status measure_limits(const char *isa, int n_threads, puna_backend_limits *limits, puna_error *err)
 {
     uint32_t allowed = 0;
-    allowed_isa(&allowed, NULL);
-    return puna_limits_measure(limits, allowed);
+    TRY(allowed_isa(isa, &allowed, err));
+    return puna_limits_measure(limits, allowed, n_threads, err);
 }
 
 const puna_backend puna_backend_cpu = {

@@ -76,7 +76,7 @@ static double fastest_ns(puna_pool *pool, puna_pool_fn *fn, measuring *m)
     return best;
 }
 
-puna_status puna_limits_measure(puna_backend_limits *limits, uint32_t allowed)
+puna_status puna_limits_measure(puna_backend_limits *limits, uint32_t allowed, int n_threads, puna_error *err)
 {
     puna_pool *pool = NULL;
     measuring m = { .read = puna_limit_read__scalar, .int8 = puna_limit_int8__scalar };
@@ -88,11 +88,11 @@ puna_status puna_limits_measure(puna_backend_limits *limits, uint32_t allowed)
 #else
     (void)allowed;
 #endif
-    TRY(puna_pool_open(&pool, puna_pool_processors(), NULL));
+    TRY(puna_pool_open(&pool, n_threads > 0 ? n_threads : puna_pool_processors(), err));
     m.buffer = mmap(NULL, BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (m.buffer == MAP_FAILED) {
         puna_pool_close(pool);
-        return PUNA_ERR_MEMORY;
+        return puna_fail_memory(err, "buffer to read", BUFFER_BYTES);
     }
     madvise(m.buffer, BUFFER_BYTES, MADV_HUGEPAGE);
     memset(m.buffer, 1, BUFFER_BYTES);

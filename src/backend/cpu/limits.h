@@ -17,7 +17,8 @@ puna_read_fn puna_limit_read__scalar, puna_limit_read__avx2;
 typedef uint64_t puna_int8_fn(uint64_t n_rounds, int32_t *sink);
 puna_int8_fn puna_limit_int8__scalar, puna_limit_int8__avx2;
 
-/* Read bandwidth over 512 MiB on huge pages and the int8 rate, on all threads; about a second. */
-puna_status puna_limits_measure(puna_backend_limits *limits, uint32_t allowed);
+/* Read bandwidth over 512 MiB on huge pages and the int8 rate, on n_threads (0 = all that the
+ * process may use); about a second. */
+puna_status puna_limits_measure(puna_backend_limits *limits, uint32_t allowed, int n_threads, puna_error *err);
 
 #endif

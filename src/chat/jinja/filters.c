@@ -436,14 +436,15 @@ static puna_jv filter_filesizeformat(puna_jvm *vm, puna_jv v, puna_jargs *args)
     } else if (size < base) {
         puna_buf_printf(&buf, "%.0f Bytes", trunc(size));
     } else {
-        long double unit = (long double)base * base; /* exact up to 1000 ** 9 */
+        double unit = base * base;
         int i = 0;
-        while (i < 7 && !(size < unit)) {
+        /* The double nearest to 1e24 lies below it, and Python compares with the exact power. */
+        while (i < 7 && !(size < unit || (size == unit && unit == 1e24))) {
             unit *= base;
             i++;
         }
         char letter = binary && i == 0 ? 'K' : letters[i];
-        puna_buf_printf(&buf, "%.1f %c%sB", base * size / (double)unit, letter, binary ? "i" : "");
+        puna_buf_printf(&buf, "%.1f %c%sB", base * size / unit, letter, binary ? "i" : "");
     }
     return puna_jv_take(vm, &buf);
 }

@@ -122,6 +122,14 @@ static void write_integer(puna_buf *out, const spec *s, int64_t value, long min_
         write_padded(out, s, head, body, zeros + n, '>');
 }
 
+/* Adds `more` to a text where it fits whole. */
+static void append(char *text, size_t capacity, const char *more)
+{
+    size_t n = strlen(text);
+    if (n + strlen(more) < capacity)
+        memcpy(text + n, more, strlen(more) + 1);
+}
+
 static void write_float(puna_buf *out, const spec *s, double value)
 {
     char pattern[8], body[700], type = s->type;
@@ -142,11 +150,11 @@ static void write_float(puna_buf *out, const spec *s, double value)
             precision = 6;
         snprintf(pattern, sizeof pattern, "%%%s.*%c", s->alternate ? "#" : "", type);
         snprintf(body, sizeof body, pattern, (int)precision, size);
-        if (plain && !strpbrk(body, ".en") && strlen(body) + 2 < sizeof body)
-            strcat(body, ".0");
+        if (plain && !strpbrk(body, ".en"))
+            append(body, sizeof body, ".0");
     }
     if (percent)
-        strcat(body, "%");
+        append(body, sizeof body, "%");
     const char *head = sign_text(s, !isnan(value) && signbit(value));
     if (s->group)
         write_grouped(out, s, head, body, 3);

@@ -566,6 +566,8 @@ static puna_jv method_rpartition(puna_jvm *vm, puna_jv self, puna_jargs *args)
 puna_jv puna_jstr_lines(puna_jvm *vm, puna_jv v, bool keep_ends)
 {
     puna_jv list = puna_jv_list(vm, 4);
+    if (vm->failed)
+        return list;
     const puna_jstr *s = v.u.s;
     size_t from = 0;
     for (size_t i = 0; i < s->n && !vm->failed;) {
@@ -592,7 +594,7 @@ static puna_jv method_splitlines(puna_jvm *vm, puna_jv self, puna_jargs *args)
 
 puna_jv puna_jstr_join(puna_jvm *vm, puna_jv separator, puna_jv items, bool strict)
 {
-    puna_jiter *iter = puna_jiter_new(vm, items);
+    puna_jiter *iter = vm->failed ? NULL : puna_jiter_new(vm, items);
     puna_buf buf = puna_jv_buf(vm);
     bool safe = strict && separator.flag;
     for (size_t i = 0; iter && !vm->failed && !buf.failed; i++) {
@@ -620,6 +622,8 @@ static puna_jv method_join(puna_jvm *vm, puna_jv self, puna_jargs *args)
 
 puna_jv puna_jstr_pad(puna_jvm *vm, puna_jv v, int64_t width, puna_jv fill, char side)
 {
+    if (vm->failed)
+        return v;
     int64_t n = (int64_t)puna_jv_chars(v), left = 0;
     if (fill.type != PUNA_J_MISSING && (fill.type != PUNA_J_STR || puna_jv_chars(fill) != 1))
         return puna_jvm_fail(vm, "the fill character must be exactly one character long");

@@ -294,7 +294,7 @@ static puna_jv namespace_attribute(puna_jvm *vm, puna_jv v, puna_jv name)
 
 puna_jv puna_jv_attribute(puna_jvm *vm, puna_jv v, puna_jv name)
 {
-    if (puna_jv_refuse_undefined(vm, v))
+    if (vm->failed || puna_jv_refuse_undefined(vm, v))
         return v;
     if (v.type == PUNA_J_NAMESPACE)
         return namespace_attribute(vm, v, name);
@@ -329,7 +329,7 @@ static puna_jv char_at(puna_jvm *vm, puna_jv v, size_t i)
 puna_jv puna_jv_item(puna_jvm *vm, puna_jv v, puna_jv key)
 {
     size_t i;
-    if (puna_jv_refuse_undefined(vm, v))
+    if (vm->failed || puna_jv_refuse_undefined(vm, v))
         return v;
     if (v.type == PUNA_J_DICT) {
         puna_jv value = puna_jv_get(vm, v, key);
@@ -404,7 +404,7 @@ static puna_jv slice_string(puna_jvm *vm, puna_jv v, int64_t start, int64_t step
 puna_jv puna_jv_slice(puna_jvm *vm, puna_jv v, const puna_jv bound[3])
 {
     int64_t n = puna_jv_length(v), start, stop, step = 1;
-    if (puna_jv_refuse_undefined(vm, v))
+    if (vm->failed || puna_jv_refuse_undefined(vm, v))
         return v;
     if (v.type != PUNA_J_STR && v.type != PUNA_J_LIST && v.type != PUNA_J_TUPLE && v.type != PUNA_J_RANGE)
         return puna_jvm_fail(vm, "'%s' object cannot be sliced", puna_jv_type_name(v));

@@ -21,7 +21,7 @@ void puna_jv_write_float(puna_buf *out, double f)
             break;
     }
     char *mark = strchr(digits, 'e');
-    int exponent = atoi(mark + 1), n = 0;
+    int exponent = (int)strtol(mark + 1, NULL, 10), n = 0;
     char plain[32];
     bool negative = digits[0] == '-';
     for (const char *p = digits + negative; p < mark; p++)

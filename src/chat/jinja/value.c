@@ -55,6 +55,8 @@ puna_jv puna_jv_take(puna_jvm *vm, puna_buf *buf)
  * it, and shorter strings that share its start stay valid. */
 puna_jv puna_jv_concat(puna_jvm *vm, puna_jv a, puna_jv b)
 {
+    if (vm->failed)
+        return a;
     size_t na = a.u.s->n, nb = b.u.s->n;
     if (!nb || !na)
         return nb ? b : a;
@@ -434,6 +436,31 @@ bool puna_jv_same(puna_jv a, puna_jv b)
     }
 }
 
+/* An integer against a float, exactly; 2 for not-a-number. */
+static int order_mixed(int64_t i, double f)
+{
+    if (isnan(f))
+        return 2;
+    if (f >= 9223372036854775808.0 || f < -9223372036854775808.0)
+        return f > 0 ? -1 : 1;
+    int64_t whole = (int64_t)f;
+    double rest = f - (double)whole;
+    return i < whole ? -1 : i > whole ? 1 : rest > 0 ? -1 : rest < 0;
+}
+
+static int order_numbers(puna_jv a, puna_jv b)
+{
+    if (a.type != PUNA_J_FLOAT && b.type != PUNA_J_FLOAT)
+        return a.u.i < b.u.i ? -1 : a.u.i > b.u.i;
+    if (b.type != PUNA_J_FLOAT) {
+        int order = order_mixed(b.u.i, a.u.f);
+        return order == 2 ? 2 : -order;
+    }
+    if (a.type != PUNA_J_FLOAT)
+        return order_mixed(a.u.i, b.u.f);
+    return a.u.f < b.u.f ? -1 : a.u.f > b.u.f ? 1 : a.u.f == b.u.f ? 0 : 2;
+}
+
 static bool equal_lists(puna_jvm *vm, const puna_jlist *a, const puna_jlist *b)
 {
     if (a->n != b->n)
@@ -475,12 +502,8 @@ bool puna_jv_equal(puna_jvm *vm, puna_jv a, puna_jv b)
 {
     if (!puna_jvm_step(vm))
         return false;
-    if (puna_jv_is_integer(a) && puna_jv_is_integer(b))
-        return a.u.i == b.u.i;
     if (puna_jv_is_number(a) && puna_jv_is_number(b))
-        return (long double)puna_jv_number(a) == (long double)puna_jv_number(b) &&
-               (a.type != PUNA_J_INT || (long double)a.u.i == (long double)b.u.f) &&
-               (b.type != PUNA_J_INT || (long double)b.u.i == (long double)a.u.f);
+        return order_numbers(a, b) == 0;
     if (a.type != b.type)
         return false;
     bool equal = false;
@@ -515,11 +538,6 @@ bool puna_jv_equal(puna_jvm *vm, puna_jv a, puna_jv b)
     }
 }
 
-static int order(long double a, long double b)
-{
-    return a < b ? -1 : a > b ? 1 : a == b ? 0 : 2;
-}
-
 static int compare_lists(puna_jvm *vm, const puna_jlist *a, const puna_jlist *b, const char *op)
 {
     for (size_t i = 0; i < a->n && i < b->n; i++)
@@ -532,11 +550,8 @@ int puna_jv_compare(puna_jvm *vm, puna_jv a, puna_jv b, const char *op)
 {
     if (!puna_jvm_step(vm))
         return 0;
-    if (puna_jv_is_integer(a) && puna_jv_is_integer(b))
-        return a.u.i < b.u.i ? -1 : a.u.i > b.u.i;
     if (puna_jv_is_number(a) && puna_jv_is_number(b))
-        return order(a.type == PUNA_J_FLOAT ? (long double)a.u.f : (long double)a.u.i,
-                     b.type == PUNA_J_FLOAT ? (long double)b.u.f : (long double)b.u.i);
+        return order_numbers(a, b);
     if (puna_jv_refuse_undefined(vm, a) || puna_jv_refuse_undefined(vm, b))
         return 0;
     if (a.type == PUNA_J_STR && b.type == PUNA_J_STR) { /* UTF-8 orders as code points do */
