@@ -26,7 +26,7 @@ OPT_debug    := -O0
 OPT_asan     := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT_ubsan    := -O1 -fsanitize=undefined -fno-sanitize-recover=all
 OPT_tsan     := -O1 -fsanitize=thread
-OPT_coverage := -O0 --coverage -DNDEBUG
+OPT_coverage := -O0 --coverage
 OPT_fuzz     := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 ifeq ($(OPT_$(BUILD)),)
 $(error BUILD=$(BUILD): expected release, debug, asan, ubsan, tsan, coverage or fuzz)
