@@ -26,7 +26,7 @@ OPT_debug    := -O0
 OPT_asan     := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT_ubsan    := -O1 -fsanitize=undefined -fno-sanitize-recover=all
 OPT_tsan     := -O1 -fsanitize=thread
-OPT_coverage := -O0 --coverage -DNDEBUG
+OPT_coverage := -O0 --coverage
 OPT_fuzz     := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 ifeq ($(OPT_$(BUILD)),)
 $(error BUILD=$(BUILD): expected release, debug, asan, ubsan, tsan, coverage or fuzz)
@@ -188,7 +188,7 @@ check-clang:  ## build all with clang, warnings as errors, and test that build
 check-valgrind: $(BIN) $(TESTS)  ## the unit tests of the release build under valgrind
 	$(Q)tools/bootstrap check
 	$(Q)TEST_WRAPPER="valgrind -q --error-exitcode=99 --leak-check=full" tests/run $(OBJ) "" $(FILTER)
-MODEL_TESTS := $(basename $(notdir $(shell grep -lw test_model tests/unit/test_*.c 2>/dev/null)))
+MODEL_TESTS := $(basename $(notdir $(shell grep -l 'test_model[^.a-z_]' tests/unit/test_*.c 2>/dev/null)))
 MODEL_SCRIPTS := $(notdir $(shell grep -l build/models tests/cli/*.sh 2>/dev/null))
 check-model: $(BIN) $(MODEL_TESTS:%=$(OBJ)/tests/%)  ## the tests that need real models (make models first)
 	$(Q)if ! ls build/models/*.gguf >/dev/null 2>&1; then echo "check-model: skipped: no models here (make models)"; \
