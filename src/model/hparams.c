@@ -187,7 +187,7 @@ puna_status puna_hparams_read(puna_hparams *hp, const puna_container *container,
                          arch, (int)n_head, (int)hp->n_embd);
     if (!hp->n_rot)
         hp->n_rot = hp->head_dim_k;
-    if (!hp->rope_base_window)
+    if (hp->rope_base_window <= 0)
         hp->rope_base_window = hp->rope_base;
     read_window_pattern(hp, container, arch);
     return read_rope_scaling(hp, container, arch, err);
