@@ -117,19 +117,38 @@ INLINE float dot_nibbles(const uint8_t *w, puna_act_view a, int32_t n, layout l)
     return sum_8(acc) + rest;
 }
 
+/* Eight sums of four products of one block. The sign moves to the activations, since maddubs wants
+ * its first operand unsigned. */
+INLINE __m256 dot_q8_block(const puna_block_q8_0 *w, const int8_t *q)
+{
+    const __m256i codes = load_256(w->qs);
+    const __m256i p = _mm256_maddubs_epi16(_mm256_abs_epi8(codes), _mm256_sign_epi8(load_256(q), codes));
+    return _mm256_cvtepi32_ps(_mm256_madd_epi16(p, _mm256_set1_epi16(1)));
+}
+
+/* Four blocks at a time: their scales are one vector, and each has its own accumulator, so that no
+ * block waits for the one before. */
 INLINE float dot_q8_0(const uint8_t *row, puna_act_view a, int32_t n)
 {
     const puna_block_q8_0 *w = (const puna_block_q8_0 *)row;
-    __m256 acc[2] = { _mm256_setzero_ps(), _mm256_setzero_ps() };
-    for (int32_t b = 0; b < n; b++, w++) {
-        const __m256i codes = load_256(w->qs);
-        const __m256i q = _mm256_sign_epi8(load_256(a.q + b * PUNA_ACT_BLOCK), codes);
-        const __m256i p = _mm256_maddubs_epi16(_mm256_abs_epi8(codes), q);
-        const __m256 sums = _mm256_cvtepi32_ps(_mm256_madd_epi16(p, _mm256_set1_epi16(1)));
-        const __m256 d = _mm256_set1_ps(puna_load_f16(w->d) * a.d[b]);
-        acc[b & 1] = _mm256_fmadd_ps(sums, d, acc[b & 1]);
+    __m256 acc0 = _mm256_setzero_ps(), acc1 = acc0, acc2 = acc0, acc3 = acc0;
+    int32_t b = 0;
+    for (; b + 4 <= n; b += 4, w += 4) {
+        const __m128i heads = _mm_set_epi16(0, 0, 0, 0, (short)puna_load_u16(w[3].d), (short)puna_load_u16(w[2].d),
+                                            (short)puna_load_u16(w[1].d), (short)puna_load_u16(w[0].d));
+        const __m128 scales = _mm_mul_ps(_mm_cvtph_ps(heads), _mm_loadu_ps(a.d + b));
+        const __m256 s = _mm256_set_m128(scales, scales);
+        const int8_t *q = a.q + b * PUNA_ACT_BLOCK;
+        acc0 = _mm256_fmadd_ps(dot_q8_block(w, q), _mm256_permute_ps(s, 0x00), acc0);
+        acc1 = _mm256_fmadd_ps(dot_q8_block(w + 1, q + PUNA_ACT_BLOCK), _mm256_permute_ps(s, 0x55), acc1);
+        acc2 = _mm256_fmadd_ps(dot_q8_block(w + 2, q + 2 * PUNA_ACT_BLOCK), _mm256_permute_ps(s, 0xaa), acc2);
+        acc3 = _mm256_fmadd_ps(dot_q8_block(w + 3, q + 3 * PUNA_ACT_BLOCK), _mm256_permute_ps(s, 0xff), acc3);
     }
-    return sum_8(_mm256_add_ps(acc[0], acc[1]));
+    for (; b < n; b++, w++) {
+        const __m256 d = _mm256_set1_ps(puna_load_f16(w->d) * a.d[b]);
+        acc0 = _mm256_fmadd_ps(dot_q8_block(w, a.q + b * PUNA_ACT_BLOCK), d, acc0);
+    }
+    return sum_8(_mm256_add_ps(_mm256_add_ps(acc0, acc1), _mm256_add_ps(acc2, acc3)));
 }
 
 /* Blocks `first` and the next of 8 rows, transposed while still packed. */
