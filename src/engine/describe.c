@@ -76,12 +76,14 @@ static json_int_t multiplies_per_token(const puna_network *net)
     return n;
 }
 
-static json_int_t kv_bytes_per_token(const puna_network *net)
+/* In the encoding that a session chooses unless it is told one. */
+static json_int_t kv_bytes_per_token(const puna_model *model)
 {
+    const puna_network *net = &model->net;
     json_int_t values = 0;
     for (int32_t i = 0; i < net->plan.n_caches; i++)
         values += (json_int_t)net->plan.caches[i].n_head * (net->plan.caches[i].head_dim_k + net->plan.caches[i].head_dim_v);
-    return values * 2; /* f16, the default */
+    return values * (puna_session_kv_format(model, "auto") == PUNA_FORMAT_F32 ? 4 : 2);
 }
 
 static void describe_network(json_t *json, const puna_model *model)
@@ -90,7 +92,7 @@ static void describe_network(json_t *json, const puna_model *model)
     const puna_hparams *hp = &net->hp;
     const puna_layer_hparams *l = &hp->layers[0];
     char fallback[256];
-    json_int_t kv = kv_bytes_per_token(net), weights = (json_int_t)puna_container_size_bytes(model->container);
+    json_int_t kv = kv_bytes_per_token(model), weights = (json_int_t)puna_container_size_bytes(model->container);
     int32_t n_fallback = model->backend->n_fallback(model->program, fallback, sizeof fallback);
     json_object_update_new(json, json_pack("{s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "architecture",
         net->arch->name, "parameters", (json_int_t)net->n_parameters, "context_length", (int)hp->n_ctx_train, "layers",

@@ -56,6 +56,9 @@ struct puna_session {
     void *progress_user;
 };
 
+/* The cache's encoding for a value of kv_type; "auto" is decided by the model. Only with weights. */
+puna_format puna_session_kv_format(const puna_model *model, const char *wanted);
+
 /* Evaluates one more token; the caller knows that it fits. Allocates nothing. */
 puna_status puna_session_extend(puna_session *session, int32_t token, puna_error *err);
 

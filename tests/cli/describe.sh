@@ -7,6 +7,7 @@ cp out by_operand; run show -m builtin:stories260K; ok cmp -s out by_operand
 run show builtin:stories260K --json; exits 0; lines 1
 for key in name fingerprint architecture parameters context_length encodings memory tokenizer chat_template; do has "\"$key\":"; done
 hasnt '"tensors":\[\{"name"'
+has '"kv_bytes_per_token":1280,' # 5 layers of 4 + 4 heads of 8 values, float32 as a session of this model chooses
 run show builtin:stories260K --json --tensors --metadata; exits 0; lines 1
 has '"tensors":\[\{"name":"token_embd.weight"'; has '"metadata":\{'
 run show builtin:stories260K --tensors; exits 0; lines 49; has '^blk.0.attn_q.weight +f32'
