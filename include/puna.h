@@ -1,6 +1,6 @@
 /* puna.h - the public interface of libpuna, and the only header a program needs.
  *
- *   puna_error err = {0};
+ *   puna_error err = { PUNA_OK, "", "" };
  *   puna_params *params = puna_params_new();
  *   puna_model *model = NULL;
  *   puna_session *session = NULL;
