@@ -117,7 +117,7 @@ static puna_status open_vocab(puna_model *model, const char *path, const puna_pa
     return vocab_beside(model, path, params, err);
 }
 
-/* The model file of a folder that holds exactly one (parts of a split count as one). */
+/* No container and PUNA_OK for a folder. */
 static puna_status open_container(puna_model *model, const char *path, puna_error *err)
 {
     size_t size_bytes;
