@@ -108,7 +108,7 @@ static void describe_network(json_t *json, const puna_model *model)
     json_object_set_new(json, "unused_tensors", json_pack("{s:i, s:s?}", "count", (int)net->n_unused, "first", net->unused));
 }
 
-json_t *puna_describe_summary(const puna_model *model)
+static json_t *describe_summary(const puna_model *model)
 {
     const puna_vocab *v = model->vocab;
     const puna_container *c = model->container;
@@ -168,7 +168,7 @@ static json_t *value_of(const puna_meta *meta)
     return json_pack("{s:I, s:o}", "length", (json_int_t)meta->n, "first", list);
 }
 
-json_t *puna_describe_metadata(const puna_model *model)
+static json_t *describe_metadata(const puna_model *model)
 {
     json_t *json = json_object();
     const puna_container *c = model->container;
@@ -181,7 +181,7 @@ json_t *puna_describe_metadata(const puna_model *model)
     return json;
 }
 
-json_t *puna_describe_tensors(const puna_model *model)
+static json_t *describe_tensors(const puna_model *model)
 {
     json_t *list = json_array();
     const puna_container *c = model->container;
@@ -201,7 +201,7 @@ puna_status puna_model_describe(const puna_model *model, const char *topic, char
     static const struct {
         const char *topic;
         json_t *(*make)(const puna_model *model);
-    } topics[] = { { "summary", puna_describe_summary }, { "metadata", puna_describe_metadata }, { "tensors", puna_describe_tensors } };
+    } topics[] = { { "summary", describe_summary }, { "metadata", describe_metadata }, { "tensors", describe_tensors } };
     *json = NULL;
     for (size_t i = 0; i < sizeof topics / sizeof *topics; i++)
         if (strcmp(topic, topics[i].topic) == 0)
