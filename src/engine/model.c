@@ -63,12 +63,16 @@ static void fingerprint(puna_model *model)
 
 static void name_model(puna_model *model, const char *path)
 {
-    const char *text, *slash = strrchr(path, '/');
-    size_t n = 0;
+    const char *text;
+    size_t n = 0, n_path = strlen(path), from;
+    while (n_path > 1 && path[n_path - 1] == '/') /* of a folder */
+        n_path--;
+    for (from = n_path; from > 0 && path[from - 1] != '/';)
+        from--;
     if (model->container && puna_meta_text(puna_container_meta(model->container, "general.name"), &text, &n) && n)
         snprintf(model->name, sizeof model->name, "%.*s", n < 127 ? (int)n : 127, text);
     else
-        snprintf(model->name, sizeof model->name, "%s", slash ? slash + 1 : path);
+        snprintf(model->name, sizeof model->name, "%.*s", n_path - from < 127 ? (int)(n_path - from) : 127, path + from);
     for (char *at = model->name; *at; at++)
         if ((unsigned char)*at < 0x20 || *at == 0x7f)
             *at = '?';

@@ -15,6 +15,7 @@ run show builtin:stories260K --metadata; exits 0; has '^llama.block_count +5$'
 mkdir one; cp "$tiny" one/; run show one; exits 0; has '^architecture +llama$'
 run show -m one/; exits 0
 cp "$tiny" one/other.gguf; refuses 2 "folder of 2 models" show one
+mkdir vocab; cp "$root/tests/data/token/tiny-unigram.json" vocab/tokenizer.json; run show vocab/; exits 0; has '^name +vocab$'
 mkdir none; refuses 3 "" show none
 refuses 2 "expected one model" show a b
 refuses 2 "expected one model" show -m builtin:stories260K b
@@ -38,6 +39,7 @@ run template render t.jinja --data d.json; exits 0; is '<user>Hi \xc3\xa9<x>y'; 
 run template render --data d.json t.jinja --json; is '{"text":"<user>Hi \xc3\xa9<x>y"}\n'
 printf '{{ strftime_now("%%Y-%%m-%%d %%H:%%M:%%S") }}' >now.jinja
 run template render now.jinja --data d.json --now 2025-07-10T12:00:00Z; exits 0; is '2025-07-10 12:00:00'
+echo '[]' >list.json; refuses 2 'got another JSON value, expected an object' template render t.jinja --data list.json
 run template check t.jinja; exits 0; has 'messages'
 run template check t.jinja --json; exits 0; has '"variables":\["messages"\]'
 printf '{%% for x in %%}' >bad.jinja
