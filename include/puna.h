@@ -1,6 +1,6 @@
 /* puna.h - the public interface of libpuna, and the only header a program needs.
  *
- *   puna_error err = {0};
+ *   puna_error err = { PUNA_OK, "", "" };
  *   puna_params *params = puna_params_new();
  *   puna_model *model = NULL;
  *   puna_session *session = NULL;
@@ -88,7 +88,7 @@ PUNA_API const char *puna_params_get(const puna_params *params, const char *key)
 typedef struct puna_model puna_model;
 
 /* Opens a model file (GGUF, split GGUF, llama2.c), a tokenizer (tokenizer.json, tokenizer.model),
- * a folder with one of them, or "builtin:stories260K". params may be NULL. On success the caller owns *out;
+ * a folder with a tokenizer, or "builtin:stories260K". params may be NULL. On success the caller owns *out;
  * it must outlive its sessions. */
 PUNA_API puna_status puna_model_open(puna_model **out, const char *path, const puna_params *params,
                                      puna_error *err);

@@ -76,12 +76,14 @@ static json_int_t multiplies_per_token(const puna_network *net)
     return n;
 }
 
-static json_int_t kv_bytes_per_token(const puna_network *net)
+/* In the encoding that a session chooses unless it is told one. */
+static json_int_t kv_bytes_per_token(const puna_model *model)
 {
+    const puna_network *net = &model->net;
     json_int_t values = 0;
     for (int32_t i = 0; i < net->plan.n_caches; i++)
         values += (json_int_t)net->plan.caches[i].n_head * (net->plan.caches[i].head_dim_k + net->plan.caches[i].head_dim_v);
-    return values * 2; /* f16, the default */
+    return values * (puna_session_kv_format(model, "auto") == PUNA_FORMAT_F32 ? 4 : 2);
 }
 
 static void describe_network(json_t *json, const puna_model *model)
@@ -90,7 +92,7 @@ static void describe_network(json_t *json, const puna_model *model)
     const puna_hparams *hp = &net->hp;
     const puna_layer_hparams *l = &hp->layers[0];
     char fallback[256];
-    json_int_t kv = kv_bytes_per_token(net), weights = (json_int_t)puna_container_size_bytes(model->container);
+    json_int_t kv = kv_bytes_per_token(model), weights = (json_int_t)puna_container_size_bytes(model->container);
     int32_t n_fallback = model->backend->n_fallback(model->program, fallback, sizeof fallback);
     json_object_update_new(json, json_pack("{s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "architecture",
         net->arch->name, "parameters", (json_int_t)net->n_parameters, "context_length", (int)hp->n_ctx_train, "layers",
@@ -106,7 +108,7 @@ static void describe_network(json_t *json, const puna_model *model)
     json_object_set_new(json, "unused_tensors", json_pack("{s:i, s:s?}", "count", (int)net->n_unused, "first", net->unused));
 }
 
-json_t *puna_describe_summary(const puna_model *model)
+static json_t *describe_summary(const puna_model *model)
 {
     const puna_vocab *v = model->vocab;
     const puna_container *c = model->container;
@@ -166,7 +168,7 @@ static json_t *value_of(const puna_meta *meta)
     return json_pack("{s:I, s:o}", "length", (json_int_t)meta->n, "first", list);
 }
 
-json_t *puna_describe_metadata(const puna_model *model)
+static json_t *describe_metadata(const puna_model *model)
 {
     json_t *json = json_object();
     const puna_container *c = model->container;
@@ -179,7 +181,7 @@ json_t *puna_describe_metadata(const puna_model *model)
     return json;
 }
 
-json_t *puna_describe_tensors(const puna_model *model)
+static json_t *describe_tensors(const puna_model *model)
 {
     json_t *list = json_array();
     const puna_container *c = model->container;
@@ -199,7 +201,7 @@ puna_status puna_model_describe(const puna_model *model, const char *topic, char
     static const struct {
         const char *topic;
         json_t *(*make)(const puna_model *model);
-    } topics[] = { { "summary", puna_describe_summary }, { "metadata", puna_describe_metadata }, { "tensors", puna_describe_tensors } };
+    } topics[] = { { "summary", describe_summary }, { "metadata", describe_metadata }, { "tensors", describe_tensors } };
     *json = NULL;
     for (size_t i = 0; i < sizeof topics / sizeof *topics; i++)
         if (strcmp(topic, topics[i].topic) == 0)

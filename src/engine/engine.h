@@ -56,21 +56,13 @@ struct puna_session {
     void *progress_user;
 };
 
+/* The cache's encoding for a value of kv_type; "auto" is decided by the model. Only with weights. */
+puna_format puna_session_kv_format(const puna_model *model, const char *wanted);
+
 /* Evaluates one more token; the caller knows that it fits. Allocates nothing. */
 puna_status puna_session_extend(puna_session *session, int32_t token, puna_error *err);
 
-/* Backends by name; NULL when there is none of that name. */
-const puna_backend *puna_backend_find(const char *name);
-
-/* The bytes of "builtin:NAME", or NULL. */
-const void *puna_builtin_find(const char *name, size_t *size_bytes);
-
 /* json as text in fresh memory; takes the reference. */
 puna_status puna_json_text(json_t *json, char **text, puna_error *err);
-
-/* The model's summary, metadata, tensors as JSON; NULL when out of memory or no such topic. */
-json_t *puna_describe_summary(const puna_model *model);
-json_t *puna_describe_metadata(const puna_model *model);
-json_t *puna_describe_tensors(const puna_model *model);
 
 #endif

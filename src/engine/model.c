@@ -13,7 +13,7 @@ extern const unsigned char puna_builtin_stories260k[], puna_builtin_stories260k_
 
 static const puna_backend *const backends[] = { &puna_backend_cpu, &puna_backend_ref };
 
-const puna_backend *puna_backend_find(const char *name)
+static const puna_backend *find_backend(const char *name)
 {
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
         if (strcmp(backends[i]->name, name) == 0)
@@ -21,7 +21,8 @@ const puna_backend *puna_backend_find(const char *name)
     return NULL;
 }
 
-const void *puna_builtin_find(const char *name, size_t *size_bytes)
+/* The bytes of "builtin:NAME", or NULL. */
+static const void *find_builtin(const char *name, size_t *size_bytes)
 {
     if (strcmp(name, "stories260K") != 0)
         return NULL;
@@ -62,12 +63,16 @@ static void fingerprint(puna_model *model)
 
 static void name_model(puna_model *model, const char *path)
 {
-    const char *text, *slash = strrchr(path, '/');
-    size_t n = 0;
+    const char *text;
+    size_t n = 0, n_path = strlen(path), from;
+    while (n_path > 1 && path[n_path - 1] == '/') /* of a folder */
+        n_path--;
+    for (from = n_path; from > 0 && path[from - 1] != '/';)
+        from--;
     if (model->container && puna_meta_text(puna_container_meta(model->container, "general.name"), &text, &n) && n)
         snprintf(model->name, sizeof model->name, "%.*s", n < 127 ? (int)n : 127, text);
     else
-        snprintf(model->name, sizeof model->name, "%s", slash ? slash + 1 : path);
+        snprintf(model->name, sizeof model->name, "%.*s", n_path - from < 127 ? (int)(n_path - from) : 127, path + from);
     for (char *at = model->name; *at; at++)
         if ((unsigned char)*at < 0x20 || *at == 0x7f)
             *at = '?';
@@ -117,12 +122,12 @@ static puna_status open_vocab(puna_model *model, const char *path, const puna_pa
     return vocab_beside(model, path, params, err);
 }
 
-/* The model file of a folder that holds exactly one (parts of a split count as one). */
+/* No container and PUNA_OK for a folder. */
 static puna_status open_container(puna_model *model, const char *path, puna_error *err)
 {
     size_t size_bytes;
     if (strncmp(path, "builtin:", 8) == 0) {
-        const void *data = puna_builtin_find(path + 8, &size_bytes);
+        const void *data = find_builtin(path + 8, &size_bytes);
         if (!data)
             return puna_fail(err, PUNA_ERR_NOT_FOUND, "no such builtin model: %s: expected builtin:stories260K", path);
         return puna_container_open_memory(&model->container, data, size_bytes, path, err);
@@ -161,7 +166,7 @@ static puna_status open_files(puna_model *model, const char *path, const puna_pa
 
 static puna_status open_weights(puna_model *model, const puna_params *params, puna_error *err)
 {
-    model->backend = puna_backend_find(params->texts[PUNA_KEY_backend]);
+    model->backend = find_backend(params->texts[PUNA_KEY_backend]);
     if (!model->backend)
         return puna_fail(err, PUNA_ERR_ARGUMENT, "backend: got %s, expected cpu or ref", params->texts[PUNA_KEY_backend]);
     TRY(puna_network_open(&model->net, model->container, err));

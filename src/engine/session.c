@@ -22,7 +22,7 @@ static puna_status allocate(puna_session *s, int32_t n_blocks, puna_error *err)
 }
 
 /* A cache coarser than the weights would be the largest error of a float32 model. */
-static puna_format kv_format(const puna_model *model, const char *wanted)
+puna_format puna_session_kv_format(const puna_model *model, const char *wanted)
 {
     if (strcmp(wanted, "auto") != 0)
         return strcmp(wanted, "f32") == 0 ? PUNA_FORMAT_F32 : PUNA_FORMAT_F16;
@@ -41,7 +41,7 @@ static puna_status open_session(puna_session *s, const puna_params *params, puna
     if (s->n_batch > s->n_ctx)
         s->n_batch = s->n_ctx;
     int32_t n_blocks = (s->n_ctx + PUNA_KV_BLOCK - 1) / PUNA_KV_BLOCK;
-    puna_format format = kv_format(model, params->texts[PUNA_KEY_kv_type]);
+    puna_format format = puna_session_kv_format(model, params->texts[PUNA_KEY_kv_type]);
     TRY(allocate(s, n_blocks, err));
     TRY(puna_kv_open(&s->kv, &model->net.plan, n_blocks, format, err));
     puna_backend_options options = {

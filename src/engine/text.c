@@ -101,9 +101,11 @@ puna_status puna_template_run(const char *source, const char *context_json, int6
     puna_template *compiled = NULL;
     *text = NULL;
     json_t *context = json_loads(context_json, JSON_REJECT_DUPLICATES, &where);
+    if (!context)
+        return puna_fail(err, PUNA_ERR_ARGUMENT, "context: line %d: %s: expected a JSON object", where.line, where.text);
     if (!json_is_object(context)) {
         json_decref(context);
-        return puna_fail(err, PUNA_ERR_ARGUMENT, "context: line %d: %s: expected a JSON object", where.line, where.text);
+        return puna_fail(err, PUNA_ERR_ARGUMENT, "context: got another JSON value, expected an object");
     }
     puna_status status = puna_template_compile(&compiled, source, strlen(source), err);
     if (!status)

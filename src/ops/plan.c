@@ -1,20 +1,7 @@
 /* plan.c - the recorder: checks shapes, appends nodes, keeps the first mistake. */
 #include "ops/plan.h"
 
-#include <assert.h>
 #include <string.h>
-
-static const char *const names[] = {
-#define OP(ID, name, n_inputs, in_place) #name,
-#include "ops/ops.def"
-#undef OP
-};
-
-const char *puna_op_name(puna_op op)
-{
-    assert((unsigned)op < PUNA_OP_COUNT);
-    return names[op];
-}
 
 void puna_plan_free(puna_plan *g)
 {

@@ -27,8 +27,6 @@ typedef enum puna_op {
     PUNA_OP_COUNT
 } puna_op;
 
-const char *puna_op_name(puna_op op);
-
 /* Index into plan->values; -1 is no value. */
 typedef int32_t puna_value;
 

@@ -7,6 +7,7 @@ cp out by_operand; run show -m builtin:stories260K; ok cmp -s out by_operand
 run show builtin:stories260K --json; exits 0; lines 1
 for key in name fingerprint architecture parameters context_length encodings memory tokenizer chat_template; do has "\"$key\":"; done
 hasnt '"tensors":\[\{"name"'
+has '"kv_bytes_per_token":1280,' # 5 layers of 4 + 4 heads of 8 values, float32 as a session of this model chooses
 run show builtin:stories260K --json --tensors --metadata; exits 0; lines 1
 has '"tensors":\[\{"name":"token_embd.weight"'; has '"metadata":\{'
 run show builtin:stories260K --tensors; exits 0; lines 49; has '^blk.0.attn_q.weight +f32'
@@ -14,6 +15,7 @@ run show builtin:stories260K --metadata; exits 0; has '^llama.block_count +5$'
 mkdir one; cp "$tiny" one/; run show one; exits 0; has '^architecture +llama$'
 run show -m one/; exits 0
 cp "$tiny" one/other.gguf; refuses 2 "folder of 2 models" show one
+mkdir vocab; cp "$root/tests/data/token/tiny-unigram.json" vocab/tokenizer.json; run show vocab/; exits 0; has '^name +vocab$'
 mkdir none; refuses 3 "" show none
 refuses 2 "expected one model" show a b
 refuses 2 "expected one model" show -m builtin:stories260K b
@@ -37,6 +39,7 @@ run template render t.jinja --data d.json; exits 0; is '<user>Hi \xc3\xa9<x>y'; 
 run template render --data d.json t.jinja --json; is '{"text":"<user>Hi \xc3\xa9<x>y"}\n'
 printf '{{ strftime_now("%%Y-%%m-%%d %%H:%%M:%%S") }}' >now.jinja
 run template render now.jinja --data d.json --now 2025-07-10T12:00:00Z; exits 0; is '2025-07-10 12:00:00'
+echo '[]' >list.json; refuses 2 'got another JSON value, expected an object' template render t.jinja --data list.json
 run template check t.jinja; exits 0; has 'messages'
 run template check t.jinja --json; exits 0; has '"variables":\["messages"\]'
 printf '{%% for x in %%}' >bad.jinja
