@@ -153,10 +153,17 @@ static puna_status logits_of(puna_cli *cli, puna_model *model, puna_error *err)
         status = puna_fail_memory(err, "logits", s.top * 8);
     if (status == PUNA_OK)
         status = evaluate(&s, err);
-    if (status == PUNA_OK)
+    if (status == PUNA_OK) {
         status = print(&s, err);
-    else
+    } else if (status == PUNA_ERR_INTERRUPTED) { /* what was computed is the result; the exit status says the rest */
+        puna_status printed = print(&s, err);
+        if (printed)
+            status = printed;
+        else if (err)
+            err->message[0] = '\0';
+    } else {
         puna_table_free(&s.table);
+    }
     json_decref(s.positions);
     free(s.ids);
     free(s.logprobs);

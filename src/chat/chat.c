@@ -1,13 +1,13 @@
 /* chat.c - the context of a plain conversation. */
 #include "chat/chat.h"
 
-static json_t *messages_json(const puna_chat_message *messages, size_t n, puna_error *err)
+static json_t *messages_json(const puna_message *messages, size_t n, puna_error *err)
 {
     json_t *list = json_array();
     for (size_t i = 0; list && i < n; i++) {
         json_t *message = json_pack("{s:s, s:s}", "role", messages[i].role, "content", messages[i].content);
         if (!message || json_array_append_new(list, message) != 0) {
-            puna_fail(err, PUNA_ERR_ARGUMENT, "message %zu: the role or the content is not UTF-8", i);
+            puna_fail(err, PUNA_ERR_ARGUMENT, "chat message %zu: got bytes that are not UTF-8, expected UTF-8 text", i);
             json_decref(list);
             return NULL;
         }
@@ -17,7 +17,7 @@ static json_t *messages_json(const puna_chat_message *messages, size_t n, puna_e
     return list;
 }
 
-puna_status puna_chat_render(const puna_template *template, const puna_chat_message *messages, size_t n,
+puna_status puna_chat_render(const puna_template *template, const puna_message *messages, size_t n,
                              bool add_generation_prompt, const char *bos, const char *eos, int64_t now,
                              char **out, size_t *n_out, puna_error *err)
 {

@@ -6,15 +6,12 @@
 #include <stdbool.h>
 
 #include "chat/jinja/jinja.h"
-
-typedef struct puna_chat_message {
-    const char *role, *content; /* UTF-8, terminated */
-} puna_chat_message;
+#include "puna.h"
 
 /* Renders n messages. bos and eos are the texts of the model's special tokens, "" or NULL when it
  * has none; now as in puna_template_render. *out is malloc'ed and terminated, *n_out (may be NULL)
  * its length. Errors as puna_template_render; PUNA_ERR_ARGUMENT for text that is not UTF-8. */
-puna_status puna_chat_render(const puna_template *template, const puna_chat_message *messages, size_t n,
+puna_status puna_chat_render(const puna_template *template, const puna_message *messages, size_t n,
                              bool add_generation_prompt, const char *bos, const char *eos, int64_t now,
                              char **out, size_t *n_out, puna_error *err);
 

@@ -85,7 +85,10 @@ static puna_status check_header(puna_session *s, const save_header *h, size_t si
         return puna_fail(err, PUNA_ERR_FORMAT, "saved session: magic: got %.8s, expected %.8s", h->magic, magic);
     if (memcmp(h->fingerprint, s->model->fingerprint, sizeof h->fingerprint) != 0)
         return puna_fail(err, PUNA_ERR_FORMAT, "saved session: model: got %.16s, expected %.16s", h->fingerprint, s->model->fingerprint);
-    if (h->kv_format != (uint32_t)s->kv.format || h->n_vocab != (uint32_t)s->model->net.hp.n_vocab || h->n_logits > 1)
+    if (h->n_vocab != (uint32_t)s->model->net.hp.n_vocab || h->n_logits > 1)
+        return puna_fail(err, PUNA_ERR_FORMAT, "saved session: logits: got %u of %u, expected at most 1 of %d", h->n_logits,
+                         h->n_vocab, (int)s->model->net.hp.n_vocab);
+    if (h->kv_format != (uint32_t)s->kv.format)
         return puna_fail(err, PUNA_ERR_FORMAT, "saved session: kv_type: got encoding %u, expected %u", h->kv_format, (unsigned)s->kv.format);
     if (h->n_tokens > (uint32_t)s->n_ctx)
         return puna_fail(err, PUNA_ERR_CONTEXT, "saved session: got %u tokens, expected at most %d", h->n_tokens, (int)s->n_ctx);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "chat/chat.h"
 #include "engine/engine.h"
 
 _Static_assert((int)PUNA_TOKENS_ADD_SPECIAL == (int)PUNA_VOCAB_ADD_SPECIAL, "flags are passed through");
@@ -55,22 +56,13 @@ int puna_token_is_end(const puna_model *model, int32_t token)
     return puna_vocab_is_end(model->vocab, token);
 }
 
-static json_t *token_text(const puna_model *model, puna_vocab_role role)
+/* The text of a role's token, terminated, in the arena; "" when there is none. */
+static const char *token_text(const puna_model *model, puna_vocab_role role, puna_arena *arena)
 {
     size_t n = 0;
     int32_t id = puna_vocab_special(model->vocab, role);
     const char *text = id >= 0 ? puna_vocab_text(model->vocab, id, &n) : NULL;
-    return json_stringn(text ? text : "", text ? n : 0);
-}
-
-static json_t *context_of(const puna_model *model, const puna_message *messages, size_t n_messages,
-                          int add_generation_prompt)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < n_messages; i++)
-        json_array_append_new(list, json_pack("{s:s, s:s}", "role", messages[i].role, "content", messages[i].content));
-    return json_pack("{s:o, s:b, s:o, s:o}", "messages", list, "add_generation_prompt", add_generation_prompt != 0,
-                     "bos_token", token_text(model, PUNA_VOCAB_BOS), "eos_token", token_text(model, PUNA_VOCAB_EOS));
+    return puna_arena_copy(arena, text ? text : "", text ? n : 0);
 }
 
 puna_status puna_chat_prompt(const puna_model *model, const puna_message *messages, size_t n_messages,
@@ -84,13 +76,11 @@ puna_status puna_chat_prompt(const puna_model *model, const puna_message *messag
             *err = model->template_error;
         return model->template_error.code;
     }
-    json_t *context = context_of(model, messages, n_messages, add_generation_prompt);
-    if (!context || json_array_size(json_object_get(context, "messages")) != n_messages) {
-        json_decref(context);
-        return puna_fail(err, PUNA_ERR_ARGUMENT, "chat message: expected UTF-8 text");
-    }
-    puna_status status = puna_template_render(model->compiled, context, -1, text, n, err);
-    json_decref(context);
+    puna_arena arena = { 0 };
+    const char *bos = token_text(model, PUNA_VOCAB_BOS, &arena), *eos = token_text(model, PUNA_VOCAB_EOS, &arena);
+    puna_status status = puna_chat_render(model->compiled, messages, n_messages, add_generation_prompt != 0, bos, eos,
+                                          -1, text, n, err);
+    puna_arena_free(&arena);
     return status;
 }
 

@@ -572,6 +572,16 @@ static void the_whole_file_as_empty_strings_stays_quick(void)
     gguf_free(&b);
 }
 
+/* Under valgrind malloc is valgrind's and nothing is counted here. */
+static bool counted(void)
+{
+    size_t before = memory.now;
+    void *volatile probe = malloc(100);
+    bool yes = memory.now != before;
+    free(probe);
+    return yes;
+}
+
 /* ---- Out of memory ----------------------------------------------------------------- */
 
 #ifndef SANITIZED
@@ -601,6 +611,10 @@ static void open_with_ever_more_memory(const void *bytes, size_t n, long n_expec
 
 static void running_out_of_memory_is_reported_and_leaks_nothing(void)
 {
+    if (!counted()) {
+        test_skip("malloc is not ours to fail here");
+        return;
+    }
     static gguf_builder b;
     build_good(&b);
     /* Container, part, keys, their index and text, tensors, their text, order and index. */
@@ -648,7 +662,8 @@ static void enough_was_tried_and_nothing_took_long(void)
            seen.n_tried, seen.n_refused, seen.worst_ms, seen.worst_ratio);
     CHECK(seen.n_tried >= 10000 && seen.n_refused >= 10000);
     CHECK(seen.worst_ms < 2000);
-    CHECK(seen.worst_ratio > 1 && seen.worst_ratio <= 4); /* above 1: memory was really counted */
+    CHECK(!counted() || seen.worst_ratio > 1); /* memory was really counted */
+    CHECK(seen.worst_ratio <= 4);
 }
 
 int main(int argc, char **argv)

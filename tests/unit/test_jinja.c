@@ -476,7 +476,7 @@ static void chat_renders_messages(void)
     static const char source[] =
         "{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m['content'] }}{{ eos_token }}"
         "{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}";
-    const puna_chat_message messages[] = { { "system", "Be kind." }, { "user", "Hi \xc3\xa4" } };
+    const puna_message messages[] = { { "system", "Be kind." }, { "user", "Hi \xc3\xa4" } };
     puna_template *template = NULL;
     puna_error err = { 0 };
     char *text = NULL;
@@ -486,7 +486,7 @@ static void chat_renders_messages(void)
     CHECK_TEXT(text, "<s>[system]Be kind.[user]Hi \xc3\xa4[assistant]");
     CHECK_INT(n, strlen(text));
     free(text);
-    const puna_chat_message bad = { "user", "\xff" };
+    const puna_message bad = { "user", "\xff" };
     CHECK_INT(puna_chat_render(template, &bad, 1, true, NULL, NULL, NOW, &text, &n, &err), PUNA_ERR_ARGUMENT);
     puna_template_free(template);
 }
