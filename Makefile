@@ -94,9 +94,10 @@ all: $(BIN) $(LIB)  ## build the program, build/puna, and the library (the defau
 .PHONY: run
 run: export override PROMPT := $(value PROMPT)
 run: export override MODEL := $(value MODEL)
-run: $(BIN)  ## answer PROMPT="..." with the default model (MODEL=... takes another), fetching it first
+run: $(BIN)  ## answer PROMPT="..." (or standard input) with the default model (MODEL=... takes another), fetching it first
 	$(Q)[ -n "$$MODEL" ] || PUNA_PROGRAM=$(BIN) tools/get-model
-	$(Q)$(BIN) run $${MODEL:+-m "$$MODEL"} $${PROMPT:+-- "$$PROMPT"}
+	$(Q)[ -n "$$PROMPT" ] || ! [ -t 0 ] || PROMPT="Why is the sky blue?"; \
+	$(BIN) run $${MODEL:+-m "$$MODEL"} $${PROMPT:+-- "$$PROMPT"}
 
 .PHONY: models
 models: $(BIN)  ## fetch the real models that check-model and the benchmarks use
