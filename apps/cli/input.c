@@ -58,6 +58,19 @@ static puna_status default_model(puna_cli *cli, puna_store *store, char **path, 
     return status;
 }
 
+/* Operations without a fast kernel make a model slow for no visible reason: -v says which. */
+static void note_fallback(const puna_cli *cli, const puna_model *model)
+{
+    char *text = NULL;
+    json_t *summary = NULL;
+    if (puna_model_describe(model, "summary", &text, NULL) || puna_cli_json_take(text, &summary, NULL))
+        return;
+    const char *slow = json_string_value(json_object_get(json_object_get(summary, "backend"), "fallback"));
+    if (slow && *slow)
+        puna_note(cli, "slow operations, through the reference: %s", slow);
+    json_decref(summary);
+}
+
 puna_status puna_input_model(puna_cli *cli, const char *reference, puna_model **model, puna_error *err)
 {
     puna_store *store = NULL;
@@ -72,6 +85,8 @@ puna_status puna_input_model(puna_cli *cli, const char *reference, puna_model **
         puna_note(cli, "model: %s", path);
     if (status == PUNA_OK)
         status = puna_model_open(model, path, cli->params, err);
+    if (status == PUNA_OK && cli->verbose)
+        note_fallback(cli, *model);
     free(path);
     return status;
 }

@@ -21,6 +21,9 @@ refuses 2 "expected one model" show a b
 refuses 2 "expected one model" show -m builtin:stories260K b
 if [ -d "$shared/tokenizers" ]; then
     run show "$shared/tokenizers/vocab/ggml-vocab-gpt-2.gguf"; exits 0; has '^tokenizer +gpt2'
+    f16=$shared/models/stories260K/stories260K-F16.gguf
+    run run -v --isa scalar --raw -m "$f16" -n 1 abc; exits 0; says 'slow operations, through the reference: linear f16'
+    run run --isa scalar --raw -m "$f16" -n 1 abc; exits 0; quiet
 fi
 
 run formats; exits 0; has '^architectures: .*llama'; has '^q4_k '; has '^containers: gguf'
