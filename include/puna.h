@@ -111,6 +111,12 @@ PUNA_API int puna_model_has_weights(const puna_model *model);
 /* The chat template's source, or NULL when the model has none. Owned by the model. */
 PUNA_API const char *puna_model_chat_template(const puna_model *model);
 
+/* Makes up a model for measuring, as the bytes of a GGUF file handed out in order: `recipe` is SHAPE:FORMAT, such as
+ * "llama-1b:q4_k_m" or "layers=4,embd=512,ff=1024,heads=8:q8_0"; puna_describe("formats") lists the names. Weights
+ * are random, the same on every machine. size_bytes is that of the whole file; non-zero stops with PUNA_ERR_INTERRUPTED. */
+typedef int puna_bytes_fn(void *user, const void *bytes, size_t n, uint64_t size_bytes);
+PUNA_API puna_status puna_synthesize(const char *recipe, puna_bytes_fn *each, void *user, puna_error *err);
+
 /* ---- Tokens ------------------------------------------------------------------------- */
 
 enum {

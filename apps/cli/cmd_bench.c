@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "cli/progress.h"
+#include "cli/synthetic.h"
 #include "cli/table.h"
 
 enum { MAX_REPEAT = 1000, MAX_LENGTH = 1 << 20 };
@@ -21,6 +22,7 @@ typedef struct limits {
 typedef struct bench {
     puna_cli *cli;
     puna_model *model;
+    void *memory; /* of a made-up model, or NULL */
     puna_session *session;
     puna_progress progress;
     int32_t *tokens;
@@ -240,12 +242,23 @@ static puna_status print_table(bench *b, const json_t *machine, puna_error *err)
     return puna_table_print(&table, b->cli, err);
 }
 
+static puna_status open_model(bench *b, puna_error *err)
+{
+    const char *recipe = b->cli->flags[PUNA_FLAG_synthetic];
+    if (recipe && b->cli->flags[PUNA_FLAG_model])
+        return puna_fail(err, PUNA_ERR_ARGUMENT, "bench: got both -m and --synthetic, expected one model");
+    if (!recipe && b->cli->flags[PUNA_FLAG_save])
+        return puna_fail(err, PUNA_ERR_ARGUMENT, "--save: got no --synthetic, expected one to save");
+    return recipe ? puna_synthetic_open(b->cli, &b->model, &b->memory, err)
+                  : puna_input_model(b->cli, NULL, &b->model, err);
+}
+
 static puna_status run(bench *b, const lengths *prefill, const lengths *decode, const lengths *depth,
                        puna_error *err)
 {
     json_t *machine = NULL;
     int32_t n = largest(prefill) > largest(decode) ? largest(prefill) : largest(decode);
-    TRY(puna_input_model(b->cli, NULL, &b->model, err));
+    TRY(open_model(b, err));
     puna_status status = prepare(b, n + largest(depth), err);
     if (status == PUNA_OK)
         status = read_limits(b, &machine, err);
@@ -259,6 +272,7 @@ static puna_status run(bench *b, const lengths *prefill, const lengths *decode, 
     free(b->speeds);
     puna_session_free(b->session);
     puna_model_free(b->model);
+    free(b->memory);
     return status;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/pool.h"
 #include "engine/engine.h"
+#include "model/synthetic.h"
 
 static json_t *formats(const puna_params *params)
 {
@@ -13,6 +14,7 @@ static json_t *formats(const puna_params *params)
     static const char *const containers[] = { "gguf v2", "gguf v3", "gguf split", "llama2.c v0", "llama2.c v1", "llama2.c v2",
                                               "tokenizer.json", "tokenizer.model", "tokenizer.bin" };
     json_t *archs = json_array(), *files = json_array(), *encodings = json_array();
+    json_t *shapes = json_array(), *mixes = json_array(); /* of made-up models */
     size_t n;
     const puna_format_info *list = puna_format_list(&n);
     for (size_t i = 0; puna_arch_at(i); i++)
@@ -23,7 +25,12 @@ static json_t *formats(const puna_params *params)
         json_array_append_new(encodings, json_pack("{s:s, s:i, s:i, s:i, s:b, s:b, s:b}", "name", list[i].name, "number",
             (int)list[i].id, "block_elements", (int)list[i].block_elems, "block_bytes", (int)list[i].block_bytes,
             "reads", 1, "writes", list[i].quantize != NULL, "kernel", puna_backend_cpu.has_kernel(list[i].id)));
-    return json_pack("{s:o, s:o, s:o}", "architectures", archs, "containers", files, "encodings", encodings);
+    for (size_t i = 0; puna_synthetic_shape(i); i++)
+        json_array_append_new(shapes, json_string(puna_synthetic_shape(i)));
+    for (size_t i = 0; puna_synthetic_mix(i); i++)
+        json_array_append_new(mixes, json_string(puna_synthetic_mix(i)));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "architectures", archs, "containers", files, "encodings", encodings,
+                     "shapes", shapes, "mixes", mixes);
 }
 
 static json_t *options(const puna_params *params)
