@@ -30,7 +30,7 @@ static json_t *formats(const puna_params *params)
     for (size_t i = 0; puna_synthetic_mix(i); i++)
         json_array_append_new(mixes, json_string(puna_synthetic_mix(i)));
     return json_pack("{s:o, s:o, s:o, s:o, s:o}", "architectures", archs, "containers", files, "encodings", encodings,
-                     "shapes", shapes, "mixes", mixes);
+                     "synthetic_shapes", shapes, "synthetic_mixes", mixes);
 }
 
 static json_t *options(const puna_params *params)

@@ -53,8 +53,6 @@ puna_status puna_gguf_writer_open(puna_gguf_writer **out, uint32_t alignment, pu
         return puna_fail_memory(err, "gguf writer", sizeof *w);
     w->alignment = align;
     w->meta = w->directory = puna_buf_make(MAX_HEADER_BYTES);
-    if (align != USUAL_ALIGNMENT)
-        puna_gguf_add_u32(w, "general.alignment", align);
     *out = w;
     return PUNA_OK;
 }
@@ -134,6 +132,8 @@ static bool take_name(puna_gguf_writer *w, puna_map *map, const char *what, cons
     return true;
 }
 
+static const char alignment_key[] = "general.alignment";
+
 /* A key and its type; its value follows in w->meta. */
 static bool put_key(puna_gguf_writer *w, const char *key, puna_meta_type type)
 {
@@ -160,6 +160,8 @@ static bool put_array(puna_gguf_writer *w, const char *key, puna_meta_type eleme
 
 void puna_gguf_add_u32(puna_gguf_writer *w, const char *key, uint32_t value)
 {
+    if (key != alignment_key && strcmp(key, alignment_key) == 0 && w->error.code == PUNA_OK)
+        puna_fail(&w->error, PUNA_ERR_ARGUMENT, "gguf: key %s: is the writer's own", key);
     if (put_key(w, key, PUNA_META_U32))
         put_u32(&w->meta, value);
 }
@@ -208,6 +210,8 @@ void puna_gguf_add_i32s(puna_gguf_writer *w, const char *key, const int32_t *val
 
 void puna_gguf_add_meta(puna_gguf_writer *w, const puna_meta *meta)
 {
+    if (strcmp(meta->key, alignment_key) == 0)
+        return;
     bool added = meta->type == PUNA_META_ARRAY ? put_array(w, meta->key, meta->element, meta->n)
                                                : put_key(w, meta->key, meta->type);
     if (added)
@@ -284,6 +288,8 @@ puna_status puna_gguf_begin(puna_gguf_writer *w, puna_gguf_sink *sink, void *use
                             puna_error *err)
 {
     assert(!w->begun);
+    if (w->alignment != USUAL_ALIGNMENT)
+        puna_gguf_add_u32(w, alignment_key, (uint32_t)w->alignment);
     if (w->error.code == PUNA_OK && (w->meta.failed || w->directory.failed))
         puna_fail_memory(&w->error, "gguf header", w->meta.n + w->directory.n);
     if (w->error.code != PUNA_OK) {

@@ -28,7 +28,7 @@ void puna_gguf_add_text(puna_gguf_writer *w, const char *key, const char *text);
 void puna_gguf_add_texts(puna_gguf_writer *w, const char *key, const char *const *texts, size_t n);
 void puna_gguf_add_f32s(puna_gguf_writer *w, const char *key, const float *values, size_t n);
 void puna_gguf_add_i32s(puna_gguf_writer *w, const char *key, const int32_t *values, size_t n);
-/* A value of any type as another file holds it. */
+/* A value of any type as another file holds it; general.alignment, which is the writer's own, is left out. */
 void puna_gguf_add_meta(puna_gguf_writer *w, const puna_meta *meta);
 
 /* The next tensor; ne[n_dims], the contiguous dimension first. Names longer than 63 bytes are
