@@ -197,6 +197,10 @@ PUNA_API size_t puna_top_logprobs(const float *logits, size_t n, size_t k, int32
 /* log-probability of one token of n logits. */
 PUNA_API float puna_logprob(const float *logits, size_t n, int32_t token);
 
+/* A JSON document in fresh memory. Topics: "cache" (what a position costs), "profile" (with the option profile on: the
+ * time, bytes and multiply-adds of every step since the last such call). */
+PUNA_API puna_status puna_session_describe(puna_session *session, const char *topic, char **json, puna_error *err);
+
 /* The whole state as bytes in fresh memory, and back. Loading checks the model's fingerprint and
  * every length; on failure the session is empty. */
 PUNA_API puna_status puna_session_save(const puna_session *session, void **data, size_t *size_bytes, puna_error *err);

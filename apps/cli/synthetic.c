@@ -98,7 +98,7 @@ static puna_status save(target *t, const char *recipe, const char *path, puna_er
     return status;
 }
 
-puna_status puna_synthetic_open(puna_cli *cli, puna_model **model, void **memory, puna_error *err)
+static puna_status open_synthetic(puna_cli *cli, puna_model **model, void **memory, puna_error *err)
 {
     const char *recipe = cli->flags[PUNA_FLAG_synthetic], *path = cli->flags[PUNA_FLAG_save];
     target t = { .progress = puna_progress_make(cli, "making the model"), .err = err };
@@ -116,4 +116,17 @@ puna_status puna_synthetic_open(puna_cli *cli, puna_model **model, void **memory
     else
         free(t.memory);
     return status;
+}
+
+puna_status puna_synthetic_or_input(puna_cli *cli, puna_model **model, void **memory, puna_error *err)
+{
+    const char *command = puna_commands[cli->command].name;
+    *memory = NULL;
+    if (puna_cli_has(cli, PUNA_FLAG_synthetic) && puna_cli_has(cli, PUNA_FLAG_model))
+        return puna_fail(err, PUNA_ERR_ARGUMENT, "%s: got both -m and --synthetic, expected one model", command);
+    if (puna_cli_has(cli, PUNA_FLAG_synthetic))
+        return open_synthetic(cli, model, memory, err);
+    if (puna_cli_has(cli, PUNA_FLAG_save))
+        return puna_fail(err, PUNA_ERR_ARGUMENT, "%s: --save: got no --synthetic, expected a model to make up", command);
+    return puna_input_model(cli, NULL, model, err);
 }

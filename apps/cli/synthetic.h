@@ -4,8 +4,8 @@
 
 #include "cli/cli.h"
 
-/* The model of --synthetic RECIPE [--save FILE]. *memory is the model's bytes, or NULL when a file
- * holds them; free it after the model. */
-puna_status puna_synthetic_open(puna_cli *cli, puna_model **model, void **memory, puna_error *err);
+/* The model of --synthetic RECIPE [--save FILE], or that of -m. *memory is a made-up model's bytes, or
+ * NULL when a file holds them; free it after the model. */
+puna_status puna_synthetic_or_input(puna_cli *cli, puna_model **model, void **memory, puna_error *err);
 
 #endif

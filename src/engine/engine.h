@@ -45,6 +45,7 @@ struct puna_session {
     const puna_model *model;
     puna_worker *worker;
     puna_kv kv;
+    puna_profile profile;  /* plan is NULL unless the option is on */
     int32_t n_ctx, n_batch;
     int32_t n_tokens;      /* evaluated */
     int32_t n_logits;      /* logits are those after this many tokens; 0 = none */

@@ -79,8 +79,8 @@ static json_t *limits(const puna_params *params)
     int n_threads = (int)puna_params_int(params, PUNA_KEY_threads);
     if (puna_backend_cpu.measure(params->texts[PUNA_KEY_isa], n_threads, &measured, NULL) != PUNA_OK)
         return NULL;
-    return json_pack("{s:f, s:f, s:i}", "read_gb_per_s", measured.read_gb_per_s, "int8_gmac_per_s",
-                     measured.int8_gmac_per_s, "threads", (int)measured.n_threads);
+    return json_pack("{s:f, s:f, s:s, s:i}", "read_gb_per_s", measured.read_gb_per_s, "int8_gmac_per_s",
+                     measured.int8_gmac_per_s, "int8_way", measured.int8_way, "threads", (int)measured.n_threads);
 }
 
 puna_status puna_describe(const char *topic, const puna_params *params, char **json, puna_error *err)

@@ -44,11 +44,15 @@ static puna_status open_session(puna_session *s, const puna_params *params, puna
     puna_format format = puna_session_kv_format(model, params->texts[PUNA_KEY_kv_type]);
     TRY(allocate(s, n_blocks, err));
     TRY(puna_kv_open(&s->kv, &model->net.plan, n_blocks, format, err));
+    bool profile = puna_params_int(params, PUNA_KEY_profile) != 0;
+    if (profile)
+        TRY(puna_profile_open(&s->profile, &model->net.plan, err));
     puna_backend_options options = {
         .n_threads = (int32_t)puna_params_int(params, PUNA_KEY_threads),
         .max_tokens = s->n_batch,
         .max_outputs = s->n_batch,
         .fusion = puna_params_int(params, PUNA_KEY_fusion) != 0,
+        .profile = profile ? &s->profile : NULL,
     };
     return model->backend->worker_open(&s->worker, model->program, &options, err);
 }
@@ -81,6 +85,7 @@ void puna_session_free(puna_session *s)
         s->model->backend->worker_close(s->worker);
     if (s->kv.caches)
         puna_kv_close(&s->kv);
+    puna_profile_close(&s->profile);
     free(s->tokens);
     free(s->blocks);
     free(s->positions);
