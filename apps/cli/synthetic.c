@@ -1,34 +1,25 @@
-/* synthetic.c - where the bytes of a made-up model go. A file appears whole or not at all: it is
- * written beside its place and renamed; nothing but a regular file is replaced. */
+/* synthetic.c - where the bytes of a made-up model go. */
 #define _DEFAULT_SOURCE
 #include "cli/synthetic.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/newfile.h"
 #include "cli/progress.h"
 
-enum { MAX_PATH = 4096, PAGE_BYTES = 4096 };
+enum { PAGE_BYTES = 4096 };
 
 /* Bytes go to the file when there is one, else to memory. */
 typedef struct target {
-    FILE *file;
+    puna_new_file *file;
     unsigned char *memory;
     uint64_t done;
     puna_progress progress;
     puna_status status; /* why receiving stopped; OK: interrupted */
     puna_error *err;
-    const char *path;
 } target;
-
-static puna_status fail_file(puna_error *err, const char *path)
-{
-    return puna_fail(err, PUNA_ERR_FAILED, "cannot write: %s: %s", path, strerror(errno));
-}
 
 /* Room for the whole model; less than what the machine has, or the system would end the program later. */
 static bool take_memory(target *t, uint64_t size_bytes)
@@ -48,8 +39,8 @@ static int receive(void *user, const void *bytes, size_t n, uint64_t size_bytes)
 {
     target *t = user;
     if (t->file) {
-        if (fwrite(bytes, 1, n, t->file) != n) {
-            t->status = fail_file(t->err, t->path);
+        if (fwrite(bytes, 1, n, t->file->stream) != n) {
+            t->status = puna_new_file_fail(t->file, t->err);
             return 1;
         }
     } else {
@@ -76,26 +67,10 @@ static puna_status synthesize(target *t, const char *recipe)
 
 static puna_status save(target *t, const char *recipe, const char *path, puna_error *err)
 {
-    char part[MAX_PATH];
-    struct stat info;
-    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
-        return puna_fail(err, PUNA_ERR_ARGUMENT, "--save: got %s, which is no regular file", path);
-    int n = snprintf(part, sizeof part, "%s.part", path);
-    if (n < 0 || (size_t)n >= sizeof part)
-        return puna_fail(err, PUNA_ERR_ARGUMENT, "--save: got a path of %zu bytes, expected at most %d", strlen(path),
-                         MAX_PATH - 6);
-    t->path = path;
-    t->file = fopen(part, "wb");
-    if (!t->file)
-        return fail_file(err, part);
-    puna_status status = synthesize(t, recipe);
-    if (fclose(t->file) != 0 && status == PUNA_OK)
-        status = fail_file(err, part);
-    if (status == PUNA_OK && rename(part, path) != 0)
-        status = fail_file(err, path);
-    if (status != PUNA_OK)
-        unlink(part);
-    return status;
+    puna_new_file file;
+    TRY(puna_new_file_open(&file, "--save", path, err));
+    t->file = &file;
+    return puna_new_file_close(&file, synthesize(t, recipe), err);
 }
 
 static puna_status open_synthetic(puna_cli *cli, puna_model **model, void **memory, puna_error *err)
