@@ -5,14 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-puna_status puna_sampler_open(puna_sampler *s, const puna_sampling *p, int32_t n_vocab, puna_error *err)
+puna_status puna_sampler_open(puna_sampler *s, int32_t n_vocab, puna_error *err)
 {
-    size_t n = (size_t)n_vocab, n_ring = p->repeat_last_n > 0 ? (size_t)p->repeat_last_n : 0;
-    *s = (puna_sampler){ .p = *p, .rng = puna_rng_make(p->seed), .n_vocab = n_vocab };
+    size_t n = (size_t)n_vocab;
+    *s = (puna_sampler){ .n_vocab = n_vocab };
     s->candidates = calloc(n + 1, sizeof *s->candidates);
-    s->recent = calloc(n_ring + 1, sizeof *s->recent);
     s->counts = calloc(n + 1, sizeof *s->counts);
-    if (s->candidates && s->recent && s->counts)
+    if (s->candidates && s->counts)
         return PUNA_OK;
     puna_sampler_close(s);
     return puna_fail_memory(err, "sampler", n * (sizeof *s->candidates + sizeof *s->counts));
@@ -21,22 +20,13 @@ puna_status puna_sampler_open(puna_sampler *s, const puna_sampling *p, int32_t n
 void puna_sampler_close(puna_sampler *s)
 {
     free(s->candidates);
-    free(s->recent);
     free(s->counts);
     *s = (puna_sampler){ 0 };
 }
 
-void puna_sampler_accept(puna_sampler *s, int32_t token)
+static bool penalises(const puna_sampling *p)
 {
-    if (s->p.repeat_last_n <= 0 || token < 0 || token >= s->n_vocab)
-        return;
-    if (s->n_recent == s->p.repeat_last_n)
-        s->counts[s->recent[s->next_recent]]--;
-    else
-        s->n_recent++;
-    s->recent[s->next_recent] = token;
-    s->next_recent = (s->next_recent + 1) % s->p.repeat_last_n;
-    s->counts[token]++;
+    return p->repeat_penalty != 1 || p->frequency_penalty != 0 || p->presence_penalty != 0;
 }
 
 /* Repetition: Keskar et al. 2019 (arXiv 1909.05858): a positive logit is divided, a negative one
@@ -44,7 +34,7 @@ void puna_sampler_accept(puna_sampler *s, int32_t token)
 void puna_sample_penalties(puna_sampler *s)
 {
     const puna_sampling *p = &s->p;
-    if (p->repeat_penalty == 1 && p->frequency_penalty == 0 && p->presence_penalty == 0)
+    if (!penalises(p))
         return;
     for (int32_t i = 0; i < s->n; i++) {
         puna_candidate *c = &s->candidates[i];
@@ -183,7 +173,7 @@ void puna_sample_draw(puna_sampler *s)
     s->n = 1;
 }
 
-int32_t puna_sampler_draw(puna_sampler *s, const float *logits)
+static void run_chain(puna_sampler *s, const float *logits)
 {
     static void (*const chain[])(puna_sampler *) = {
 #define S(ID, name) puna_sample_##name,
@@ -199,5 +189,45 @@ int32_t puna_sampler_draw(puna_sampler *s, const float *logits)
         s->candidates[s->n++] = (puna_candidate){ 0, 0 };
     for (size_t i = 0; i < sizeof chain / sizeof *chain; i++)
         chain[i](s);
+}
+
+/* What the chain comes to without penalties at temperature 0, in one pass over the logits: they are
+ * many, and nothing else can run meanwhile. */
+static int32_t most_probable(const float *logits, int32_t n)
+{
+    enum { LANES = 16 };
+    float best[LANES], highest = -INFINITY;
+    int32_t i = 0;
+    for (int k = 0; k < LANES; k++)
+        best[k] = -INFINITY;
+    for (; i + LANES <= n; i += LANES)
+        for (int k = 0; k < LANES; k++)
+            best[k] = logits[i + k] > best[k] ? logits[i + k] : best[k];
+    for (; i < n; i++)
+        highest = logits[i] > highest ? logits[i] : highest;
+    for (int k = 0; k < LANES; k++)
+        highest = best[k] > highest ? best[k] : highest;
+    for (i = 0; i < n; i++)
+        if (logits[i] == highest)
+            return i;
+    return 0;
+}
+
+int32_t puna_sampler_draw(puna_sampler *s, const puna_sampling *p, const int32_t *tokens, size_t n_tokens,
+                          const float *logits)
+{
+    if (p->temperature <= 0 && !penalises(p))
+        return most_probable(logits, s->n_vocab);
+    size_t n = p->repeat_last_n > 0 && penalises(p) ? (size_t)p->repeat_last_n : 0;
+    n = n < n_tokens ? n : n_tokens;
+    const int32_t *recent = n ? tokens + (n_tokens - n) : NULL;
+    puna_rng seeded = puna_rng_make(p->seed);
+    s->p = *p;
+    s->rng = puna_rng_make(puna_rng_next(&seeded) ^ n_tokens);
+    for (size_t i = 0; i < n; i++)
+        s->counts[recent[i]]++;
+    run_chain(s, logits);
+    for (size_t i = 0; i < n; i++)
+        s->counts[recent[i]] = 0;
     return s->candidates[0].token;
 }
