@@ -89,9 +89,11 @@ static puna_status check_header(const puna_session *s, const save_header *h, siz
         return puna_fail(err, PUNA_ERR_FORMAT, "saved session: logits: got %u of %u, expected at most 1 of %d", h->n_logits,
                          h->n_vocab, (int)s->model->net.hp.n_vocab);
     if (h->kv_format != (uint32_t)s->scheduler->blocks.kv.format)
-        return puna_fail(err, PUNA_ERR_FORMAT, "saved session: kv_type: got encoding %u, expected %u", h->kv_format, (unsigned)s->scheduler->blocks.kv.format);
+        return puna_fail(err, PUNA_ERR_FORMAT, "saved session: kv_type: got encoding %u, expected %u", h->kv_format,
+                         (unsigned)s->scheduler->blocks.kv.format);
     if (h->n_tokens > (uint32_t)s->scheduler->n_ctx)
-        return puna_fail(err, PUNA_ERR_CONTEXT, "saved session: got %u tokens, expected at most %d", h->n_tokens, (int)s->scheduler->n_ctx);
+        return puna_fail(err, PUNA_ERR_CONTEXT, "saved session: got %u tokens, expected at most %d", h->n_tokens,
+                         (int)s->scheduler->n_ctx);
     size_t want = sizeof *h + payload_bytes(s, (int32_t)h->n_tokens, h->n_logits != 0);
     if (h->size_bytes != want || size_bytes != want)
         return puna_fail(err, PUNA_ERR_FORMAT, "saved session: size: got %zu bytes, expected %zu", size_bytes, want);
