@@ -86,7 +86,7 @@ APP_LIB := $(filter-out $(OBJ)/apps/cli/main.o,$(APP_OBJ))
 pick    = $(if $(FILTER),$(foreach f,$(1),$(if $(strip $(foreach w,$(FILTER),$(findstring $(w),$(notdir $(f))))),$(f))),$(1))
 TESTS   := $(patsubst tests/unit/%.c,$(OBJ)/tests/%,$(call pick,$(wildcard tests/unit/test_*.c)))
 FUZZ    := $(patsubst fuzz/%.c,$(OBJ)/fuzz/%,$(call pick,$(wildcard fuzz/fuzz_*.c)))
-BENCH   := $(patsubst bench/%.c,$(OBJ)/bench/%,$(wildcard bench/*.c))
+BENCH   := $(patsubst bench/%.c,$(OBJ)/bench/%,$(call pick,$(wildcard bench/*.c)))
 
 .PHONY: all
 all: $(BIN) $(LIB)  ## build the program, build/puna, and the library (the default)
@@ -207,7 +207,7 @@ fuzz:  ## run each fuzz target with clang's libFuzzer for FUZZ_SECONDS (60)
 .PHONY: fuzz-targets
 fuzz-targets: $(FUZZ)
 	$(Q)tools/fuzz $(FUZZ_SECONDS) $(FUZZ)
-bench: $(BENCH)  ## build and run the benchmarks of bench/ (BENCH_ARGS="...")
+bench: $(BENCH)  ## build and run the benchmarks of bench/ (FILTER=streams BENCH_ARGS="-m ...")
 	$(Q)set -e; for b in $(BENCH); do $$b $(BENCH_ARGS); done
 
 # ---- form ---------------------------------------------------------------------------------
