@@ -1,7 +1,7 @@
 /* streams.c - tokens per second of many sequences at once, through the library call that a server makes.
  * streams [-m MODEL] [-npl 1,2,4,8,16] [-npp 128] [-ntg 128] [-r REPEATS] [--json] [--OPTION VALUE]...
- * N sequences with prompts of npp different random tokens each, then ntg greedy tokens each, all sequences
- * in every batch. S is all tokens, read and written, by all time, sampling included: the "S t/s" of
+ * N sequences with prompts of npp different random tokens each, then ntg tokens each, greedy unless --temp says
+ * otherwise, all sequences in every batch. S is all tokens, read and written, by all time, sampling included: the "S t/s" of
  * llama-batched-bench, which does not sample. Medians of the repeats. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,8 +92,6 @@ static puna_status open_sessions(bench *b, puna_error *err)
     if (!status)
         status = puna_params_set(b->params, "ctx_total", text, err);
     if (!status)
-        status = puna_params_set(b->params, "temp", "0", err);
-    if (!status)
         status = puna_model_open(&b->model, b->path, b->params, err);
     if (!status)
         status = puna_session_open(&b->sessions[0], b->model, b->params, err);
@@ -171,7 +169,9 @@ int main(int argc, char **argv)
     puna_error err = { PUNA_OK, "", "" };
     bench b = { .params = puna_params_new(), .path = "builtin:stories260K", .counts = { 1, 2, 4, 8, 16 }, .n_counts = 5,
                 .n_prompt = 128, .n_new = 128, .n_repeats = 1 };
-    puna_status status = b.params ? parse(&b, argc, argv, &err) : PUNA_ERR_MEMORY;
+    puna_status status = b.params ? puna_params_set(b.params, "temp", "0", &err) : PUNA_ERR_MEMORY;
+    if (!status)
+        status = parse(&b, argc, argv, &err);
     if (!status)
         status = measure(&b, &err);
     if (status)

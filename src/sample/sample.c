@@ -73,17 +73,22 @@ static void sink(puna_candidate *heap, int32_t n)
     }
 }
 
-/* The k best of all move to the front: a heap of the k best so far, whose root is the worst of
- * them, is compared with every other candidate. */
-static void keep_best(puna_sampler *s, int32_t k)
+/* The first k candidates as a heap whose root is the worst of them. */
+static void make_heap(puna_candidate *c, int32_t k)
 {
-    puna_candidate *c = s->candidates;
     qsort(c, (size_t)k, sizeof *c, compare);
     for (int32_t i = 0; i < k / 2; i++) { /* reversed order is a valid heap */
         puna_candidate swap = c[i];
         c[i] = c[k - 1 - i];
         c[k - 1 - i] = swap;
     }
+}
+
+/* The k best of all move to the front: a heap of the k best so far is compared with every other candidate. */
+static void keep_best(puna_sampler *s, int32_t k)
+{
+    puna_candidate *c = s->candidates;
+    make_heap(c, k);
     for (int32_t i = k; i < s->n; i++)
         if (before(c[i], c[0])) {
             c[0] = c[i];
@@ -173,6 +178,71 @@ void puna_sample_draw(puna_sampler *s)
     s->n = 1;
 }
 
+/* Vocabularies are large and nothing else can run while one draws, so that the usual draws read the
+ * logits once, LANES at a time. Comparisons with a NaN are false: it is never the highest. */
+enum { LANES = 16 };
+
+static float highest_of(const float *logits)
+{
+    float best[LANES], highest = -INFINITY;
+    for (int k = 0; k < LANES; k++)
+        best[k] = logits[k] > -INFINITY ? logits[k] : -INFINITY;
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int k = 0; k < half; k++)
+            best[k] = best[k + half] > best[k] ? best[k + half] : best[k];
+    return best[0] > highest ? best[0] : highest;
+}
+
+/* What the chain comes to without penalties at temperature 0. */
+static int32_t most_probable(const float *logits, int32_t n)
+{
+    float best[LANES], highest;
+    int32_t i = 0;
+    for (int k = 0; k < LANES; k++)
+        best[k] = -INFINITY;
+    for (; i + LANES <= n; i += LANES)
+        for (int k = 0; k < LANES; k++)
+            best[k] = logits[i + k] > best[k] ? logits[i + k] : best[k];
+    highest = highest_of(best);
+    for (; i < n; i++)
+        highest = logits[i] > highest ? logits[i] : highest;
+    for (i = 0; i < n; i++)
+        if (logits[i] == highest)
+            return i;
+    return 0;
+}
+
+/* The k best of all logits become the candidates, in order. */
+static void gather_best(puna_sampler *s, const float *logits, int32_t k)
+{
+    puna_candidate *c = s->candidates;
+    int32_t i = 0;
+    for (; i < s->n_vocab && s->n < k; i++)
+        if (!isnan(logits[i]))
+            c[s->n++] = (puna_candidate){ i, logits[i] };
+    make_heap(c, s->n);
+    while (i < s->n_vocab) {
+        if (s->n_vocab - i >= LANES && !(highest_of(logits + i) > c[0].logit)) {
+            i += LANES;
+            continue;
+        }
+        for (int32_t end = s->n_vocab - i >= LANES ? i + LANES : s->n_vocab; i < end; i++)
+            if (logits[i] > c[0].logit) { /* of equals the earlier one stays */
+                c[0] = (puna_candidate){ i, logits[i] };
+                sink(c, s->n);
+            }
+    }
+    qsort(c, (size_t)s->n, sizeof *c, compare);
+    s->sorted = true;
+}
+
+static void gather_all(puna_sampler *s, const float *logits)
+{
+    for (int32_t i = 0; i < s->n_vocab; i++)
+        if (!isnan(logits[i]))
+            s->candidates[s->n++] = (puna_candidate){ i, logits[i] };
+}
+
 static void run_chain(puna_sampler *s, const float *logits)
 {
     static void (*const chain[])(puna_sampler *) = {
@@ -182,35 +252,14 @@ static void run_chain(puna_sampler *s, const float *logits)
     };
     s->n = 0;
     s->sorted = false;
-    for (int32_t i = 0; i < s->n_vocab; i++)
-        if (!isnan(logits[i]))
-            s->candidates[s->n++] = (puna_candidate){ i, logits[i] };
+    if (s->p.top_k > 0 && s->p.top_k < s->n_vocab && !penalises(&s->p))
+        gather_best(s, logits, s->p.top_k); /* what top_k would leave */
+    else
+        gather_all(s, logits);
     if (s->n == 0)
         s->candidates[s->n++] = (puna_candidate){ 0, 0 };
     for (size_t i = 0; i < sizeof chain / sizeof *chain; i++)
         chain[i](s);
-}
-
-/* What the chain comes to without penalties at temperature 0, in one pass over the logits: they are
- * many, and nothing else can run meanwhile. */
-static int32_t most_probable(const float *logits, int32_t n)
-{
-    enum { LANES = 16 };
-    float best[LANES], highest = -INFINITY;
-    int32_t i = 0;
-    for (int k = 0; k < LANES; k++)
-        best[k] = -INFINITY;
-    for (; i + LANES <= n; i += LANES)
-        for (int k = 0; k < LANES; k++)
-            best[k] = logits[i + k] > best[k] ? logits[i + k] : best[k];
-    for (; i < n; i++)
-        highest = logits[i] > highest ? logits[i] : highest;
-    for (int k = 0; k < LANES; k++)
-        highest = best[k] > highest ? best[k] : highest;
-    for (i = 0; i < n; i++)
-        if (logits[i] == highest)
-            return i;
-    return 0;
 }
 
 int32_t puna_sampler_draw(puna_sampler *s, const puna_sampling *p, const int32_t *tokens, size_t n_tokens,

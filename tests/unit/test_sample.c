@@ -152,23 +152,25 @@ static void bad_logits_do_not_break_it(void)
     puna_sampler_close(&s);
 }
 
-/* The short way that greedy draws take, against the chain, on logits longer than its vectors. */
-static void greedy_equals_the_chain(void)
+/* The short ways that greedy and top_k draws take, against the chain, on logits longer than a vector. */
+static void short_ways_equal_the_chain(void)
 {
     enum { LONG = 1003 };
+    static const int32_t before[200];
     float x[LONG];
     puna_error err = { 0 };
     puna_sampler s;
     puna_rng rng = puna_rng_make(3);
     puna_sampling p = plain, chained = plain;
-    p.temperature = chained.temperature = 0;
     chained.presence_penalty = 1e-30f; /* takes the chain, changes nothing */
     CHECK_OK(puna_sampler_open(&s, LONG, &err), err);
     for (int pass = 0; pass < 200; pass++) {
         for (int i = 0; i < LONG; i++)
             x[i] = (float)(puna_rng_next(&rng) % 900) - 500;
         x[puna_rng_next(&rng) % LONG] = pass % 3 ? NAN : INFINITY;
-        CHECK_INT(puna_sampler_draw(&s, &p, NULL, 0, x), puna_sampler_draw(&s, &chained, NULL, 0, x));
+        p.temperature = chained.temperature = pass % 2 ? 0 : 80;
+        p.top_k = chained.top_k = 1 + pass * 5;
+        CHECK_INT(puna_sampler_draw(&s, &p, before, (size_t)pass, x), puna_sampler_draw(&s, &chained, before, (size_t)pass, x));
     }
     puna_sampler_close(&s);
 }
@@ -179,7 +181,7 @@ int main(int argc, char **argv)
         TEST(greedy_takes_the_lowest_of_equals), TEST(draws_follow_the_softmax),    TEST(top_k_keeps_the_best),
         TEST(top_p_keeps_the_smallest_set),      TEST(min_p_is_relative_to_the_best),
         TEST(penalties_look_at_the_last_tokens), TEST(bad_logits_do_not_break_it),
-        TEST(greedy_equals_the_chain),
+        TEST(short_ways_equal_the_chain),
     };
     return test_main("sample", cases, sizeof cases / sizeof *cases, argc, argv);
 }
