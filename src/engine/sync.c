@@ -8,7 +8,7 @@
 
 #include "engine/engine.h"
 
-static int32_t common(const int32_t *a, int32_t n_a, const int32_t *b, int32_t n_b)
+static int32_t common_prefix(const int32_t *a, int32_t n_a, const int32_t *b, int32_t n_b)
 {
     int32_t n = 0;
     while (n < n_a && n < n_b && a[n] == b[n])
@@ -46,13 +46,13 @@ static void share(puna_session *s, puna_session *const *sessions, size_t index)
     if (most <= have)
         return;
     for (const puna_session *other = s->scheduler->sessions; other; other = other->next)
-        if (other != s && (n = whole_blocks(common(other->tokens, other->n_tokens, r->tokens, most))) > have) {
+        if (other != s && (n = whole_blocks(common_prefix(other->tokens, other->n_tokens, r->tokens, most))) > have) {
             have = n;
             holder = other;
         }
     for (size_t i = 0; i < index; i++) {
         const puna_request *earlier = &sessions[i]->request;
-        if ((n = whole_blocks(common(earlier->tokens, earlier->n, r->tokens, most))) > have) {
+        if ((n = whole_blocks(common_prefix(earlier->tokens, earlier->n, r->tokens, most))) > have) {
             have = n;
             r->donor = sessions[i];
             r->n_donated = n;
@@ -97,7 +97,7 @@ static puna_status prepare(puna_session *const *sessions, size_t index, puna_err
 {
     puna_session *s = sessions[index];
     puna_request *r = &s->request;
-    int32_t keep = common(s->tokens, s->n_tokens, r->tokens, r->n);
+    int32_t keep = common_prefix(s->tokens, s->n_tokens, r->tokens, r->n);
     if (keep == r->n && keep > 0 && s->n_logits != keep)
         keep--; /* the logits after the last token are gone: evaluate it again */
     puna_session_truncate(s, keep);
