@@ -273,7 +273,7 @@ static void run_gated(puna_worker *w, int thread, const puna_step *step, const e
 /* The most outputs of one piece, so that a piece of all rows stays in the second-level cache. */
 static int32_t most_outputs(int32_t n_rows)
 {
-    return n_rows < 8 ? PUNA_WORKER_TILE / 8 : PUNA_WORKER_TILE / PUNA_WORKER_ROWS;
+    return PUNA_WORKER_TILE / (n_rows < 8 ? 8 : n_rows < PUNA_WORKER_ROWS ? n_rows : PUNA_WORKER_ROWS);
 }
 
 /* How the outputs of a step's products are cut into units; a gated pair counts once. */
