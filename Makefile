@@ -182,7 +182,7 @@ check-asan:  ## the tests with AddressSanitizer and UndefinedBehaviorSanitizer
 check-ubsan:  ## the tests with UndefinedBehaviorSanitizer alone (other memory layout than check-asan)
 	$(Q)$(MAKE) BUILD=ubsan test
 # ThreadSanitizer needs the old address layout: setarch -R turns randomisation off.
-TSAN_TESTS := pool exec cpu backend engine session server
+TSAN_TESTS := pool exec cpu backend engine session group server
 check-tsan:  ## the tests that use threads with ThreadSanitizer
 	$(Q)$(shell command -v setarch >/dev/null && echo setarch -R) $(MAKE) BUILD=tsan test FILTER="$(TSAN_TESTS)"
 check-clang:  ## build all with clang, warnings as errors, and test that build

@@ -30,13 +30,13 @@ static json_t *describe_cache(puna_session *s)
                             "multiplies_per_position", 0);
             json_array_append_new(list, row);
         }
-        json_int_t more[] = { 1, (json_int_t)puna_kv_position_bytes(&s->kv, a->cache),
+        json_int_t more[] = { 1, (json_int_t)puna_kv_position_bytes(&s->scheduler->blocks.kv, a->cache),
                               (json_int_t)a->n_head * (a->head_dim + a->head_dim_v) };
         static const char *const names[] = { "layers", "bytes_per_position", "multiplies_per_position" };
         for (int k = 0; k < 3; k++)
             json_object_set_new(row, names[k], json_integer(json_integer_value(json_object_get(row, names[k])) + more[k]));
     }
-    return json_pack("{s:s, s:o}", "encoding", puna_format_get(s->kv.format)->name, "caches", list);
+    return json_pack("{s:s, s:o}", "encoding", puna_format_get(s->scheduler->blocks.kv.format)->name, "caches", list);
 }
 
 static json_t *describe_step(const puna_profile *p, int32_t step)
@@ -62,7 +62,7 @@ static json_t *describe_step(const puna_profile *p, int32_t step)
 
 static json_t *describe_profile(puna_session *s)
 {
-    puna_profile *p = &s->profile;
+    puna_profile *p = &s->scheduler->profile;
     json_t *steps = json_array();
     for (int32_t i = 0; i < p->n_steps; i++)
         json_array_append_new(steps, describe_step(p, i));
@@ -78,7 +78,7 @@ puna_status puna_session_describe(puna_session *s, const char *topic, char **jso
         return puna_json_text(describe_cache(s), json, err);
     if (strcmp(topic, "profile") != 0)
         return puna_fail(err, PUNA_ERR_ARGUMENT, "topic: got %.32s, expected cache or profile", topic);
-    if (!s->profile.plan)
+    if (!s->scheduler->profile.plan)
         return puna_fail(err, PUNA_ERR_ARGUMENT, "profile: got a session without, expected one opened with profile=on");
     return puna_json_text(describe_profile(s), json, err);
 }

@@ -29,7 +29,7 @@ struct puna_batch {
     const puna_span *spans;     /* disjoint, in order, covering all rows */
     int32_t n_outputs;
     const int32_t *output_rows; /* [n_outputs], ascending; rows that get logits */
-    float *logits;              /* [n_outputs, plan->n_vocab], written by LOGITS */
+    float *const *logits;       /* [n_outputs] rows of plan->n_vocab each, written by LOGITS */
 };
 
 /* Called after each node with the rows of its output (NULL when it has none); for tracing. */
