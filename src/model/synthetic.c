@@ -21,6 +21,7 @@
 
 enum {
     POOL_VALUES = 1 << 19,
+    SMALL_POOL_VALUES = 1 << 15, /* for models whose matrices have fewer values than POOL_VALUES */
     DRAW_VALUES = 256,       /* drawn at once where the row's length allows: the longest block */
     PIECE_BYTES = 4 * POOL_VALUES, /* handed to the writer at once */
     N_BYTE_TOKENS = 256,
@@ -285,6 +286,7 @@ typedef struct maker {
     size_t n_weights;
     const puna_format_info *pool_format; /* of what the pool holds */
     float pool_deviation;
+    size_t n_pool; /* values in it */
     unsigned char *pool, *piece;
     float *values;
     puna_rng rng;
@@ -439,9 +441,9 @@ static void fill_pool(maker *k, const weight *p)
 {
     if (k->pool_format == p->format && k->pool_deviation == p->deviation)
         return;
-    for (size_t i = 0; i < POOL_VALUES; i++)
+    for (size_t i = 0; i < k->n_pool; i++)
         k->values[i] = normal(&k->rng) * p->deviation;
-    p->format->quantize(k->values, k->pool, POOL_VALUES);
+    p->format->quantize(k->values, k->pool, k->n_pool);
     k->pool_format = p->format;
     k->pool_deviation = p->deviation;
 }
@@ -458,7 +460,7 @@ static size_t values_at_once(int32_t n_in)
 static puna_status write_matrix(maker *k, const weight *p, puna_error *err)
 {
     fill_pool(k, p);
-    size_t each = values_at_once(p->n_in), n_pool = POOL_VALUES / each;
+    size_t each = values_at_once(p->n_in), n_pool = k->n_pool / each;
     size_t bytes = each / p->format->block_elems * p->format->block_bytes, room = PIECE_BYTES / bytes;
     uint64_t left = (uint64_t)p->n_in / each * (uint64_t)p->n_out;
     while (left > 0) {
@@ -502,6 +504,7 @@ puna_status puna_synthetic_write(const char *recipe, puna_gguf_sink *sink, void 
     maker k = { .rng = puna_rng_make(1) };
     TRY(read_recipe(&k.s, &k.m, recipe, err));
     TRY(puna_gguf_writer_open(&k.w, 0, err));
+    k.n_pool = (int64_t)k.s.n_embd * k.s.n_ff < POOL_VALUES ? SMALL_POOL_VALUES : POOL_VALUES;
     k.weights = calloc((size_t)k.s.n_layer * 9 + 3, sizeof *k.weights);
     k.pool = malloc(POOL_VALUES * sizeof(double)); /* no encoding needs more a value */
     k.values = malloc(POOL_VALUES * sizeof *k.values);
