@@ -250,9 +250,10 @@ static void step(runner *r, int32_t n_sequences, const int32_t *n, const int32_t
 {
     puna_error err = { 0 };
     static int32_t ids[MAX_ROWS], positions[MAX_ROWS], outputs[MAX_ROWS];
+    static float *rows[MAX_ROWS];
     puna_span spans[MAX_SEQUENCES];
     puna_batch b = {
-        .tokens = ids, .positions = positions, .spans = spans, .output_rows = outputs, .logits = logits
+        .tokens = ids, .positions = positions, .spans = spans, .output_rows = outputs, .logits = rows
     };
     for (int32_t s = 0; s < n_sequences; s++) {
         if (n[s] == 0)
@@ -260,6 +261,7 @@ static void step(runner *r, int32_t n_sequences, const int32_t *n, const int32_t
         spans[b.n_spans++] =
             (puna_span){ .first = b.n_tokens, .n = n[s], .pos = r->length[s], .blocks = r->blocks[s] };
         for (int32_t i = 0; i < n[s]; i++) {
+            rows[b.n_outputs] = logits + (size_t)b.n_outputs * (size_t)r->m->plan.n_vocab;
             outputs[b.n_outputs++] = b.n_tokens;
             positions[b.n_tokens] = r->length[s];
             ids[b.n_tokens++] = tokens[s][r->length[s]++];
