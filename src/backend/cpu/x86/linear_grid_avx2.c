@@ -300,30 +300,40 @@ INLINE signed_codes look_up_iq1(const uint8_t *superblock, const grid_parts *p, 
 
 /* ---- kernels ---------------------------------------------------------------------------- */
 
+/* Superblocks that are made ready before their look-ups: what waits for a long chain of vectors
+ * would fill the processor's queues. */
+#define AHEAD 8
+
 INLINE float dot_grid(const uint8_t *w, puna_act_view a, int32_t n, size_t bytes, parts_fn *prepare,
                       look_up_fn *look_up)
 {
-    __m256 acc = _mm256_setzero_ps();
-    for (int32_t i = 0; i < n; i++, w += bytes) {
-        const int8_t *q = a.q + i * PUNA_SUPERBLOCK;
-        const float *d = a.d + 8 * i;
-        grid_parts parts;
-        __m256 even = _mm256_setzero_ps(), odd = even;
-        prepare(w, &parts);
-        UNROLL
-        for (int s = 0; s < 8; s++) {
-            const signed_codes codes = look_up(w, &parts, s);
-            const __m256i x = _mm256_sign_epi8(load_256(q + 32 * s), codes.sign);
-            const __m256i p = _mm256_madd_epi16(_mm256_maddubs_epi16(codes.magnitude, x),
-                                                scales_at(parts.scale, s));
-            if (s % 2)
-                odd = _mm256_fmadd_ps(_mm256_cvtepi32_ps(p), _mm256_broadcast_ss(d + s), odd);
-            else
-                even = _mm256_fmadd_ps(_mm256_cvtepi32_ps(p), _mm256_broadcast_ss(d + s), even);
+    grid_parts parts[AHEAD];
+    float scales[AHEAD][8];
+    __m256 even = _mm256_setzero_ps(), odd = even;
+    for (int32_t first = 0; first < n; first += AHEAD, w += AHEAD * bytes) {
+        const int32_t m = n - first < AHEAD ? n - first : AHEAD;
+        for (int32_t i = 0; i < m; i++) {
+            prepare(w + (size_t)i * bytes, &parts[i]);
+            _mm256_storeu_ps(scales[i],
+                             _mm256_mul_ps(_mm256_set1_ps(parts[i].d), _mm256_loadu_ps(a.d + 8 * (first + i))));
         }
-        acc = _mm256_fmadd_ps(_mm256_add_ps(even, odd), _mm256_set1_ps(parts.d), acc);
+        for (int32_t i = 0; i < m; i++) {
+            const int8_t *q = a.q + (first + i) * PUNA_SUPERBLOCK;
+            UNROLL
+            for (int s = 0; s < 8; s++) {
+                const signed_codes codes = look_up(w + (size_t)i * bytes, &parts[i], s);
+                const __m256i x = _mm256_sign_epi8(load_256(q + 32 * s), codes.sign);
+                const __m256i p = _mm256_madd_epi16(_mm256_maddubs_epi16(codes.magnitude, x),
+                                                    scales_at(parts[i].scale, s));
+                const __m256 d = _mm256_broadcast_ss(scales[i] + s);
+                if (s % 2)
+                    odd = _mm256_fmadd_ps(_mm256_cvtepi32_ps(p), d, odd);
+                else
+                    even = _mm256_fmadd_ps(_mm256_cvtepi32_ps(p), d, even);
+            }
+        }
     }
-    return sum_8(acc);
+    return sum_8(_mm256_add_ps(even, odd));
 }
 
 /* offset: what the microkernel takes from a code. */
