@@ -221,6 +221,7 @@ typedef struct config {
     const char *isa;
     puna_trace_fn *trace;
     void *user;
+    puna_repack repack;
 } config;
 
 static bool open_runner(runner *r, const puna_backend *backend, const model *m, config c)
@@ -238,7 +239,9 @@ static bool open_runner(runner *r, const puna_backend *backend, const model *m, 
                                      .trace_user = c.user };
     return CHECK_OK(puna_kv_open(&r->kv, &m->plan, n, c.f16 ? PUNA_FORMAT_F16 : PUNA_FORMAT_F32, &err),
                     err) &&
-           CHECK_OK(backend->program_open(&r->program, &m->plan, c.isa, &err), err) &&
+           CHECK_OK(backend->program_open(&r->program, &m->plan,
+                                           &(puna_program_options){ .isa = c.isa, .repack = c.repack }, &err),
+                    err) &&
            CHECK_OK(backend->worker_open(&r->worker, r->program, &options, &err), err);
 }
 
@@ -570,7 +573,7 @@ static void weights_without_kernels_are_slow_right_and_named(void)
     puna_program *program = NULL;
     puna_error err = { 0 };
     if (!build(&m, &t, 21) ||
-        !CHECK_OK(puna_backend_cpu.program_open(&program, &m.plan, NULL, &err), err))
+        !CHECK_OK(puna_backend_cpu.program_open(&program, &m.plan, &(puna_program_options){ 0 }, &err), err))
         return;
     CHECK_INT(puna_backend_cpu.n_fallback(program, text, sizeof text), 2 * 7 + 1);
     CHECK_TEXT(text, "linear f16 x 15");

@@ -12,7 +12,7 @@ static const puna_kernel kernels[] = {
 
 static const puna_encoder encoders[] = {
 #define K(op, format, isa, needs, max_err)
-#define E(isa, needs) { #isa, needs, puna_encode_q8_##isa },
+#define E(isa, needs) { #isa, needs, puna_encode_q8_##isa, puna_encode_strip_##isa },
 #include "backend/cpu/kernels.def"
 #undef K
 #undef E
@@ -45,4 +45,17 @@ bool puna_kernel_is_float(uint32_t format)
 {
     const puna_format_info *info = puna_format_get(format);
     return info && info->block_elems == 1;
+}
+
+puna_act puna_kernel_act(const puna_kernel *kernel)
+{
+    if (kernel->op == PUNA_KERNEL_packed)
+        return PUNA_ACT_STRIP;
+    return puna_kernel_is_float(kernel->format) ? PUNA_ACT_F32 : PUNA_ACT_Q8;
+}
+
+const char *puna_kernel_op_name(puna_kernel_op op)
+{
+    static const char *const names[PUNA_KERNEL_OPS] = { "dot", "tile", "packed" };
+    return names[op];
 }
