@@ -48,6 +48,10 @@ INLINE void unpack_blocks(const panel_source *source, int32_t first, int32_t n, 
     {                                                                                                        \
         dot_all(call, dot_row_##name);                                                                       \
     }                                                                                                        \
+    BLOCK_TILE(format, name, per, read, micro)
+
+/* The tile kernel alone. */
+#define BLOCK_TILE(format, name, per, read, micro)                                                           \
     static void unpack_##name(const panel_source *source, int32_t first, int32_t n, uint8_t *panel)          \
     {                                                                                                        \
         unpack_blocks(source, first, n, panel, sizeof(puna_block_##name), per, read);                        \

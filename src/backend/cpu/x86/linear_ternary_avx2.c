@@ -3,6 +3,8 @@
  * the activations are added by pairs, since large terms must not meet in float. */
 #include "backend/cpu/x86/blocks_avx2.h"
 
+#define ROWS 2 /* of weights at a time */
+
 /* The codes of one block, 32 a vector. */
 typedef void codes_fn(const uint8_t *block, __m256i *codes);
 
@@ -81,31 +83,67 @@ INLINE void codes_tq1_0(const uint8_t *block, __m256i *codes)
     codes[7] = first_digit(_mm256_blend_epi32(v, last, 0xf0));
 }
 
-INLINE float dot_ternary(const uint8_t *w, puna_act_view a, int32_t n, size_t bytes, size_t d_at, int per,
-                         codes_fn *read)
+/* How a format lies in memory; constants after inlining. per: 32s in a block. */
+typedef struct ternary {
+    size_t bytes, d_at;
+    int per;
+    codes_fn *read;
+} ternary;
+
+/* `rows` rows of weights with one row of activations, whose sums by pairs they share. */
+INLINE void dot_ternary(const uint8_t *w, size_t row_bytes, puna_act_view a, int32_t n, int rows, ternary t,
+                        float *y)
 {
     const __m256i one = _mm256_set1_epi8(1), ones = _mm256_set1_epi16(1);
-    __m256 acc = _mm256_setzero_ps();
-    for (int32_t i = 0; i < n; i++, w += bytes) {
-        const int8_t *q = a.q + i * per * PUNA_ACT_BLOCK;
-        const float *d = a.d + i * per;
-        __m256i codes[8];
-        __m256 even = _mm256_setzero_ps(), odd = even;
-        read(w, codes);
+    __m256 acc[ROWS];
+    UNROLL
+    for (int k = 0; k < rows; k++)
+        acc[k] = _mm256_setzero_ps();
+    for (int32_t i = 0; i < n; i++, w += t.bytes) {
+        const int8_t *q = a.q + i * t.per * PUNA_ACT_BLOCK;
+        const float *d = a.d + i * t.per;
+        __m256i codes[ROWS][8];
+        __m256 sums[ROWS];
         UNROLL
-        for (int s = 0; s < per; s++) {
-            const __m256i x = load_256(q + s * PUNA_ACT_BLOCK);
-            const __m256i p =
-                _mm256_sub_epi16(_mm256_maddubs_epi16(codes[s], x), _mm256_maddubs_epi16(one, x));
-            const __m256 sums = _mm256_cvtepi32_ps(_mm256_madd_epi16(p, ones));
-            if (s % 2)
-                odd = _mm256_fmadd_ps(sums, _mm256_broadcast_ss(d + s), odd);
-            else
-                even = _mm256_fmadd_ps(sums, _mm256_broadcast_ss(d + s), even);
+        for (int k = 0; k < rows; k++)
+            t.read(w + (size_t)k * row_bytes, codes[k]);
+        UNROLL
+        for (int s = 0; s < t.per; s++) {
+            const __m256i x = load_256(q + s * PUNA_ACT_BLOCK), less = _mm256_maddubs_epi16(one, x);
+            const __m256 scale = _mm256_broadcast_ss(d + s);
+            UNROLL
+            for (int k = 0; k < rows; k++) {
+                const __m256i p = _mm256_sub_epi16(_mm256_maddubs_epi16(codes[k][s], x), less);
+                const __m256 v = _mm256_cvtepi32_ps(_mm256_madd_epi16(p, ones));
+                sums[k] = s == 0 ? _mm256_mul_ps(v, scale) : _mm256_fmadd_ps(v, scale, sums[k]);
+            }
         }
-        acc = _mm256_fmadd_ps(_mm256_add_ps(even, odd), _mm256_set1_ps(puna_load_f16(w + d_at)), acc);
+        UNROLL
+        for (int k = 0; k < rows; k++)
+            acc[k] = _mm256_fmadd_ps(
+                sums[k], _mm256_set1_ps(puna_load_f16(w + (size_t)k * row_bytes + t.d_at)), acc[k]);
     }
-    return sum_8(acc);
+    UNROLL
+    for (int k = 0; k < rows; k++)
+        y[k] = sum_8(acc[k]);
+}
+
+INLINE void dot_ternary_all(const puna_linear_call *call, ternary t)
+{
+    const int32_t n = call->n_in / (t.per * PUNA_ACT_BLOCK);
+    for (int32_t o = call->begin, rows; o < call->end; o += rows) {
+        const uint8_t *w = puna_call_row(call, o);
+        rows = call->end - o < ROWS ? 1 : ROWS;
+        prefetch_row(w, (size_t)rows * call->row_bytes);
+        for (int32_t r = 0; r < call->n_rows; r++) {
+            const puna_act_view a = puna_act_at(puna_call_act(call, r), call->n_in);
+            float *y = call->y + (size_t)r * call->y_stride + (size_t)o;
+            if (rows == ROWS)
+                dot_ternary(w, call->row_bytes, a, n, ROWS, t, y);
+            else
+                dot_ternary(w, call->row_bytes, a, n, 1, t, y);
+        }
+    }
 }
 
 /* For the microkernel of Q4_0, which takes 8 from a code. */
@@ -122,16 +160,16 @@ INLINE void read_ternary(const uint8_t *block, __m256i codes[8], float scales[8]
 }
 
 #define KERNELS(format, name, per)                                                                           \
-    INLINE float dot_blocks_##name(const uint8_t *w, puna_act_view a, int32_t n)                             \
+    void puna_dot_##format##_avx2(const puna_linear_call *call)                                              \
     {                                                                                                        \
-        return dot_ternary(w, a, n, sizeof(puna_block_##name), offsetof(puna_block_##name, d), per,          \
-                           codes_##name);                                                                    \
+        dot_ternary_all(call, (ternary){ sizeof(puna_block_##name), offsetof(puna_block_##name, d), per,     \
+                                         codes_##name });                                                    \
     }                                                                                                        \
     INLINE void read_##name(const uint8_t *block, __m256i codes[8], float scales[8][2])                      \
     {                                                                                                        \
         read_ternary(block, codes, scales, offsetof(puna_block_##name, d), per, codes_##name);               \
     }                                                                                                        \
-    BLOCK_KERNELS(format, name, per, dot_blocks_##name, read_##name, puna_micro_q4_0_avx2)
+    BLOCK_TILE(format, name, per, read_##name, puna_micro_q4_0_avx2)
 
 KERNELS(Q1_0, q1_0, 4)
 KERNELS(Q2_0, q2_0, 2)
