@@ -533,7 +533,8 @@ static void quantised_weights_agree_within_their_error(void)
         puna_format format;
         double tolerance;
     } formats[] = { { PUNA_FORMAT_F16, 1e-3 },  { PUNA_FORMAT_BF16, 1e-3 }, { PUNA_FORMAT_Q8_0, 3e-2 },
-                    { PUNA_FORMAT_Q4_0, 3e-2 }, { PUNA_FORMAT_Q4_K, 3e-2 }, { PUNA_FORMAT_Q6_K, 3e-2 } };
+                    { PUNA_FORMAT_Q4_0, 3e-2 },  { PUNA_FORMAT_Q4_K, 3e-2 }, { PUNA_FORMAT_Q6_K, 3e-2 },
+                    { PUNA_FORMAT_NVFP4, 3e-2 }, { PUNA_FORMAT_TQ1_0, 3e-2 }, { PUNA_FORMAT_Q1_0, 3e-2 } };
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
         traits t = plain;
         t.name = puna_format_get((uint32_t)formats[i].format)->name;
