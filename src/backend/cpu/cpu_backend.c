@@ -65,15 +65,18 @@ static puna_status program_open(puna_program **out, const puna_plan *plan, const
     return PUNA_OK;
 }
 
-/* One line over the formats without kernels, e.g. "linear iq3_s x 12, linear q2_k x 3". */
+/* One line over the formats without kernels, as a new one is: "linear q9_0 x 12, linear q9_k x 3". */
 static int32_t n_fallback(const puna_program *program, char *text, size_t capacity)
 {
     int32_t counts[PUNA_FORMAT_COUNT_MAX] = { 0 }, total = 0;
+    const char *names[PUNA_FORMAT_COUNT_MAX];
     for (int32_t s = 0; s < program->plain.n_steps; s++) {
         const puna_step *step = &program->plain.steps[s];
         for (int32_t i = 0; i < step->n_linears; i++)
             if (step->linears[i].linear.reference) {
-                counts[step->linears[i].linear.weight->format->id]++;
+                const puna_format_info *format = step->linears[i].linear.weight->format;
+                names[format->id] = format->name;
+                counts[format->id]++;
                 total++;
             }
     }
@@ -83,8 +86,8 @@ static int32_t n_fallback(const puna_program *program, char *text, size_t capaci
     for (uint32_t f = 0; f < PUNA_FORMAT_COUNT_MAX; f++) {
         if (counts[f] == 0 || at >= capacity)
             continue;
-        int n = snprintf(text + at, capacity - at, "%slinear %s x %d", at ? ", " : "",
-                         puna_format_get(f)->name, (int)counts[f]);
+        int n = snprintf(text + at, capacity - at, "%slinear %s x %d", at ? ", " : "", names[f],
+                         (int)counts[f]);
         at += n > 0 ? (size_t)n : 0;
     }
     return total;
