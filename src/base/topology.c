@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
+
 enum { TEXT_BYTES = 16384, PATH_BYTES = 4400 };
 
 /* A set of processor numbers below PUNA_MAX_PROCESSORS. */
@@ -41,17 +43,10 @@ static void intersect(set *a, const set *b)
 
 /* ---- reading ---------------------------------------------------------------------------- */
 
-static FILE *open_file(const char *root, const char *name)
-{
-    char path[PATH_BYTES];
-    int n = snprintf(path, sizeof path, "%s/%s", root, name);
-    return n > 0 && n < (int)sizeof path ? fopen(path, "re") : NULL;
-}
-
 /* The beginning of a small file, terminated; false when there is none. */
 static bool read_text(const char *root, const char *name, char *text, size_t capacity)
 {
-    FILE *file = open_file(root, name);
+    FILE *file = puna_file_under(root, name);
     if (!file)
         return false;
     size_t n = fread(text, 1, capacity - 1, file);
@@ -107,7 +102,7 @@ static bool read_list_file(const char *root, const char *name, set *s)
 static void online_from_cpuinfo(const char *root, set *online)
 {
     char line[512];
-    FILE *file = open_file(root, "proc/cpuinfo");
+    FILE *file = puna_file_under(root, "proc/cpuinfo");
     memset(online, 0, sizeof *online);
     while (file && fgets(line, sizeof line, file)) {
         const char *at = strchr(line, ':');
@@ -321,7 +316,7 @@ static int32_t quota_of_path(const char *root, const char *mount, const char *gr
 static void find_quota(puna_topology *t, const char *root)
 {
     char line[4096];
-    FILE *file = open_file(root, "proc/self/cgroup");
+    FILE *file = puna_file_under(root, "proc/self/cgroup");
     while (file && fgets(line, sizeof line, file)) {
         line[strcspn(line, "\n")] = '\0';
         char *controllers = strchr(line, ':');

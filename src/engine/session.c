@@ -46,6 +46,9 @@ static puna_status open_session(puna_session *s, const puna_params *params, puna
     TRY(puna_kv_open(&s->kv, &model->net.plan, n_blocks, format, err));
     puna_backend_options options = {
         .n_threads = (int32_t)puna_params_int(params, PUNA_KEY_threads),
+        .n_threads_prefill = (int32_t)puna_params_int(params, PUNA_KEY_threads_batch),
+        .pin = strcmp(params->texts[PUNA_KEY_affinity], "on") == 0,
+        .deterministic = puna_params_int(params, PUNA_KEY_deterministic) != 0,
         .max_tokens = s->n_batch,
         .max_outputs = s->n_batch,
         .fusion = puna_params_int(params, PUNA_KEY_fusion) != 0,

@@ -1,4 +1,4 @@
-/* test_topology.c - made-up machines: what is read of them and how many threads they get. A machine
+/* test_topology.c - made-up machines: what is read of them and how many threads they get; huge pages. A machine
  * is a file of tests/data/topology, a line for each file of its /proc and /sys: "path = content". */
 #define _XOPEN_SOURCE 700
 #include <ftw.h>
@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/pages.h"
 #include "base/threads.h"
 #include "harness.h"
 
@@ -63,13 +64,18 @@ static bool unpack(const char *machine, char *root)
     return ok;
 }
 
+static void discard(const char *root)
+{
+    nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
 static bool read_machine(const char *machine, puna_topology *t)
 {
     char root[] = "/tmp/puna-topology-XXXXXX";
     bool ok = unpack(machine, root);
     if (ok)
         puna_topology_read(t, root);
-    nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    discard(root);
     return ok;
 }
 
@@ -169,6 +175,33 @@ static void this_machine_is_read(void)
     CHECK(t.n >= 1 && (online > PUNA_MAX_PROCESSORS || t.n <= online) && t.n_cores <= t.n);
 }
 
+static void huge_pages_are_counted(void)
+{
+    char root[] = "/tmp/puna-topology-XXXXXX";
+    puna_pages pages;
+    uint64_t bytes;
+    if (!unpack("pages", root))
+        return;
+    puna_pages_read(&pages, root);
+    CHECK_TEXT(pages.transparent, "madvise");
+    CHECK_INT(pages.huge_bytes, 2 << 20);
+    const struct {
+        uintptr_t start;
+        size_t n;
+        uint64_t want;
+    } cases[] = { { 0x10000000, 0x10000000, 128 << 20 }, { 0x1ff00000, 0x80000, 0x80000 }, /* a part of it */
+                  { 0x20000000, 0x400000, 2 << 20 },     { 0x1fe00000, 0x600000, 4 << 20 },
+                  { 0x30000000, 0x1000, 0 },             { 0x10000000, 0, 0 } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        CHECK(puna_pages_on_huge(root, (void *)cases[i].start, cases[i].n, &bytes));
+        CHECK_INT(bytes, cases[i].want);
+    }
+    discard(root);
+    puna_pages_read(&pages, "/nowhere-at-all");
+    CHECK(pages.transparent[0] == '\0' && !puna_pages_on_huge("/nowhere-at-all", root, 1, &bytes) && bytes == 0);
+    CHECK(puna_pages_on_huge("", root, sizeof root, &bytes) && bytes <= sizeof root);
+}
+
 int main(int argc, char **argv)
 {
     const test_case cases[] = {
@@ -177,6 +210,7 @@ int main(int argc, char **argv)
         TEST(nonsense_is_survived),
         TEST(what_is_asked_for_wins),
         TEST(this_machine_is_read),
+        TEST(huge_pages_are_counted),
     };
     return test_main("topology", cases, sizeof cases / sizeof *cases, argc, argv);
 }

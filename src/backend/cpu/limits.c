@@ -8,7 +8,9 @@
 
 #include "backend/cpu/cpu.h"
 #include "base/clock.h"
+#include "base/pages.h"
 #include "base/pool.h"
+#include "base/threads.h"
 
 enum { N_REPEATS = 5 };
 static const size_t BUFFER_BYTES = (size_t)512 << 20; /* far beyond any cache */
@@ -88,7 +90,11 @@ puna_status puna_limits_measure(puna_backend_limits *limits, uint32_t allowed, i
 #else
     (void)allowed;
 #endif
-    TRY(puna_pool_open(&pool, n_threads > 0 ? n_threads : puna_pool_processors(), err));
+    puna_topology topology;
+    puna_threads threads;
+    puna_topology_read(&topology, "");
+    puna_threads_choose(&threads, &topology, n_threads, 0);
+    TRY(puna_pool_open(&pool, threads.prefill, err));
     m.buffer = mmap(NULL, BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (m.buffer == MAP_FAILED) {
         puna_pool_close(pool);
@@ -101,6 +107,8 @@ puna_status puna_limits_measure(puna_backend_limits *limits, uint32_t allowed, i
     limits->read_gb_per_s = (double)(BUFFER_BYTES / (size_t)n / 4096 * 4096 * (size_t)n) / fastest_ns(pool, read_part, &m);
     double took = fastest_ns(pool, multiply, &m);
     limits->int8_gmac_per_s = (double)(m.per_round * INT8_ROUNDS * (uint64_t)n) / took;
+    limits->read_bytes = BUFFER_BYTES;
+    puna_pages_on_huge("", m.buffer, BUFFER_BYTES, &limits->read_huge_bytes);
     munmap(m.buffer, BUFFER_BYTES);
     puna_pool_close(pool);
     return PUNA_OK;
