@@ -36,6 +36,7 @@ puna_linear puna_linear_choose(const puna_tensor *weight, uint32_t allowed)
     }
     linear.kernel[DOT] = dot;
     linear.kernel[TILE] = tile;
+    linear.uniform = !tile; /* the two kinds sum in different orders */
     return linear;
 }
 
