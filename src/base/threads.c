@@ -82,3 +82,12 @@ void puna_threads_choose(puna_threads *out, const puna_topology *t, int32_t want
         snprintf(out->why_prefill, sizeof out->why_prefill, "asked for with --threads-batch or PUNA_THREADS_BATCH");
     }
 }
+
+int32_t puna_threads_usable(void)
+{
+    puna_topology topology;
+    puna_threads threads;
+    puna_topology_read(&topology, "");
+    puna_threads_choose(&threads, &topology, 0, 0);
+    return threads.prefill;
+}

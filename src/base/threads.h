@@ -22,4 +22,7 @@ typedef struct puna_threads {
 /* wanted, wanted_prefill: as the options threads and threads_batch; 0 = choose. */
 void puna_threads_choose(puna_threads *out, const puna_topology *topology, int32_t wanted, int32_t wanted_prefill);
 
+/* This machine's choice for work limited by arithmetic. */
+int32_t puna_threads_usable(void);
+
 #endif

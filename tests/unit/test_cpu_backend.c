@@ -213,6 +213,7 @@ typedef struct config {
     const char *isa;
     puna_trace_fn *trace;
     void *user;
+    puna_repack repack;
 } config;
 
 static bool open_runner(runner *r, const puna_backend *backend, const model *m, config c)
@@ -231,7 +232,9 @@ static bool open_runner(runner *r, const puna_backend *backend, const model *m, 
                                      .trace_user = c.user };
     return CHECK_OK(puna_kv_open(&r->kv, &m->plan, n, c.f16 ? PUNA_FORMAT_F16 : PUNA_FORMAT_F32, &err),
                     err) &&
-           CHECK_OK(backend->program_open(&r->program, &m->plan, c.isa, &err), err) &&
+           CHECK_OK(backend->program_open(&r->program, &m->plan,
+                                           &(puna_program_options){ .isa = c.isa, .repack = c.repack }, &err),
+                    err) &&
            CHECK_OK(backend->worker_open(&r->worker, r->program, &options, &err), err);
 }
 
@@ -553,13 +556,13 @@ static void quantised_weights_agree_within_their_error(void)
 }
 
 /* Batches of all, some and single rows, on 1 to 3 threads: the same bits. */
-static void check_one_way(const model *m, const char *isa, bool f16, int32_t n)
+static void check_one_way(const model *m, const char *isa, bool f16, puna_repack repack, int32_t n)
 {
     const struct {
         int n_threads;
         int32_t first, chunk;
     } ways[] = { { 1, 1, 1 }, { 2, 7, 7 }, { 3, 512, 512 }, { 2, n < 512 ? n - 9 : 500, 1 }, { 3, 33, 2 }, { 1, 5, 64 } };
-    config c = { .n_threads = 2, .f16 = f16, .isa = isa, .deterministic = true };
+    config c = { .n_threads = 2, .f16 = f16, .isa = isa, .repack = repack, .deterministic = true };
     float *want = evaluate(&puna_backend_cpu, m, c, n, n < 512 ? n : 512, 512);
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         c.n_threads = ways[i].n_threads;
@@ -581,7 +584,7 @@ static void deterministic_logits_do_not_depend_on_batches(void)
             model m;
             if (!build(&m, &variants[i], 22))
                 return;
-            check_one_way(&m, levels[k], i % 2, LENGTH);
+            check_one_way(&m, levels[k], i % 2, PUNA_REPACK_AUTO, LENGTH);
             drop(&m);
         }
     size_t n_formats;
@@ -596,10 +599,10 @@ static void deterministic_logits_do_not_depend_on_batches(void)
         t.head_dim = t.head_dim_v = 64;
         t.n_rot = 64;
         model m;
-        for (int k = 0; k < 2 && formats[f].quantize; k++) {
+        for (int k = 0; k < 4 && formats[f].quantize; k++) {
             if (!build(&m, &t, 23))
                 return;
-            check_one_way(&m, levels[k], k, 24);
+            check_one_way(&m, levels[k % 2], k, k < 2 ? PUNA_REPACK_ON : PUNA_REPACK_OFF, 24);
             drop(&m);
         }
     }
@@ -618,7 +621,7 @@ static void deterministic_logits_hold_in_long_contexts(void)
         t.window = window;
         if (!build(&m, &t, 24))
             return;
-        check_one_way(&m, "", true, 700);
+        check_one_way(&m, "", true, PUNA_REPACK_AUTO, 700);
         drop(&m);
     }
 }

@@ -90,11 +90,7 @@ puna_status puna_limits_measure(puna_backend_limits *limits, uint32_t allowed, i
 #else
     (void)allowed;
 #endif
-    puna_topology topology;
-    puna_threads threads;
-    puna_topology_read(&topology, "");
-    puna_threads_choose(&threads, &topology, n_threads, 0);
-    TRY(puna_pool_open(&pool, threads.prefill, err));
+    TRY(puna_pool_open(&pool, n_threads > 0 ? n_threads : puna_threads_usable(), err));
     m.buffer = mmap(NULL, BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (m.buffer == MAP_FAILED) {
         puna_pool_close(pool);
