@@ -1,4 +1,4 @@
-/* pool.c - persistent threads and how they wait. Every wait is the same: spin for at most SPIN_NS, then
+/* pool.c - persistent threads and how they wait. Every wait is the same: spin for a short time, then
  * sleep, so that short phases cost no system call and a neighbour who takes a core costs one sleep, not
  * a core. Sleeping is a futex on Linux and a condition variable elsewhere (PUNA_POOL_PORTABLE compiles
  * that one, for its test); all else is C11 atomics. */
@@ -26,8 +26,11 @@
 #define USE_FUTEX 0
 #endif
 
-/* A phase of a small model takes 5 to 50 us and waking a sleeper about as long. */
-enum { SPIN_NS = 50000, SPINS_PER_LOOK = 64 };
+/* A phase of a small model takes 5 to 50 us and waking a sleeper about as long. Between two tokens
+ * the caller samples, which takes longer, and a sleeper is often woken on the caller's processor and
+ * takes it away for as long as the system's balancing needs, so members wait longer there. Who has
+ * spun for YIELD_NS lets others on: the one it waits for may be queued behind it. */
+enum { SPIN_NS = 50000, BETWEEN_SPIN_NS = 500000, YIELD_NS = 5000, SPINS_PER_LOOK = 64 };
 
 /* Those who wait for some word to change and have stopped spinning. */
 typedef struct bed {
@@ -52,7 +55,7 @@ typedef struct member {
 struct puna_pool {
     alignas(64) puna_pool_word n_finished; /* members, in this run */
     bed bed;                               /* inside a run, and for its end */
-    alignas(64) _Atomic int64_t spin_ns;
+    alignas(64) atomic_bool spins; /* in this run and after it */
     int n_threads, n_started, most_spinning;
     uint64_t n_runs;
     member *members; /* [n_threads], the first unused */
@@ -142,9 +145,11 @@ static void bed_sleep(bed *b, puna_pool_word *word, uint64_t value, bool equal)
     atomic_fetch_sub(&b->n_sleepers, 1);
 }
 
-static void wait_for(puna_pool *pool, bed *b, puna_pool_word *word, uint64_t value, bool equal)
+static void wait_for(puna_pool *pool, bed *b, puna_pool_word *word, uint64_t value, bool equal, int64_t spin_ns)
 {
-    int64_t end = 0, spin_ns = atomic_load_explicit(&pool->spin_ns, memory_order_relaxed);
+    int64_t begin = 0;
+    if (!atomic_load_explicit(&pool->spins, memory_order_relaxed))
+        spin_ns = 0;
     for (int i = 1; spin_ns > 0; i++) {
         if (over(atomic_load_explicit(word, memory_order_acquire), value, equal))
             return;
@@ -152,17 +157,19 @@ static void wait_for(puna_pool *pool, bed *b, puna_pool_word *word, uint64_t val
         if (i % SPINS_PER_LOOK != 0)
             continue;
         int64_t now = puna_clock_ns();
-        if (end == 0)
-            end = now + spin_ns;
-        else if (now >= end)
+        if (begin == 0)
+            begin = now;
+        else if (now - begin >= spin_ns)
             break;
+        else if (now - begin >= YIELD_NS)
+            sched_yield();
     }
     bed_sleep(b, word, value, equal);
 }
 
 void puna_pool_wait(puna_pool *pool, puna_pool_word *word, uint64_t value)
 {
-    wait_for(pool, &pool->bed, word, value, true);
+    wait_for(pool, &pool->bed, word, value, true, SPIN_NS);
 }
 
 void puna_pool_wake(puna_pool *pool)
@@ -177,7 +184,7 @@ static void *member_main(void *argument)
     member *self = argument;
     puna_pool *pool = self->pool;
     for (uint64_t seen = 1;;) {
-        wait_for(pool, &self->bed, &self->invitation, seen, false);
+        wait_for(pool, &self->bed, &self->invitation, seen, false, BETWEEN_SPIN_NS);
         seen = atomic_load_explicit(&self->invitation, memory_order_acquire);
         if (seen % 2 != 0) /* too late */
             continue;
@@ -221,13 +228,13 @@ static void run(puna_pool *pool, int n, bool all, puna_pool_fn *fn, void *user)
         pool->user = user;
         pool->n_running = n;
         atomic_store_explicit(&pool->n_finished, 0, memory_order_relaxed);
-        atomic_store_explicit(&pool->spin_ns, n <= pool->most_spinning ? SPIN_NS : 0, memory_order_relaxed);
+        atomic_store_explicit(&pool->spins, n <= pool->most_spinning, memory_order_relaxed);
         invite(pool, n);
     }
     fn(user, 0, n);
     if (n > 1) {
         uint64_t n_came = all ? (uint64_t)n - 1 : close_door(pool, n);
-        wait_for(pool, &pool->bed, &pool->n_finished, n_came, true);
+        wait_for(pool, &pool->bed, &pool->n_finished, n_came, true, SPIN_NS);
     }
 }
 
@@ -262,7 +269,7 @@ puna_status puna_pool_open(puna_pool **out, int n_threads, puna_error *err)
     pool->members = members;
     pool->n_threads = pool->most_spinning = n_threads;
     pool->n_started = 1;
-    atomic_init(&pool->spin_ns, SPIN_NS);
+    atomic_init(&pool->spins, true);
     bed_init(&pool->bed);
     for (int i = 1; i < n_threads; i++) {
         members[i].pool = pool;
