@@ -12,7 +12,8 @@ last=$(($(nproc) - 1))
 
 speed() { # PUNA: one decode figure
     # shellcheck disable=SC2086 # several options
-    "$1" bench -m "$model" -p 0 -n 64 -r 1 --json $options | sed 's/.*"median_tok_per_s":\([0-9.]*\).*/\1/'
+    "$1" run -m "$model" --raw --seed 1 -n 96 --ignore-eos --stats $options 'Once upon a time' 2>&1 >/dev/null |
+        sed -n 's/.*reply .* tokens, \([0-9.]*\) tok.*/\1/p'
 }
 neighbour() {
     exec taskset -c "$last" python3 - "$period" "$share" <<'END'
