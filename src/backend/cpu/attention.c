@@ -81,8 +81,9 @@ void puna_attention_absorb(puna_attention_job *job, int32_t begin, int32_t end)
     int32_t n = job->n_rows * job->n_group;
     int32_t n_strips = (n + PUNA_ATTENTION_STRIP - 1) / PUNA_ATTENTION_STRIP;
     int32_t strip = (n + n_strips - 1) / n_strips;
-    for (int32_t b = begin; b < end; b += PUNA_ATTENTION_TILE_BLOCKS) {
-        int32_t stop = b + PUNA_ATTENTION_TILE_BLOCKS < end ? b + PUNA_ATTENTION_TILE_BLOCKS : end;
+    for (int32_t b = begin, stop; b < end; b = stop) {
+        stop = b - b % PUNA_ATTENTION_TILE_BLOCKS + PUNA_ATTENTION_TILE_BLOCKS;
+        stop = stop < end ? stop : end;
         for (int32_t i = 0; i < n; i += strip)
             absorb_strip(job, i, n - i < strip ? n - i : strip, b, stop);
     }

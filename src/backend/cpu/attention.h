@@ -56,6 +56,8 @@ typedef struct puna_attention_job {
 /* The blocks [*begin, *end) that the queries at pos .. pos + n_rows - 1 see some key of. */
 void puna_attention_range(int32_t window, int32_t pos, int32_t n_rows, int32_t *begin, int32_t *end);
 
+/* Sums are rescaled where a tile of blocks ends, at the same positions for every query, and keys that
+ * a query does not see add exact zeros: a query's bits do not depend on who shares its job. */
 void puna_attention_begin(puna_attention_job *job);
 void puna_attention_absorb(puna_attention_job *job, int32_t begin, int32_t end);
 

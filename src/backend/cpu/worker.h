@@ -18,6 +18,7 @@
 #include "backend/cpu/steps.h"
 #include "backend/cpu/vector.h"
 #include "base/pool.h"
+#include "base/threads.h"
 #include "ops/backend.h"
 
 enum {
@@ -73,7 +74,9 @@ struct puna_worker {
     const puna_steps *steps;
     puna_backend_options options;
     puna_pool *pool;
-    int32_t n_threads;
+    puna_threads choice;
+    uint64_t weight_bytes; /* that a token reads */
+    int32_t n_threads;     /* of the run */
     void *memory;
     /* of the plan */
     int32_t tile_rows, max_width;

@@ -5,7 +5,8 @@
  * before, a block and a head at a time.
  *
  * A single row's keys are absorbed in ranges whose ends depend on its position only; with few
- * rows the ranges are work for several threads, and who finishes last merges them in order. */
+ * rows the ranges are work for several threads, and who finishes last merges them in order. A
+ * deterministic worker has no ranges: a row of a larger batch has none. */
 #include "backend/cpu/worker.h"
 
 #include <string.h>
@@ -157,7 +158,8 @@ static void attend_tile(puna_worker *w, int thread, const puna_step *step, const
     int32_t begin, end, first_row = w->batch->spans[tile->span].first + tile->first;
     puna_attention_range(job.p->window, job.pos, job.n_rows, &begin, &end);
     load_queries(w, step, &job, first_row);
-    int32_t size = job.n_rows == 1 ? range_blocks(end - begin) : end - begin;
+    bool ranges = job.n_rows == 1 && !w->options.deterministic;
+    int32_t size = ranges ? range_blocks(end - begin) : end - begin;
     absorb_range(&job, begin, end, size, 0);
     part = job;
     part.sums = w->threads[thread].part_sums;
@@ -257,7 +259,7 @@ void puna_worker_attention(puna_worker *w, int thread, int32_t number)
     if (step->kind == PUNA_STEP_STORE)
         return;
     const puna_attention_params *p = &step->attention->p.attention;
-    bool split = w->single && w->n_tiles <= PUNA_WORKER_SPLIT_TILES;
+    bool split = w->single && w->n_tiles <= PUNA_WORKER_SPLIT_TILES && !w->options.deterministic;
     int32_t n = w->n_tiles * p->n_head_kv, begin, end, taken = 0;
     if (split) {
         n = 0;
