@@ -211,9 +211,9 @@ static void run_kernels(const puna_attention_kernels *k, bench *b, int32_t m, in
             keys[t] = to;
             values[t] = to_v;
         }
-        k->scores_q8(m, b->codes, padded, b->scale, keys[t], b->dim, s + t * PUNA_KV_BLOCK, KEYS);
+        k->scores_q8(m, b->codes, padded, b->scale, keys[t], keys[t], b->dim, s + t * PUNA_KV_BLOCK, KEYS);
     }
-    k->weigh_q8(m, b->p, KEYS, factor, values, n_keys, b->dim, sums, padded);
+    k->weigh_q8(m, b->p, KEYS, factor, values, values, n_keys, b->dim, sums, padded);
     for (int t = 0; t < N_TILES && b->format == PUNA_FORMAT_Q4_0; t++) {
         free((void *)(uintptr_t)keys[t]);
         free((void *)(uintptr_t)values[t]);

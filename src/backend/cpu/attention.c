@@ -30,15 +30,15 @@ size_t puna_attention_part_floats(const puna_attention_params *p, size_t n)
     return n * (puna_kv_padded(p->head_dim_v) + 2);
 }
 
-static size_t n_queries(const puna_attention_job *job)
+static int32_t n_queries(const puna_attention_job *job)
 {
-    return (size_t)job->n_rows * (size_t)job->n_group;
+    return job->n_rows * job->n_group;
 }
 
 /* Sums into `part` from here on, which starts empty. */
 static void begin_part(puna_attention_job *job, float *part)
 {
-    size_t n = n_queries(job);
+    size_t n = (size_t)n_queries(job);
     job->sums = part;
     job->highest = part + n * puna_kv_padded(job->p->head_dim_v);
     job->total = job->highest + n;
@@ -54,7 +54,7 @@ void puna_attention_queries(const puna_attention_job *job)
     if (!puna_kv_is_rotated(job->kv->format))
         return;
     const size_t dim = (size_t)job->p->head_dim, padded = puna_kv_padded(job->p->head_dim);
-    for (size_t i = 0; i < n_queries(job); i++) {
+    for (size_t i = 0; i < (size_t)n_queries(job); i++) {
         job->kernels->rotate(job->q + i * dim, job->p->head_dim);
         job->q_scale[i] = job->kernels->quantize(job->q + i * dim, job->p->head_dim, job->codes + i * padded);
     }
@@ -73,46 +73,99 @@ static void mask(const puna_attention_params *p, float *s, int32_t pos, int32_t 
         s[j] = -INFINITY;
 }
 
-/* The keys and values of up to TILE_BLOCKS blocks from block `begin` on, ready for the kernels. */
+/* The keys and values of up to TILE_BLOCKS blocks from block `begin` on, ready for the kernels, and
+ * where those of the tile after it lie in the cache (or, behind the end, these again). */
 typedef struct tiles {
     const void *k[PUNA_ATTENTION_TILE_BLOCKS], *v[PUNA_ATTENTION_TILE_BLOCKS];
+    const void *next_k[PUNA_ATTENTION_TILE_BLOCKS], *next_v[PUNA_ATTENTION_TILE_BLOCKS];
     int32_t begin, end;
 } tiles;
 
-static tiles take_tiles(const puna_attention_job *job, int32_t begin, int32_t end)
+static const void *key_tile(const puna_attention_job *job, int32_t block)
 {
-    const puna_attention_params *p = job->p;
-    const bool packed = job->kv->format == PUNA_FORMAT_Q4_0;
+    return puna_kv_k(job->kv, job->p->cache, job->blocks[block], job->head_kv);
+}
+
+static const void *value_tile(const puna_attention_job *job, int32_t block)
+{
+    return puna_kv_v(job->kv, job->p->cache, job->blocks[block], job->head_kv);
+}
+
+static tiles take_tiles(const puna_attention_job *job, int32_t begin, int32_t end, int32_t stop)
+{
     tiles t = { .begin = begin, .end = end };
-    unsigned char *to = job->unpacked;
-    size_t k_bytes = 0, v_bytes = 0;
-    puna_kv_tile_bytes(PUNA_FORMAT_Q8_0, p->head_dim, true, &k_bytes);
-    puna_kv_tile_bytes(PUNA_FORMAT_Q8_0, p->head_dim_v, false, &v_bytes);
     for (int32_t i = 0; i < end - begin; i++) {
-        t.k[i] = puna_kv_k(job->kv, p->cache, job->blocks[begin + i], job->head_kv);
-        t.v[i] = puna_kv_v(job->kv, p->cache, job->blocks[begin + i], job->head_kv);
-        if (!packed)
-            continue;
-        job->kernels->unpack(t.k[i], p->head_dim, true, to);
-        t.k[i] = to;
-        to += k_bytes;
-        job->kernels->unpack(t.v[i], p->head_dim_v, false, to);
-        t.v[i] = to;
-        to += v_bytes;
+        const int32_t next = begin + i + PUNA_ATTENTION_TILE_BLOCKS < stop ? begin + i + PUNA_ATTENTION_TILE_BLOCKS : begin + i;
+        t.k[i] = key_tile(job, begin + i);
+        t.v[i] = value_tile(job, begin + i);
+        t.next_k[i] = key_tile(job, next);
+        t.next_v[i] = value_tile(job, next);
     }
     return t;
 }
 
-static void score(const puna_attention_job *job, int32_t first, int32_t m, const void *k, float *s)
+static void unpack_tiles(const puna_attention_job *job, tiles *t)
+{
+    const puna_attention_params *p = job->p;
+    unsigned char *to = job->unpacked;
+    size_t k_bytes = 0, v_bytes = 0;
+    puna_kv_tile_bytes(PUNA_FORMAT_Q8_0, p->head_dim, true, &k_bytes);
+    puna_kv_tile_bytes(PUNA_FORMAT_Q8_0, p->head_dim_v, false, &v_bytes);
+    for (int32_t i = 0; i < t->end - t->begin; i++) {
+        job->kernels->unpack(t->k[i], p->head_dim, true, to);
+        t->k[i] = to;
+        to += k_bytes;
+        job->kernels->unpack(t->v[i], p->head_dim_v, false, to);
+        t->v[i] = to;
+        to += v_bytes;
+    }
+}
+
+/* Asks for a tile of the next ones: what is computed meanwhile takes longer than it needs to come
+ * from memory. */
+static void fetch(const void *tile, size_t bytes)
+{
+    for (size_t line = 0; line < bytes; line += 64)
+        __builtin_prefetch((const char *)tile + line);
+}
+
+static void fetch_next(const puna_attention_job *job, const tiles *t, int32_t i)
+{
+    const puna_kv_cache *cache = &job->kv->caches[job->p->cache];
+    fetch(t->next_k[i], cache->k_block_bytes / (size_t)cache->layout.n_head);
+    fetch(t->next_v[i], cache->v_block_bytes / (size_t)cache->layout.n_head);
+}
+
+/* Scores of queries [first, first + m) and the keys of block number i of the tiles. */
+static void score(const puna_attention_job *job, int32_t first, int32_t m, const tiles *t, int32_t i)
 {
     const int32_t dim = job->p->head_dim;
     const size_t at = (size_t)first, padded = puna_kv_padded(dim);
+    const bool own_fetch = job->kv->format == PUNA_FORMAT_Q8_0;
+    float *s = job->scores + i * PUNA_KV_BLOCK;
+    if (first == 0 && !own_fetch)
+        fetch_next(job, t, i);
     if (puna_kv_is_rotated(job->kv->format))
-        job->kernels->scores_q8(m, job->codes + at * padded, padded, job->q_scale + at, k, dim, s,
-                                PUNA_ATTENTION_TILE);
+        job->kernels->scores_q8(m, job->codes + at * padded, padded, job->q_scale + at, t->k[i],
+                                first == 0 && own_fetch ? t->next_k[i] : t->k[i], dim, s, PUNA_ATTENTION_TILE);
     else
-        job->kernels->scores(m, job->q + at * (size_t)dim, (size_t)dim, k, dim, job->kv->format, s,
+        job->kernels->scores(m, job->q + at * (size_t)dim, (size_t)dim, t->k[i], dim, job->kv->format, s,
                              PUNA_ATTENTION_TILE);
+}
+
+static void weigh_tiles(const puna_attention_job *job, int32_t first, int32_t m, const tiles *t, const float *factor,
+                        int32_t n_keys)
+{
+    const puna_attention_params *p = job->p;
+    const size_t stride = puna_kv_padded(p->head_dim_v);
+    float *sums = job->sums + (size_t)first * stride;
+    if (puna_kv_is_rotated(job->kv->format))
+        job->kernels->weigh_q8(m, job->scores, PUNA_ATTENTION_TILE, factor, t->v,
+                               first == 0 && job->kv->format == PUNA_FORMAT_Q8_0 ? t->next_v : t->v, n_keys,
+                               p->head_dim_v, sums, stride);
+    else
+        job->kernels->weigh(m, job->scores, PUNA_ATTENTION_TILE, factor, t->v, n_keys, p->head_dim_v,
+                            job->kv->format, sums, stride);
 }
 
 /* Queries [first, first + m) of the job over tiles. */
@@ -125,8 +178,8 @@ static void absorb_strip(puna_attention_job *job, int32_t first, int32_t m, cons
     if (end <= begin || (p->window > 0 && end * PUNA_KV_BLOCK <= low - p->window + 1))
         return;
     float factor[PUNA_ATTENTION_STRIP];
-    for (int32_t b = begin; b < end; b++)
-        score(job, first, m, t->k[b - begin], job->scores + (b - begin) * PUNA_KV_BLOCK);
+    for (int32_t i = 0; i < end - begin; i++)
+        score(job, first, m, t, i);
     int32_t n = (end - begin) * PUNA_KV_BLOCK;
     int32_t n_keys = high + 1 - from < n ? high + 1 - from : n;
     bool edge = low < from + n - 1 || (p->window > 0 && high - from >= p->window);
@@ -138,26 +191,21 @@ static void absorb_strip(puna_attention_job *job, int32_t first, int32_t m, cons
             mask(p, s, job->pos + (first + i) / job->n_group, from, n);
         factor[i] = job->kernels->softmax(s, n, &job->highest[first + i], &job->total[first + i]);
     }
-    const size_t stride = puna_kv_padded(p->head_dim_v);
-    float *sums = job->sums + (size_t)first * stride;
-    if (puna_kv_is_rotated(job->kv->format))
-        job->kernels->weigh_q8(m, job->scores, PUNA_ATTENTION_TILE, factor, t->v, n_keys, p->head_dim_v, sums,
-                               stride);
-    else
-        job->kernels->weigh(m, job->scores, PUNA_ATTENTION_TILE, factor, t->v, n_keys, p->head_dim_v,
-                            job->kv->format, sums, stride);
+    weigh_tiles(job, first, m, t, factor, n_keys);
 }
 
-/* Blocks [begin, end) of one leaf; tiles are aligned too. */
-static void absorb_leaf(puna_attention_job *job, int32_t begin, int32_t end)
+/* Blocks [begin, end) of one leaf, before those up to stop_all; tiles are aligned too. */
+static void absorb_leaf(puna_attention_job *job, int32_t begin, int32_t end, int32_t stop_all)
 {
-    int32_t n = job->n_rows * job->n_group;
+    int32_t n = n_queries(job);
     int32_t n_strips = (n + PUNA_ATTENTION_STRIP - 1) / PUNA_ATTENTION_STRIP;
     int32_t strip = (n + n_strips - 1) / n_strips;
     for (int32_t b = begin, stop; b < end; b = stop) {
         stop = (b / PUNA_ATTENTION_TILE_BLOCKS + 1) * PUNA_ATTENTION_TILE_BLOCKS;
         stop = stop < end ? stop : end;
-        const tiles t = take_tiles(job, b, stop);
+        tiles t = take_tiles(job, b, stop, stop_all);
+        if (job->kv->format == PUNA_FORMAT_Q4_0)
+            unpack_tiles(job, &t);
         for (int32_t i = 0; i < n; i += strip)
             absorb_strip(job, i, n - i < strip ? n - i : strip, &t);
     }
@@ -166,7 +214,7 @@ static void absorb_leaf(puna_attention_job *job, int32_t begin, int32_t end)
 /* part += other. Merging what has seen no key changes nothing. */
 static void merge(const puna_attention_job *job, float *part, const float *other)
 {
-    size_t n = n_queries(job), dim = puna_kv_padded(job->p->head_dim_v);
+    size_t n = (size_t)n_queries(job), dim = puna_kv_padded(job->p->head_dim_v);
     float *highest = part + n * dim, *total = highest + n;
     const float *highest_2 = other + n * dim, *total_2 = highest_2 + n;
     for (size_t i = 0; i < n; i++) {
@@ -181,13 +229,13 @@ static void merge(const puna_attention_job *job, float *part, const float *other
 
 void puna_attention_absorb(puna_attention_job *job, int32_t begin, int32_t end, float *part)
 {
-    const size_t size = puna_attention_part_floats(job->p, n_queries(job));
+    const size_t size = puna_attention_part_floats(job->p, (size_t)n_queries(job));
     const int32_t first = begin / PUNA_ATTENTION_LEAF_BLOCKS, last = (end - 1) / PUNA_ATTENTION_LEAF_BLOCKS;
     float *top = first == last ? part : job->stack;
     for (int32_t leaf = first; leaf <= last; leaf++, top += size) {
         int32_t from = leaf * PUNA_ATTENTION_LEAF_BLOCKS, to = from + PUNA_ATTENTION_LEAF_BLOCKS;
         begin_part(job, top);
-        absorb_leaf(job, from > begin ? from : begin, to < end ? to : end);
+        absorb_leaf(job, from > begin ? from : begin, to < end ? to : end, end);
         /* The node that ends here is a right one, and its left one is not empty. */
         for (int32_t node = leaf, level = 0; node % 2 && node << level > first; node /= 2, level++, top -= size)
             merge(job, top - size, top);
@@ -210,7 +258,7 @@ void puna_attention_merge_nodes(puna_attention_job *job, float *parts, size_t st
 
 void puna_attention_end(const puna_attention_job *job, const float *part, float *y, size_t y_stride)
 {
-    size_t dim = (size_t)job->p->head_dim_v, group = (size_t)job->n_group, n = n_queries(job);
+    size_t dim = (size_t)job->p->head_dim_v, group = (size_t)job->n_group, n = (size_t)n_queries(job);
     size_t padded = puna_kv_padded(job->p->head_dim_v);
     const float *total = part + n * padded + n;
     for (size_t i = 0; i < n; i++) {
@@ -310,8 +358,9 @@ static chunk chunk_at(const void *tile, int32_t dim, bool key, size_t first)
 }
 
 static void scores_q8(int32_t m, const int16_t *q, size_t q_stride, const float *q_scale, const void *k,
-                      int32_t dim, float *s, size_t s_stride)
+                      const void *next, int32_t dim, float *s, size_t s_stride)
 {
+    (void)next;
     for (size_t first = 0; first < (size_t)dim; first += PUNA_KV_CHUNK) {
         const chunk c = chunk_at(k, dim, true, first);
         for (size_t i = 0; i < (size_t)m; i++)
@@ -343,8 +392,9 @@ static float encode_weights(const float *p, const void *const *v, int32_t n_keys
 }
 
 static void weigh_q8(int32_t m, const float *p, size_t p_stride, const float *factor, const void *const *v,
-                     int32_t n_keys, int32_t dim, float *sums, size_t sums_stride)
+                     const void *const *next, int32_t n_keys, int32_t dim, float *sums, size_t sums_stride)
 {
+    (void)next;
     int16_t codes[PUNA_ATTENTION_TILE];
     for (size_t first = 0; first < (size_t)dim; first += PUNA_KV_CHUNK)
         for (size_t i = 0; i < (size_t)m; i++) {

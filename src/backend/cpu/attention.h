@@ -39,11 +39,11 @@ typedef struct puna_attention_kernels {
     /* q as 16-bit codes, padded with zeros; returns their scale. */
     float (*quantize)(const float *q, int32_t dim, int16_t *codes);
     /* scores and weigh over Q8_0 in integers, exact but for the encoding of queries and weights;
-     * strides and sums are padded as tiles are. */
+     * strides and sums are padded as tiles are. `next` are tiles that may be asked for meanwhile. */
     void (*scores_q8)(int32_t m, const int16_t *q, size_t q_stride, const float *q_scale, const void *k,
-                      int32_t dim, float *s, size_t s_stride);
+                      const void *next, int32_t dim, float *s, size_t s_stride);
     void (*weigh_q8)(int32_t m, const float *p, size_t p_stride, const float *factor, const void *const *v,
-                     int32_t n_keys, int32_t dim, float *sums, size_t sums_stride);
+                     const void *const *next, int32_t n_keys, int32_t dim, float *sums, size_t sums_stride);
     /* puna_kv_unpack, puna_kv_rotate. */
     void (*unpack)(const void *tile, int32_t dim, bool key, void *q8);
     void (*rotate)(float *x, int32_t dim);

@@ -28,9 +28,18 @@ INLINE void multiply(int M, int NV, __m256i sum[][4], const int16_t *a, size_t a
     for (int i = 0; i < M; i++) {
         const __m256i quad = load_quad(a + (size_t)i * a_stride);
         UNROLL
-        for (int j = 0; j < NV; j++)
+        for (int j = 0; j < NV; j++) {
             sum[i][j] = _mm256_add_epi32(sum[i][j], _mm256_madd_epi16(wide[j], quad));
+            KEEP(sum[i][j]);
+        }
     }
+}
+
+/* Asks for the line in which the codes of the next tile lie that are now being read in this one. */
+INLINE void fetch(int NV, const int8_t *next)
+{
+    if (NV == 4 || ((uintptr_t)next & 32) == 0)
+        _mm_prefetch((const char *)next, _MM_HINT_T0);
 }
 
 INLINE void clear(int M, int NV, __m256i sum[][4])
@@ -92,7 +101,7 @@ typedef struct scoring {
     const int16_t *q;
     size_t q_stride;
     const float *q_scale;
-    const int8_t *codes;
+    const int8_t *codes, *next;
     const uint16_t *scales;
     size_t padded;
     bool add;
@@ -105,8 +114,11 @@ INLINE void scores_piece(int M, int NV, const scoring *c, size_t at)
 {
     __m256i sum[PUNA_ATTENTION_STRIP][4];
     clear(M, NV, sum);
-    for (size_t d = 0; d < c->padded; d += 4)
-        multiply(M, NV, sum, c->q + d, c->q_stride, c->codes + (d / 4 * BLOCK + at) * 4);
+    for (size_t d = 0; d < c->padded; d += 4) {
+        const size_t place = (d / 4 * BLOCK + at) * 4;
+        fetch(NV, c->next + place);
+        multiply(M, NV, sum, c->q + d, c->q_stride, c->codes + place);
+    }
     UNROLL
     for (int j = 0; j < NV; j += 2) {
         const __m256 scales = load_scales(c->scales + at + 4 * (size_t)j);
@@ -131,12 +143,12 @@ INLINE void scores_strip(int M, const scoring *c)
 }
 
 void puna_attention_scores_q8__avx2(int32_t m, const int16_t *q, size_t q_stride, const float *q_scale,
-                                    const void *k, int32_t dim, float *s, size_t s_stride)
+                                    const void *k, const void *next, int32_t dim, float *s, size_t s_stride)
 {
     const size_t n = puna_kv_padded(dim);
-    const int8_t *codes = k;
-    for (size_t first = 0; first < n; first += PUNA_KV_CHUNK, codes += Q8_CHUNK_BYTES) {
-        scoring c = { q + first, q_stride, q_scale, codes, NULL, n - first, first > 0, s, s_stride };
+    const int8_t *codes = k, *ahead = next;
+    for (size_t first = 0; first < n; first += PUNA_KV_CHUNK, codes += Q8_CHUNK_BYTES, ahead += Q8_CHUNK_BYTES) {
+        scoring c = { q + first, q_stride, q_scale, codes, ahead, NULL, n - first, first > 0, s, s_stride };
         c.padded = c.padded < PUNA_KV_CHUNK ? c.padded : PUNA_KV_CHUNK;
         c.scales = (const uint16_t *)(const void *)(codes + c.padded * BLOCK);
 #define STRIP(M) scores_strip(M, &c)
@@ -151,7 +163,7 @@ void puna_attention_scores_q8__avx2(int32_t m, const int16_t *q, size_t q_stride
 typedef struct weighing {
     const int16_t *w; /* [M][PUNA_ATTENTION_TILE], zero behind the last key */
     const float *scale, *factor;
-    const void *const *v;
+    const void *const *v, *const *next;
     size_t skipped; /* bytes of chunks before this one, in each tile */
     size_t n_keys, padded;
     float *sums;
@@ -189,8 +201,11 @@ INLINE void weigh_piece(int M, int NV, const weighing *c, size_t at)
     for (size_t first = 0; first < c->n_keys; first += BLOCK) {
         const int8_t *codes = (const int8_t *)c->v[first / BLOCK] + c->skipped + at * 4;
         const size_t n = c->n_keys - first < BLOCK ? c->n_keys - first : BLOCK;
-        for (size_t j = 0; j < n; j += 4)
+        const int8_t *next = (const int8_t *)c->next[first / BLOCK] + c->skipped + at * 4;
+        for (size_t j = 0; j < n; j += 4) {
+            fetch(NV, next + j * c->padded);
             multiply(M, NV, sum, c->w + first + j, PUNA_ATTENTION_TILE, codes + j * c->padded);
+        }
     }
     UNROLL
     for (int i = 0; i < M; i++) {
@@ -215,13 +230,13 @@ INLINE void weigh_strip(int M, const weighing *c)
 }
 
 void puna_attention_weigh_q8__avx2(int32_t m, const float *p, size_t p_stride, const float *factor,
-                                   const void *const *v, int32_t n_keys, int32_t dim, float *sums,
-                                   size_t sums_stride)
+                                   const void *const *v, const void *const *next, int32_t n_keys, int32_t dim,
+                                   float *sums, size_t sums_stride)
 {
     int16_t codes[PUNA_ATTENTION_STRIP * PUNA_ATTENTION_TILE];
     float scale[PUNA_ATTENTION_STRIP];
     const size_t n = puna_kv_padded(dim);
-    weighing c = { codes, scale, factor, v, 0, (size_t)n_keys, 0, sums, sums_stride };
+    weighing c = { codes, scale, factor, v, next, 0, (size_t)n_keys, 0, sums, sums_stride };
     for (size_t first = 0; first < n; first += PUNA_KV_CHUNK) {
         c.padded = n - first < PUNA_KV_CHUNK ? n - first : PUNA_KV_CHUNK;
         c.sums = sums + first;
