@@ -1,24 +1,27 @@
 /* kbench.c - the speed of every kernel row that this machine can run, one thread.
- * kbench [part of a format's name] [inputs]
- * One and two rows of activations read 64 MiB of weights, beyond the caches; more a matrix of 1,024
- * rows. Prints the best of several passes: billions of multiply-adds and, for one row, of weight
+ * kbench [part of a format's name] [inputs] [MiB]
+ * One and two rows of activations read 64 MiB of weights, beyond the caches (or the given amount, to see what a
+ * kernel could do without the memory); more a matrix of 1,024 rows. Prints the best of several passes: billions of multiply-adds and, for one row, of weight
  * bytes per second of processor time. */
-#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "backend/cpu/kernel.h"
+#include "backend/cpu/pack.h"
 #include "base/rng.h"
 
-enum { MAX_ROWS = 512, LARGE = 64 << 20, PASSES = 7 };
+enum { MAX_ROWS = 512, LARGE = 64 << 20, PASSES = 7, HUGE_PAGE = 2 << 20 };
 
 static const int32_t row_counts[] = { 1, 2, 4, 16, MAX_ROWS };
 
 typedef struct bench {
-    uint8_t *weights, *rows, *scratch;
-    float *y;
+    uint8_t *weights, *rows, *scratch, *packed;
+    float *x, *y;
+    size_t size_bytes; /* of weights for few rows */
 } bench;
 
 /* Of this thread alone: other programs on the machine disturb less. */
@@ -41,12 +44,17 @@ static void fill(uint8_t *data, size_t n, puna_rng *rng)
 static void measure(const bench *b, const puna_kernel *k, const puna_format_info *format, int32_t n_in,
                     int32_t n_rows)
 {
-    const puna_act act = puna_kernel_is_float(format->id) ? PUNA_ACT_F32 : PUNA_ACT_Q8;
+    const puna_act act = puna_kernel_act(k);
     const size_t row_bytes = (size_t)n_in / format->block_elems * format->block_bytes;
-    const int32_t n_out = n_rows <= 2 ? (int32_t)(LARGE / row_bytes) : 1024;
+    const int32_t n_out = n_rows <= 2 ? (int32_t)(b->size_bytes / row_bytes / 16 * 16) : 1024;
     double best = 1e30;
+    for (int32_t r = 0; r < n_rows; r++)
+        puna_act_encode_row(act, b->x, n_in, b->rows, r, n_rows, 0);
+    for (int32_t o = 0; k->op == PUNA_KERNEL_packed && o < n_out; o += PUNA_PANEL_ROWS)
+        puna_pack_of(format->id)(b->weights + (size_t)o * row_bytes, row_bytes, PUNA_PANEL_ROWS,
+                                 n_in / (int32_t)format->block_elems, b->packed + (size_t)o * row_bytes);
     for (int pass = 0; pass < (n_rows <= 2 ? PASSES : PASSES * 3); pass++) {
-        const puna_linear_call call = { .weight = b->weights,
+        const puna_linear_call call = { .weight = k->op == PUNA_KERNEL_packed ? b->packed : b->weights,
                                         .row_bytes = row_bytes,
                                         .n_in = n_in,
                                         .act = b->rows,
@@ -78,31 +86,38 @@ int main(int argc, char **argv)
         fprintf(stderr, "kbench: inputs: got %d, expected a multiple of 256 up to 65536\n", n_in);
         return 1;
     }
-    const size_t row_bytes = puna_act_bytes(PUNA_ACT_F32, n_in) + 4096;
-    const bench b = { aligned_alloc(64, LARGE), aligned_alloc(64, row_bytes * MAX_ROWS),
-                      aligned_alloc(64, PUNA_TILE_SCRATCH), malloc((size_t)LARGE * 4) };
-    float *x = malloc((size_t)n_in * sizeof *x);
-    if (!b.weights || !b.rows || !b.scratch || !b.y || !x)
+    if (argc > 3 && (strtol(argv[3], NULL, 10) < 1 || strtol(argv[3], NULL, 10) > LARGE >> 20)) {
+        fprintf(stderr, "kbench: MiB: got %s, expected 1 to %d\n", argv[3], LARGE >> 20);
         return 1;
+    }
+    const size_t row_bytes = puna_act_bytes(PUNA_ACT_F32, n_in) + 4096;
+    const bench b = { .weights = aligned_alloc(HUGE_PAGE, LARGE),
+                      .packed = aligned_alloc(HUGE_PAGE, LARGE),
+                      .rows = aligned_alloc(64, row_bytes * MAX_ROWS),
+                      .scratch = aligned_alloc(64, PUNA_TILE_SCRATCH),
+                      .x = malloc((size_t)n_in * sizeof(float)),
+                      .y = malloc((size_t)LARGE * 4),
+                      .size_bytes = argc > 3 ? (size_t)strtol(argv[3], NULL, 10) << 20 : LARGE };
+    if (!b.weights || !b.packed || !b.rows || !b.scratch || !b.y || !b.x)
+        return 1;
+    madvise(b.weights, LARGE, MADV_HUGEPAGE);
+    madvise(b.packed, LARGE, MADV_HUGEPAGE);
+    memset(b.packed, 0, LARGE);
     puna_rng rng = puna_rng_make(1);
     fill(b.weights, LARGE, &rng);
     memset(b.y, 0, (size_t)LARGE * 4);
     for (int32_t i = 0; i < n_in; i++)
-        x[i] = (float)(puna_rng_uniform(&rng) - 0.5);
-    printf("%-22s", "GMAC/s, 1 thread");
+        b.x[i] = (float)(puna_rng_uniform(&rng) - 0.5);
+    printf("%-24s", "GMAC/s, 1 thread");
     for (size_t i = 0; i < sizeof row_counts / sizeof *row_counts; i++)
         printf(" %7d%s", row_counts[i], i ? "" : "            ");
     printf("\n");
     for (size_t i = 0; i < n; i++) {
         const puna_format_info *format = puna_format_get(kernels[i].format);
-        const puna_act act = puna_kernel_is_float(format->id) ? PUNA_ACT_F32 : PUNA_ACT_Q8;
         if ((kernels[i].needs & puna_cpu_have()) != kernels[i].needs ||
             (argc > 1 && !strstr(format->name, argv[1])))
             continue;
-        for (int32_t r = 0; r < MAX_ROWS; r++)
-            puna_act_encode(act, x, n_in, b.rows + (size_t)r * puna_act_bytes(act, n_in), 0);
-        printf("%-4s %-8s %-8s", kernels[i].op == PUNA_KERNEL_dot ? "dot" : "tile", format->name,
-               kernels[i].isa);
+        printf("%-6s %-8s %-8s", puna_kernel_op_name(kernels[i].op), format->name, kernels[i].isa);
         const bool slow = kernels[i].needs == 0;
         for (size_t c = 0; c < sizeof row_counts / sizeof *row_counts - (slow ? 2 : 0); c++)
             measure(&b, &kernels[i], format, n_in, row_counts[c]);
@@ -110,8 +125,9 @@ int main(int argc, char **argv)
     }
     free(b.weights);
     free(b.rows);
+    free(b.packed);
     free(b.scratch);
     free(b.y);
-    free(x);
+    free(b.x);
     return 0;
 }

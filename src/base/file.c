@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,14 @@ void puna_file_unmap(puna_file *file)
     if (file->mapping)
         munmap(file->mapping, file->size_bytes);
     *file = (puna_file){ 0 };
+}
+
+void puna_file_release(const void *data, size_t size_bytes)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = ((uintptr_t)data + page - 1) / page * page;
+    const uintptr_t end = ((uintptr_t)data + size_bytes) / page * page;
+    if (end > begin)
+        madvise((void *)begin, end - begin, MADV_DONTNEED);
 }
 
 static puna_status read_all(char **text, size_t *n_out, FILE *stream, const char *path,

@@ -17,6 +17,10 @@ typedef struct puna_file {
 puna_status puna_file_map(puna_file *file, const char *path, puna_error *err);
 void puna_file_unmap(puna_file *file);
 
+/* The bytes of a mapped file that are not needed soon: their memory is given back, and they come
+ * again when they are read. Only for memory that puna_file_map mapped. */
+void puna_file_release(const void *data, size_t size_bytes);
+
 /* Reads a stream (a path, or "-" for standard input) of at most max bytes into fresh memory,
  * terminated; *n gets its length. Free with free(). */
 puna_status puna_file_read(char **text, size_t *n, const char *path, size_t max, puna_error *err);

@@ -171,7 +171,12 @@ static puna_status open_weights(puna_model *model, const puna_params *params, pu
         return puna_fail(err, PUNA_ERR_ARGUMENT, "backend: got %s, expected cpu or ref", params->texts[PUNA_KEY_backend]);
     TRY(puna_network_open(&model->net, model->container, err));
     model->has_weights = true;
-    return model->backend->program_open(&model->program, &model->net.plan, params->texts[PUNA_KEY_isa], err);
+    const char *repack = params->texts[PUNA_KEY_repack];
+    puna_program_options options = { .isa = params->texts[PUNA_KEY_isa],
+                                     .repack = strcmp(repack, "on") == 0    ? PUNA_REPACK_ON
+                                               : strcmp(repack, "off") == 0 ? PUNA_REPACK_OFF
+                                                                            : PUNA_REPACK_AUTO };
+    return model->backend->program_open(&model->program, &model->net.plan, &options, err);
 }
 
 /* Where a model comes from: data when it is not NULL, else the file at path. */

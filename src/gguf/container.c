@@ -243,6 +243,13 @@ static int compare_names(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
+/* Not decoded into memory of the directory's own. */
+static bool lies_in(const puna_file *file, const puna_tensor *t)
+{
+    const uintptr_t at = (uintptr_t)t->data, begin = (uintptr_t)file->data;
+    return at >= begin && at < begin + file->size_bytes;
+}
+
 static puna_status index_tensors(puna_container *c, const char *name, puna_error *err)
 {
     for (size_t i = 0; i < c->n_parts; i++)
@@ -252,8 +259,11 @@ static puna_status index_tensors(puna_container *c, const char *name, puna_error
         return puna_fail_memory(err, "tensors", c->n_tensors * sizeof *c->by_name);
     size_t n = 0;
     for (size_t i = 0; i < c->n_parts; i++)
-        for (size_t k = 0; k < c->parts[i].dir.n_tensors; k++)
-            c->by_name[n++] = &c->parts[i].dir.tensors[k];
+        for (size_t k = 0; k < c->parts[i].dir.n_tensors; k++) {
+            puna_tensor *t = &c->parts[i].dir.tensors[k];
+            t->mapped = c->parts[i].file.mapping != NULL && lies_in(&c->parts[i].file, t);
+            c->by_name[n++] = t;
+        }
     qsort(c->by_name, n, sizeof *c->by_name, compare_names);
     for (size_t i = 1; i < n; i++)
         if (strcmp(c->by_name[i - 1]->name, c->by_name[i]->name) == 0)

@@ -35,6 +35,15 @@ typedef struct puna_batch {
 typedef void puna_trace_fn(void *user, const puna_node *node, const float *rows, int32_t n_rows,
                            int32_t width);
 
+/* Whether a program may copy weights into an order that is faster to compute with. AUTO: when the
+ * memory is there. */
+typedef enum puna_repack { PUNA_REPACK_AUTO, PUNA_REPACK_ON, PUNA_REPACK_OFF } puna_repack;
+
+typedef struct puna_program_options {
+    const char *isa; /* the highest instruction set to use by name; NULL or "" for the best */
+    puna_repack repack;
+} puna_program_options;
+
 typedef struct puna_backend_options {
     int32_t n_threads;      /* 0 = choose */
     int32_t max_tokens;     /* rows of the largest batch */
@@ -56,9 +65,9 @@ typedef struct puna_backend_limits {
 
 typedef struct puna_backend {
     const char *name;
-    /* The plan and its weights outlive the program. isa: the highest instruction set to use by name;
-     * NULL or "" for the best; backends that know no levels ignore it. */
-    puna_status (*program_open)(puna_program **out, const puna_plan *plan, const char *isa, puna_error *err);
+    /* The plan and its weights outlive the program. Backends ignore options that mean nothing to them. */
+    puna_status (*program_open)(puna_program **out, const puna_plan *plan, const puna_program_options *options,
+                                puna_error *err);
     void (*program_close)(puna_program *program);
     puna_status (*worker_open)(puna_worker **out, const puna_program *program,
                                const puna_backend_options *options, puna_error *err);

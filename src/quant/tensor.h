@@ -3,6 +3,7 @@
 #ifndef PUNA_QUANT_TENSOR_H
 #define PUNA_QUANT_TENSOR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "quant/format.h"
@@ -14,6 +15,7 @@ typedef struct puna_tensor {
     uint64_t ne[4]; /* unused ones are 1 */
     const void *data;
     uint64_t size_bytes;
+    bool mapped; /* the bytes are pages of a file that puna_file_release may give back */
 } puna_tensor;
 
 static inline uint64_t puna_tensor_rows(const puna_tensor *t)

@@ -214,6 +214,7 @@ typedef struct config {
     const char *isa;
     puna_trace_fn *trace;
     void *user;
+    puna_repack repack;
 } config;
 
 static bool open_runner(runner *r, const puna_backend *backend, const model *m, config c)
@@ -231,7 +232,9 @@ static bool open_runner(runner *r, const puna_backend *backend, const model *m, 
                                      .trace_user = c.user };
     return CHECK_OK(puna_kv_open(&r->kv, &m->plan, n, c.kv, &err),
                     err) &&
-           CHECK_OK(backend->program_open(&r->program, &m->plan, c.isa, &err), err) &&
+           CHECK_OK(backend->program_open(&r->program, &m->plan,
+                                           &(puna_program_options){ .isa = c.isa, .repack = c.repack }, &err),
+                    err) &&
            CHECK_OK(backend->worker_open(&r->worker, r->program, &options, &err), err);
 }
 

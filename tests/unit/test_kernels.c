@@ -3,11 +3,13 @@
  * SKIP. Weights end at a page that must not be read; results lie between canaries.
  * PUNA_SEED=n repeats a run. */
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
+#include <assert.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "backend/cpu/kernel.h"
+#include "backend/cpu/pack.h"
 #include "base/rng.h"
 #include "harness.h"
 #include "quant/half.h"
@@ -137,6 +139,7 @@ static void decode(puna_act act, const void *row, int32_t n_in, float *x)
         memcpy(x, row, (size_t)n_in * sizeof(float));
         return;
     }
+    assert(act == PUNA_ACT_Q8);
     const puna_act_view a = puna_act_at(row, n_in);
     for (int32_t i = 0; i < n_in; i++)
         x[i] = a.d[i / PUNA_ACT_BLOCK] * (float)a.q[i];
@@ -150,7 +153,7 @@ typedef struct problem {
     size_t row_bytes, act_bytes;
     guarded weights, rows;
     uint8_t *weight, *encoded;
-    float *decoded;       /* [n_rows][n_in] */
+    float *raw, *decoded; /* [n_rows][n_in] */
     double *exact, *size; /* [n_rows][n_out]; size: sum of magnitudes of products */
 } problem;
 
@@ -210,15 +213,16 @@ static problem problem_make(const puna_format_info *format, puna_act act, int32_
     p.weight = p.weights.end - p.row_bytes * (size_t)n_out;
     p.rows = guarded_make(p.act_bytes * (size_t)n_rows);
     p.encoded = p.rows.end - p.act_bytes * (size_t)n_rows;
+    p.raw = malloc((size_t)(n_rows * n_in) * sizeof(float));
     p.decoded = malloc((size_t)(n_rows * n_in) * sizeof(float));
     p.exact = malloc(n_results * sizeof(double));
     p.size = malloc(n_results * sizeof(double));
     fill_weights(p.weight, format, n_blocks * (size_t)n_out, weights, rng);
     for (int32_t r = 0; r < n_rows; r++) {
-        float *x = p.decoded + (size_t)r * (size_t)n_in;
+        float *x = p.raw + (size_t)r * (size_t)n_in;
         fill_activations(x, n_in, activations, rng);
         puna_act_encode(act, x, n_in, p.encoded + (size_t)r * p.act_bytes, 0);
-        decode(act, p.encoded + (size_t)r * p.act_bytes, n_in, x);
+        decode(act, p.encoded + (size_t)r * p.act_bytes, n_in, p.decoded + (size_t)r * (size_t)n_in);
     }
     problem_solve(&p);
     return p;
@@ -228,6 +232,7 @@ static void problem_free(problem *p)
 {
     guarded_free(&p->weights);
     guarded_free(&p->rows);
+    free(p->raw);
     free(p->decoded);
     free(p->exact);
     free(p->size);
@@ -258,31 +263,75 @@ static bool problem_check(const problem *p, const float *y, size_t stride, int32
     return true;
 }
 
-static bool run_kernel(const puna_kernel *k, const problem *p, int32_t n_rows, int32_t begin, int32_t end)
+/* The panels of a problem's weights, ending at a page that must not be read. */
+static guarded panels_of(const problem *p)
+{
+    const int32_t n_panels = (p->n_out + PUNA_PANEL_ROWS - 1) / PUNA_PANEL_ROWS;
+    const size_t bytes = PUNA_PANEL_ROWS * p->row_bytes;
+    guarded g = guarded_make(bytes * (size_t)n_panels);
+    for (int32_t i = 0; i < n_panels; i++) {
+        const int32_t left = p->n_out - i * PUNA_PANEL_ROWS;
+        puna_pack_of(p->format->id)(p->weight + (size_t)i * bytes, p->row_bytes,
+                                    left < PUNA_PANEL_ROWS ? left : PUNA_PANEL_ROWS,
+                                    p->n_in / (int32_t)p->format->block_elems, g.end - bytes * (size_t)(n_panels - i));
+    }
+    return g;
+}
+
+/* The first n_rows activations as strips, ending at such a page too. */
+static guarded strips_of(const problem *p, int32_t n_rows, uint8_t **strips)
+{
+    const size_t bytes = puna_act_bytes(PUNA_ACT_STRIP, p->n_in) * (size_t)n_rows;
+    guarded g = guarded_make(bytes);
+    *strips = g.end - bytes;
+    for (int32_t r = 0; r < n_rows; r++)
+        puna_act_encode_row(PUNA_ACT_STRIP, p->raw + (size_t)r * (size_t)p->n_in, p->n_in, *strips, r, n_rows, 0);
+    return g;
+}
+
+static bool run_call(const puna_kernel *k, const problem *p, puna_linear_call call)
 {
     const size_t stride = MAX_OUT + 5;
+    const int32_t n_rows = call.n_rows, begin = call.begin, end = call.end;
     guarded scratch = guarded_make(PUNA_TILE_SCRATCH);
     float *y = malloc((size_t)n_rows * stride * sizeof *y);
     char what[64];
     for (size_t i = 0; i < (size_t)n_rows * stride; i++)
         y[i] = CANARY;
-    const puna_linear_call call = { .weight = p->weight,
-                                    .row_bytes = p->row_bytes,
-                                    .n_in = p->n_in,
-                                    .act = p->encoded,
-                                    .act_bytes = p->act_bytes,
-                                    .n_rows = n_rows,
-                                    .y = y,
-                                    .y_stride = stride,
-                                    .begin = begin,
-                                    .end = end,
-                                    .scratch = scratch.end - PUNA_TILE_SCRATCH };
+    call.y = y;
+    call.y_stride = stride;
+    call.scratch = scratch.end - PUNA_TILE_SCRATCH;
     k->run(&call);
-    snprintf(what, sizeof what, "%s %s %s", k->op == PUNA_KERNEL_dot ? "dot" : "tile", p->format->name,
-             k->isa);
+    snprintf(what, sizeof what, "%s %s %s", puna_kernel_op_name(k->op), p->format->name, k->isa);
     const bool good = problem_check(p, y, stride, n_rows, begin, end, k->max_err, what);
     free(y);
     guarded_free(&scratch);
+    return good;
+}
+
+/* Packed kernels begin at whole panels. */
+static bool run_kernel(const puna_kernel *k, const problem *p, int32_t n_rows, int32_t begin, int32_t end)
+{
+    puna_linear_call call = { .weight = p->weight,
+                              .row_bytes = p->row_bytes,
+                              .n_in = p->n_in,
+                              .act = p->encoded,
+                              .act_bytes = p->act_bytes,
+                              .n_rows = n_rows,
+                              .begin = begin,
+                              .end = end };
+    if (k->op != PUNA_KERNEL_packed)
+        return run_call(k, p, call);
+    uint8_t *strips;
+    guarded panels = panels_of(p), acts = strips_of(p, n_rows, &strips);
+    const size_t n_panels = (size_t)(p->n_out + PUNA_PANEL_ROWS - 1) / PUNA_PANEL_ROWS;
+    call.begin = begin / PUNA_PANEL_ROWS * PUNA_PANEL_ROWS;
+    call.weight = panels.end - n_panels * PUNA_PANEL_ROWS * p->row_bytes;
+    call.act = strips;
+    call.act_bytes = puna_act_bytes(PUNA_ACT_STRIP, p->n_in);
+    const bool good = run_call(k, p, call);
+    guarded_free(&panels);
+    guarded_free(&acts);
     return good;
 }
 
@@ -343,7 +392,7 @@ static void many_rows_match_float64(void)
     const puna_kernel *kernels = puna_kernel_list(&n);
     puna_rng rng = puna_rng_make(seed + 1);
     for (size_t i = 0; i < n; i++) {
-        if (kernels[i].op != PUNA_KERNEL_tile || (kernels[i].needs & puna_cpu_have()) != kernels[i].needs)
+        if (kernels[i].op == PUNA_KERNEL_dot || (kernels[i].needs & puna_cpu_have()) != kernels[i].needs)
             continue;
         const puna_format_info *format = puna_format_get(kernels[i].format);
         const int32_t n_in = format->block_elems == 1 ? 259 : MAX_IN;

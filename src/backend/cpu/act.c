@@ -13,6 +13,8 @@ size_t puna_act_bytes(puna_act act, int32_t n_in)
     size_t bytes = (size_t)n_in * sizeof(float);
     if (act == PUNA_ACT_Q8)
         bytes = (size_t)n_in + 3 * puna_act_array_bytes(n_in);
+    else if (act == PUNA_ACT_STRIP)
+        bytes = (size_t)n_in / PUNA_ACT_BLOCK * PUNA_STRIP_BLOCK;
     return (bytes + 63) / 64 * 64;
 }
 
@@ -53,17 +55,52 @@ void puna_encode_q8_scalar(const float *x, int32_t n_in, void *row)
     }
 }
 
+void puna_encode_strip_scalar(const float *x, int32_t n_in, void *strip, int slot, int n_slots)
+{
+    uint8_t *block = strip;
+    for (int32_t b = 0; b < n_in / PUNA_ACT_BLOCK; b++, block += (size_t)n_slots * PUNA_STRIP_BLOCK) {
+        int8_t q[PUNA_ACT_BLOCK];
+        int16_t halves[2];
+        int32_t pairs[4] = { 0 };
+        const float d = encode_block(x + b * PUNA_ACT_BLOCK, q, halves);
+        for (int i = 0; i < PUNA_ACT_BLOCK; i++)
+            pairs[i / 16 * 2 + i % 4 / 2] += q[i];
+        puna_strip_put(block, slot, n_slots, q, d, pairs);
+    }
+}
+
+static const puna_encoder *encoder_of(uint32_t allowed)
+{
+    size_t n;
+    const puna_encoder *encoders = puna_encoder_list(&n);
+    while (n > 1 && (encoders[n - 1].needs & allowed) != encoders[n - 1].needs)
+        n--;
+    return &encoders[n - 1];
+}
+
+void puna_act_encode_row(puna_act act, const float *x, int32_t n_in, void *rows, int32_t r, int32_t n_rows,
+                         uint32_t allowed)
+{
+    const int32_t first = r / PUNA_STRIP_ROWS * PUNA_STRIP_ROWS, left = n_rows - first;
+    const size_t bytes = puna_act_bytes(act, n_in);
+    if (act != PUNA_ACT_STRIP)
+        puna_act_encode(act, x, n_in, (uint8_t *)rows + (size_t)r * bytes, allowed);
+    else
+        encoder_of(allowed)->strip(x, n_in, (uint8_t *)rows + (size_t)first * bytes, r - first,
+                                   left < PUNA_STRIP_ROWS ? left : PUNA_STRIP_ROWS);
+}
+
 void puna_act_encode(puna_act act, const float *x, int32_t n_in, void *row, uint32_t allowed)
 {
+    if (act == PUNA_ACT_STRIP) {
+        puna_act_encode_row(act, x, n_in, row, 0, 1, allowed);
+        return;
+    }
     if (act == PUNA_ACT_F32) {
         const size_t used = (size_t)n_in * sizeof(float);
         memcpy(row, x, used);
         memset((uint8_t *)row + used, 0, puna_act_bytes(act, n_in) - used);
         return;
     }
-    size_t n;
-    const puna_encoder *encoders = puna_encoder_list(&n);
-    while (n > 1 && (encoders[n - 1].needs & allowed) != encoders[n - 1].needs)
-        n--;
-    encoders[n - 1].run(x, n_in, row);
+    encoder_of(allowed)->run(x, n_in, row);
 }

@@ -22,6 +22,7 @@ static void program_close(puna_program *program)
         return;
     puna_steps_free(&program->fused);
     puna_steps_free(&program->plain);
+    puna_packed_free(&program->packed);
     free(program);
 }
 
@@ -35,11 +36,12 @@ static puna_status allowed_isa(const char *name, uint32_t *allowed, puna_error *
     return puna_hint(err, PUNA_ERR_ARGUMENT, "--isa scalar is always known; without it the best is used");
 }
 
-static puna_status program_open(puna_program **out, const puna_plan *plan, const char *isa, puna_error *err)
+static puna_status program_open(puna_program **out, const puna_plan *plan, const puna_program_options *options,
+                                puna_error *err)
 {
     uint32_t allowed;
     *out = NULL;
-    TRY(allowed_isa(isa, &allowed, err));
+    TRY(allowed_isa(options->isa, &allowed, err));
     puna_program *program = calloc(1, sizeof *program);
     if (!program)
         return puna_fail_memory(err, "program", sizeof *program);
@@ -50,10 +52,14 @@ static puna_status program_open(puna_program **out, const puna_plan *plan, const
     puna_status status = puna_steps_compile(&program->fused, plan, allowed, true, err);
     if (status == PUNA_OK)
         status = puna_steps_compile(&program->plain, plan, allowed, false, err);
+    if (status == PUNA_OK)
+        status = puna_packed_make(&program->packed, plan, allowed, options->repack, err);
     if (status != PUNA_OK) {
         program_close(program);
         return status;
     }
+    puna_packed_use(&program->packed, &program->fused);
+    puna_packed_use(&program->packed, &program->plain);
     *out = program;
     return PUNA_OK;
 }
@@ -107,7 +113,7 @@ static void *carve(carver *c, size_t n, size_t size)
 
 /* The largest of everything a plan's steps ask for. */
 typedef struct needs {
-    size_t act[2], linear, part_floats, queries, part, unpacked;
+    size_t act[PUNA_ACT_KINDS], linear, part_floats, queries, part, unpacked;
     int32_t width, head, n_head_kv, group;
 } needs;
 
@@ -166,8 +172,8 @@ static needs measure(const puna_worker *w)
 static void carve_thread(carver *c, puna_worker_thread *t, const needs *n)
 {
     t->chain = carve(c, (size_t)PUNA_STEP_CHAIN * (size_t)n->width, sizeof(float));
-    t->act[0] = carve(c, n->act[0], 1);
-    t->act[1] = carve(c, n->act[1], 1);
+    for (int kind = 0; kind < PUNA_ACT_KINDS; kind++)
+        t->act[kind] = carve(c, n->act[kind], 1);
     t->tile = carve(c, PUNA_WORKER_TILE, sizeof(float));
     t->linear = carve(c, n->linear, 1);
     t->q = carve(c, n->queries * (size_t)n->head, sizeof(float));
@@ -189,7 +195,7 @@ static void carve_worker(carver *c, puna_worker *w, const needs *n)
     size_t value_floats;
     c->failed |= !puna_mul_size(w->steps->row_floats, tokens, &value_floats);
     w->values = carve(c, value_floats, sizeof(float));
-    for (int kind = 0; kind < 2; kind++)
+    for (int kind = 0; kind < PUNA_ACT_KINDS; kind++)
         w->act[kind] = carve(c, tokens, n->act[kind]);
     w->phases = carve(c, 2 * (size_t)w->steps->n_steps + 1, sizeof *w->phases);
     w->merges = carve(c, (size_t)PUNA_WORKER_SPLIT_TILES * (size_t)n->n_head_kv, sizeof *w->merges);

@@ -6,11 +6,12 @@
 #include <assert.h>
 
 #include "backend/cpu/kernel.h"
+#include "backend/cpu/pack.h"
 
 /* From this many rows on unpacking panels pays: two read the weights once in dot kernels too. */
 #define TILE_MIN_ROWS 3
 
-enum { DOT, TILE };
+enum { DOT, TILE, PACKED };
 
 static size_t align_64(size_t bytes)
 {
@@ -36,13 +37,26 @@ puna_linear puna_linear_choose(const puna_tensor *weight, uint32_t allowed)
     }
     linear.kernel[DOT] = dot;
     linear.kernel[TILE] = tile;
+    linear.kernel[PACKED] = puna_kernel_select(PUNA_KERNEL_packed, format, allowed);
     return linear;
+}
+
+bool puna_linear_packs(const puna_tensor *weight, uint32_t allowed)
+{
+    return puna_pack_of(weight->format->id) && puna_kernel_select(PUNA_KERNEL_packed, weight->format->id, allowed);
+}
+
+void puna_linear_use(puna_linear *linear, const void *packed)
+{
+    assert(linear->kernel[PACKED]);
+    linear->packed = packed;
+    linear->act = PUNA_ACT_STRIP;
 }
 
 size_t puna_linear_scratch_bytes(const puna_linear *linear, int32_t n_rows)
 {
     size_t bytes = 63;
-    if (linear->kernel[TILE] && n_rows >= TILE_MIN_ROWS)
+    if (linear->packed || (linear->kernel[TILE] && n_rows >= TILE_MIN_ROWS))
         bytes += PUNA_TILE_SCRATCH;
     if (linear->reference)
         bytes += align_64((size_t)linear->n_in * sizeof(float)) * PUNA_TILE_ROWS;
@@ -77,10 +91,10 @@ void puna_linear_run(const puna_linear *linear, const void *act, int32_t n_rows,
                      int32_t begin, int32_t end, void *scratch)
 {
     assert(begin >= 0 && end <= linear->n_out && (uintptr_t)act % 64 == 0);
-    const bool tiled = linear->kernel[TILE] && n_rows >= TILE_MIN_ROWS;
-    const puna_kernel *kernel = linear->kernel[tiled ? TILE : DOT];
+    const bool tiled = !linear->packed && linear->kernel[TILE] && n_rows >= TILE_MIN_ROWS;
+    const puna_kernel *kernel = linear->kernel[linear->packed ? PACKED : tiled ? TILE : DOT];
     const uintptr_t misaligned = (uintptr_t)scratch % 64;
-    puna_linear_call call = { .weight = linear->weight->data,
+    puna_linear_call call = { .weight = linear->packed ? linear->packed : linear->weight->data,
                               .row_bytes = puna_tensor_row_bytes(linear->weight),
                               .n_in = linear->n_in,
                               .act = act,
@@ -90,7 +104,7 @@ void puna_linear_run(const puna_linear *linear, const void *act, int32_t n_rows,
                               .y_stride = y_stride,
                               .begin = begin,
                               .end = end };
-    if (linear->reference || tiled)
+    if (linear->reference || tiled || linear->packed)
         call.scratch = (uint8_t *)scratch + (misaligned ? 64 - misaligned : 0);
     if (begin >= end || n_rows <= 0)
         return;

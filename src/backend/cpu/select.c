@@ -12,7 +12,7 @@ static const puna_kernel kernels[] = {
 
 static const puna_encoder encoders[] = {
 #define K(op, format, isa, needs, max_err)
-#define E(isa, needs) { #isa, needs, puna_encode_q8_##isa },
+#define E(isa, needs) { #isa, needs, puna_encode_q8_##isa, puna_encode_strip_##isa },
 #include "backend/cpu/kernels.def"
 #undef K
 #undef E
@@ -44,4 +44,17 @@ const puna_kernel *puna_kernel_select(puna_kernel_op op, uint32_t format, uint32
 bool puna_kernel_is_float(uint32_t format)
 {
     return format == PUNA_FORMAT_F32 || format == PUNA_FORMAT_F16 || format == PUNA_FORMAT_BF16;
+}
+
+puna_act puna_kernel_act(const puna_kernel *kernel)
+{
+    if (kernel->op == PUNA_KERNEL_packed)
+        return PUNA_ACT_STRIP;
+    return puna_kernel_is_float(kernel->format) ? PUNA_ACT_F32 : PUNA_ACT_Q8;
+}
+
+const char *puna_kernel_op_name(puna_kernel_op op)
+{
+    static const char *const names[PUNA_KERNEL_OPS] = { "dot", "tile", "packed" };
+    return names[op];
 }

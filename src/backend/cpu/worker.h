@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 #include "backend/cpu/attention.h"
+#include "backend/cpu/packed.h"
 #include "backend/cpu/steps.h"
 #include "backend/cpu/vector.h"
 #include "base/pool.h"
@@ -32,6 +33,7 @@ struct puna_program {
     const puna_plan *plan;
     uint32_t allowed;
     puna_steps fused, plain;
+    puna_packed packed;
     const puna_vector_kernels *vector;
     const puna_attention_kernels *attention;
 };
@@ -39,7 +41,7 @@ struct puna_program {
 /* What one thread may write without asking. */
 typedef struct puna_worker_thread {
     float *chain;          /* [PUNA_STEP_CHAIN, widest value] */
-    unsigned char *act[2]; /* one encoded row, by puna_act */
+    unsigned char *act[PUNA_ACT_KINDS]; /* one encoded row */
     float *tile;           /* [PUNA_WORKER_TILE] */
     void *linear;          /* scratch of puna_linear_run */
     float *q, *q_scale, *scores; /* of an attention job, like the next four */
@@ -77,7 +79,7 @@ struct puna_worker {
     /* of the plan */
     int32_t tile_rows, max_width;
     float *values;         /* [steps->row_floats, max_tokens] */
-    unsigned char *act[2]; /* [max_tokens] encoded rows */
+    unsigned char *act[PUNA_ACT_KINDS]; /* [max_tokens] encoded rows */
     float **angles;        /* per rope table [max_tokens, n_rot]: cosines, then sines */
     puna_worker_thread *threads;
     puna_worker_phase *phases;   /* two per step, one for the angles */

@@ -127,7 +127,7 @@ void puna_worker_rows(puna_worker *w, int thread, int32_t number)
 /* ---- encoding --------------------------------------------------------------------------- */
 
 typedef struct encoded {
-    const void *rows[2]; /* by puna_act */
+    const void *rows[PUNA_ACT_KINDS];
 } encoded;
 
 static unsigned wanted(const puna_step *step)
@@ -138,16 +138,17 @@ static unsigned wanted(const puna_step *step)
     return kinds;
 }
 
-static void encode_row(puna_worker *w, int thread, const puna_step *step, size_t row, bool shares,
-                       unsigned char *const to[2])
+/* Row `row` of n_rows; to: the memory of all of them. */
+static void encode_row(puna_worker *w, int thread, const puna_step *step, size_t row, int32_t n_rows,
+                       bool shares, unsigned char *const to[PUNA_ACT_KINDS])
 {
     int32_t n_in = step->linears[0].linear.n_in;
     unsigned kinds = wanted(step);
     const float *x =
         step->n_chain ? run_chain(w, thread, step, row, shares) : puna_worker_row(w, step->in, row);
-    for (unsigned kind = 0; kind < 2; kind++)
+    for (unsigned kind = 0; kind < PUNA_ACT_KINDS; kind++)
         if (kinds & 1u << kind)
-            puna_act_encode((puna_act)kind, x, n_in, to[kind], w->program->allowed);
+            puna_act_encode_row((puna_act)kind, x, n_in, to[kind], (int32_t)row, n_rows, w->program->allowed);
 }
 
 /* Values that lie as encoded rows would are read in place. */
@@ -163,14 +164,10 @@ static void encode_rows(puna_worker *w, int thread, int32_t number, int32_t n_ro
 {
     const puna_step *step = &w->steps->steps[number];
     puna_worker_phase *phase = &w->phases[2 * number];
-    int32_t begin, end, taken = 0, n_in = step->linears[0].linear.n_in;
+    int32_t begin, end, taken = 0;
     for (; puna_worker_take(w, phase, n_rows, 16, &begin, &end); taken += end - begin)
-        for (int32_t r = begin; r < end; r++) {
-            unsigned char *to[2];
-            for (int kind = 0; kind < 2; kind++)
-                to[kind] = w->act[kind] + (size_t)r * puna_act_bytes((puna_act)kind, n_in);
-            encode_row(w, thread, step, (size_t)r, true, to);
-        }
+        for (int32_t r = begin; r < end; r++)
+            encode_row(w, thread, step, (size_t)r, n_rows, true, w->act);
     puna_worker_finish(w, phase, n_rows, taken);
 }
 
@@ -182,9 +179,9 @@ static encoded encoded_rows(puna_worker *w, int thread, const puna_step *step, i
     if (in_place(step))
         return (encoded){ .rows = { [PUNA_ACT_F32] = puna_worker_row(w, step->in, 0) } };
     if (n_rows > 1)
-        return (encoded){ .rows = { w->act[0], w->act[1] } };
-    encode_row(w, thread, step, 0, first, own->act);
-    return (encoded){ .rows = { own->act[0], own->act[1] } };
+        return (encoded){ .rows = { w->act[0], w->act[1], w->act[2] } };
+    encode_row(w, thread, step, 0, 1, first, own->act);
+    return (encoded){ .rows = { own->act[0], own->act[1], own->act[2] } };
 }
 
 /* ---- products --------------------------------------------------------------------------- */

@@ -21,9 +21,10 @@ struct puna_worker {
     puna_backend_options options;
 };
 
-static puna_status program_open(puna_program **out, const puna_plan *plan, const char *isa, puna_error *err)
+static puna_status program_open(puna_program **out, const puna_plan *plan, const puna_program_options *options,
+                                puna_error *err)
 {
-    (void)isa;
+    (void)options;
     puna_program *program = calloc(1, sizeof *program);
     if (!program)
         return puna_fail_memory(err, "program", sizeof *program);
