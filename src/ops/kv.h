@@ -7,7 +7,7 @@
  * so that a block is, for one head, a ready tile for q k^T and for p v: both products then run
  * along the contiguous dimension without sums across a vector. Encodings of 8 bits and fewer keep
  * rotated vectors (puna_kv_rotate) and interleave four elements of what is summed over; the
- * layouts stand in kv_tile.c, the reasons in ADR 0006. */
+ * layouts stand in kv_tile.c, the reasons in ADR 0007. */
 #ifndef PUNA_OPS_KV_H
 #define PUNA_OPS_KV_H
 
@@ -37,6 +37,9 @@ typedef struct puna_kv {
 puna_status puna_kv_open(puna_kv *kv, const puna_plan *plan, int32_t n_blocks, puna_format format,
                          puna_error *err);
 void puna_kv_close(puna_kv *kv);
+
+/* What block `from` holds, in every cache, also into block `to`. */
+void puna_kv_copy(puna_kv *kv, int32_t to, int32_t from);
 
 /* The tile of one head in one block. */
 static inline void *puna_kv_k(const puna_kv *kv, int32_t cache, int32_t block, int32_t head)
