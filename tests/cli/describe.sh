@@ -6,6 +6,7 @@ run show builtin:stories260K; exits 0; quiet; has '^architecture +llama$'; has '
 cp out by_operand; run show -m builtin:stories260K; ok cmp -s out by_operand
 run show builtin:stories260K --json; exits 0; lines 1
 for key in name fingerprint architecture parameters context_length encodings memory tokenizer chat_template; do has "\"$key\":"; done
+has '"kv_type":"f32","kv_types":{"f32":1280,"f16":640,"bf16":640,"q8_0":400,"q4_0":280}'
 hasnt '"tensors":\[\{"name"'
 has '"kv_bytes_per_token":1280,' # 5 layers of 4 + 4 heads of 8 values, float32 as a session of this model chooses
 run show builtin:stories260K --json --tensors --metadata; exits 0; lines 1

@@ -127,7 +127,7 @@ static void to_page(carver *c)
 
 /* The largest of everything a plan's steps ask for. */
 typedef struct needs {
-    size_t act[PUNA_ACT_KINDS], linear, part_floats, q, sums, queries;
+    size_t act[PUNA_ACT_KINDS], linear, part_floats, queries, part, unpacked;
     int32_t width, head, n_head_kv, group;
 } needs;
 
@@ -173,7 +173,13 @@ static needs measure(const puna_worker *w)
         n.group = p->n_head / p->n_head_kv > n.group ? p->n_head / p->n_head_kv : n.group;
     }
     n.queries = (size_t)rows_of_group(n.group) * (size_t)n.group;
-    n.q = n.sums = n.queries * (size_t)n.head;
+    for (int32_t s = 0; s < w->steps->n_steps; s++) {
+        if (!w->steps->steps[s].attention)
+            continue;
+        const puna_attention_params *p = &w->steps->steps[s].attention->p.attention;
+        n.part = larger(n.part, puna_attention_part_floats(p, n.queries));
+        n.unpacked = larger(n.unpacked, puna_attention_unpacked_bytes(p->head_dim, p->head_dim_v));
+    }
     return n;
 }
 
@@ -184,14 +190,13 @@ static void carve_thread(carver *c, puna_worker_thread *t, const needs *n)
         t->act[kind] = carve(c, n->act[kind], 1);
     t->tile = carve(c, PUNA_WORKER_TILE, sizeof(float));
     t->linear = carve(c, n->linear, 1);
-    t->q = carve(c, n->q, sizeof(float));
-    t->sums = carve(c, n->sums, sizeof(float));
-    t->part_sums = carve(c, n->sums, sizeof(float));
-    t->highest = carve(c, n->queries, sizeof(float));
-    t->total = carve(c, n->queries, sizeof(float));
-    t->part_highest = carve(c, n->queries, sizeof(float));
-    t->part_total = carve(c, n->queries, sizeof(float));
+    t->q = carve(c, n->queries * (size_t)n->head, sizeof(float));
+    t->codes = carve(c, n->queries * puna_kv_padded(n->head), sizeof *t->codes);
+    t->q_scale = carve(c, n->queries, sizeof(float));
     t->scores = carve(c, (size_t)PUNA_ATTENTION_STRIP * PUNA_ATTENTION_TILE, sizeof(float));
+    t->unpacked = carve(c, n->unpacked, 1);
+    t->part = carve(c, n->part, sizeof(float));
+    t->stack = carve(c, PUNA_ATTENTION_LEVELS * n->part, sizeof(float));
     t->head = carve(c, (size_t)n->head, sizeof(float));
     t->half = carve(c, (size_t)n->head, sizeof(uint16_t));
 }
