@@ -61,15 +61,22 @@ static inline void put_bytes(const unit *u, size_t at, uint8_t *to)
         to[r] = u->row[r][at];
 }
 
-/* Bit 4g + k of a word to bit g of byte k. */
+/* Swaps the bits of mask with those `by` places above them. */
+static inline uint32_t swap_bits(uint32_t bits, uint32_t mask, int by)
+{
+    const uint32_t differ = (bits >> by ^ bits) & mask;
+    return bits ^ differ ^ differ << by;
+}
+
+/* Bit 4g + k of a word to bit g of byte k: the number of a bit is turned by two places, which is four
+ * exchanges of two of its digits. */
 static inline uint32_t spread_bits(uint32_t bits)
 {
-    uint32_t out = 0;
-    for (unsigned g = 0; g < 8; g++)
-        out |= ((bits >> 4 * g & 1) | (bits >> (4 * g + 1) & 1) << 8 | (bits >> (4 * g + 2) & 1) << 16 |
-                (bits >> (4 * g + 3) & 1) << 24)
-               << g;
-    return out;
+    bits = swap_bits(bits, 0x0000cccc, 14);
+    bits = swap_bits(bits, 0x00aa00aa, 7);
+    bits = swap_bits(bits, 0x0c0c0c0c, 2);
+    bits = swap_bits(bits, 0x22222222, 1);
+    return bits;
 }
 
 static void put_fifth_bits(const unit *u, size_t at, puna_lanes to)
@@ -126,18 +133,26 @@ static void unit_mxfp4(const unit *u, void *to)
     put_bytes(u, AT(mxfp4, e), p->e);
 }
 
-/* Scales and minima of Q4_K and Q5_K; `at`: their 12 bytes. */
+/* Scales and minima of Q4_K and Q5_K; `at`: their 12 bytes, three words. Four of a word's bytes are taken
+ * apart at once: the first two words hold six bits of the first four scales and minima, and above
+ * them the high bits of the others, whose low bits are the third. */
 static void put_k_scales(const unit *u, size_t at, uint8_t small[8][PUNA_PANEL_ROWS],
                          uint8_t top[4][PUNA_PANEL_ROWS])
 {
     for (size_t r = 0; r < PUNA_PANEL_ROWS; r++) {
-        uint8_t scales[8], minima[8];
-        puna_q4_k_scales(u->row[r] + at, scales, minima);
-        for (int s = 0; s < 8; s++)
-            small[s][r] = (uint8_t)((scales[s] & 15) | (minima[s] & 15) << 4);
-        for (int s = 0; s < 8; s += 2)
-            top[s / 2][r] = (uint8_t)(scales[s] >> 4 | minima[s] >> 4 << 2 | scales[s + 1] >> 4 << 4 |
-                                      minima[s + 1] >> 4 << 6);
+        const uint32_t a = puna_load_u32(u->row[r] + at), b = puna_load_u32(u->row[r] + at + 4),
+                       c = puna_load_u32(u->row[r] + at + 8);
+        const uint32_t first = (a & 0x0f0f0f0f) | (b & 0x0f0f0f0f) << 4;
+        const uint32_t first_top = (a >> 4 & 0x03030303) | (b >> 4 & 0x03030303) << 2;
+        const uint32_t last_top = (a >> 6 & 0x03030303) | (b >> 6 & 0x03030303) << 2;
+        for (unsigned s = 0; s < 4; s++) {
+            small[s][r] = (uint8_t)(first >> 8 * s);
+            small[s + 4][r] = (uint8_t)(c >> 8 * s);
+        }
+        for (unsigned s = 0; s < 2; s++) {
+            top[s][r] = (uint8_t)((first_top >> 16 * s & 15) | (first_top >> (16 * s + 8) & 15) << 4);
+            top[s + 2][r] = (uint8_t)((last_top >> 16 * s & 15) | (last_top >> (16 * s + 8) & 15) << 4);
+        }
     }
 }
 
