@@ -102,7 +102,7 @@ static void scales_MXFP4(const uint8_t *units, int32_t n, packed_scales *out)
     MICRO(format, 2, kind, offset, minima, layout)                                                           \
     MICRO(format, 3, kind, offset, minima, layout)                                                           \
     MICRO(format, 4, kind, offset, minima, layout)                                                           \
-    PACKED_KERNEL(format, 1, puna_panel_##layout)
+    PACKED_KERNEL(format, avx2, NULL, 1, puna_panel_##layout)
 
 SCALES(Q4_0, q4_0, false)
 SCALES(Q4_1, q4_1, true)
@@ -141,7 +141,7 @@ INLINE void micro_signed(bool table, int T, size_t unit_bytes, const packed_chun
     MICRO_SIGNED(format, 2, table, layout)                                                                   \
     MICRO_SIGNED(format, 3, table, layout)                                                                   \
     MICRO_SIGNED(format, 4, table, layout)                                                                   \
-    PACKED_KERNEL(format, 1, puna_panel_##layout)
+    PACKED_KERNEL(format, avx2, NULL, 1, puna_panel_##layout)
 
 SIGNED(Q8_0, false, q8_0)
 SIGNED(IQ4_NL, true, q4_0)

@@ -218,7 +218,7 @@ INLINE void micro_iq4_xs(int T, const packed_chunk *chunk, const uint8_t *act, f
     MICRO(format, 2, micro(__VA_ARGS__ 2, chunk, act, sums))                                                 \
     MICRO(format, 3, micro(__VA_ARGS__ 3, chunk, act, sums))                                                 \
     MICRO(format, 4, micro(__VA_ARGS__ 4, chunk, act, sums))                                                 \
-    PACKED_KERNEL(format, 8, puna_panel_##layout)
+    PACKED_KERNEL(format, avx2, NULL, 8, puna_panel_##layout)
 
 #define COMMA ,
 PACKED(Q4_K, q4_k, micro_k, false COMMA)
