@@ -85,6 +85,10 @@ puna_status puna_limits_measure(puna_backend_limits *limits, uint32_t allowed, i
         m.read = puna_limit_read__avx2;
         m.int8 = puna_limit_int8__avx2;
     }
+    if (puna_cpu_have() & allowed & PUNA_CPU_AVX512_VNNI) {
+        m.read = puna_limit_read__avx512;
+        m.int8 = puna_limit_int8__avx512;
+    }
 #else
     (void)allowed;
 #endif
