@@ -66,38 +66,63 @@ INLINE const uint8_t *act_sums(int T, act_block act, int i)
     return act.strip[i / PUNA_STRIP_ROWS] + puna_strip_sums(width) + 8 * (i % PUNA_STRIP_ROWS);
 }
 
-/* Where the sums of a chunk's blocks start: minus `offset` times the activations' sums, of whole blocks or
- * (halves) of each half. Made ahead of the products, so that those only broadcast them. */
+/* Where the sums of a chunk's blocks start: minus `offset` times the activations' sums, one for a row or
+ * (halves) one for each half. Made ahead of the products, so that those only broadcast them. */
 typedef struct packed_starts {
-    int32_t at[PACKED_CHUNK][2][PACKED_TOKENS];
+    int32_t at[PACKED_CHUNK][2 * PACKED_TOKENS];
 } packed_starts;
+
+/* Of a block of one or two whole strips. */
+INLINE void make_strip_starts(int T, act_block act, int offset, bool halves, int32_t *to)
+{
+    const __m256i times = _mm256_set1_epi32(offset);
+    const __m256i a = _mm256_mullo_epi32(load_256(act_sums(T, act, 0)), times);
+    if (halves)
+        _mm256_storeu_si256((__m256i *)(void *)to, a);
+    if (T == PUNA_STRIP_ROWS) {
+        if (!halves)
+            _mm_storeu_si128((__m128i *)(void *)to,
+                             _mm_hadd_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1)));
+        return;
+    }
+    const __m256i b = _mm256_mullo_epi32(load_256(act_sums(T, act, PUNA_STRIP_ROWS)), times);
+    if (halves)
+        _mm256_storeu_si256((__m256i *)(void *)(to + 8), b);
+    else
+        _mm256_storeu_si256((__m256i *)(void *)to, _mm256_permute4x64_epi64(_mm256_hadd_epi32(a, b), 0xd8));
+}
 
 INLINE void make_starts(int T, const packed_chunk *chunk, const uint8_t *first, int offset, bool halves,
                         packed_starts *starts)
 {
     act_block act = act_first(T, chunk, first);
     for (int32_t b = 0; b < chunk->n; b++, act = act_next(T, act, 1)) {
+        int32_t *to = starts->at[b];
+        if (T >= PUNA_STRIP_ROWS) {
+            make_strip_starts(T, act, offset, halves, to);
+            continue;
+        }
         UNROLL
         for (int i = 0; i < T; i++) {
             int32_t sums[2];
             memcpy(sums, act_sums(T, act, i), sizeof sums);
-            starts->at[b][0][i] = offset * (halves ? sums[0] : sums[0] + sums[1]);
+            to[halves ? 2 * i : i] = offset * (halves ? sums[0] : sums[0] + sums[1]);
             if (halves)
-                starts->at[b][1][i] = offset * sums[1];
+                to[2 * i + 1] = offset * sums[1];
         }
     }
 }
 
-/* Lanes [begin, end) of a block for T rows: sum[i] = start[i] (NULL: zeros) + codes * activations. Few rows
- * get two sums each, since a product takes four cycles and another can begin every cycle. The
- * function codes(unit, g) reads lane g. */
-#define ADD_PRODUCTS(T, act, start, begin, end, CODES, sum)                                                  \
+/* Lanes [begin, end) of a block for T rows: sum[i] = start[i * step] (NULL: zeros) + codes * activations. Few rows
+ * get two sums each, since a product takes four cycles and another can begin every cycle. CODES
+ * is lane g. */
+#define ADD_PRODUCTS(T, act, start, step, begin, end, CODES, sum)                                            \
     do {                                                                                                     \
         __m512i second_[PACKED_TOKENS];                                                                      \
         const int32_t *start_ = (start);                                                                     \
         UNROLL                                                                                               \
         for (int i_ = 0; i_ < (T); i_++) {                                                                   \
-            (sum)[i_] = start_ ? _mm512_set1_epi32(start_[i_]) : _mm512_setzero_si512();                     \
+            (sum)[i_] = start_ ? _mm512_set1_epi32(start_[i_ * (step)]) : _mm512_setzero_si512();            \
             second_[i_] = _mm512_setzero_si512();                                                            \
         }                                                                                                    \
         UNROLL                                                                                               \

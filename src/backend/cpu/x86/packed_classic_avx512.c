@@ -38,7 +38,7 @@ INLINE void micro(code_kind kind, int offset, bool minima, int T, size_t unit_by
     for (int32_t b = 0; b < chunk->n; b++, unit += unit_bytes, act = act_next(T, act, 1)) {
         __m512i sum[PACKED_TOKENS];
         prefetch_unit(unit, unit_bytes);
-        ADD_PRODUCTS(T, act, offset ? starts.at[b][0] : NULL, 0, 8, codes_at(kind, unit, g), sum);
+        ADD_PRODUCTS(T, act, offset ? starts.at[b] : NULL, 1, 0, 8, codes_at(kind, unit, g), sum);
         add_scaled(T, act, chunk->scales + b, minima, sum, acc);
     }
     store_acc(T, sums, acc);

@@ -67,7 +67,7 @@ INLINE void micro_k(bool five_bits, int T, const packed_chunk *chunk, const uint
             const __m512i rotation = _mm512_set1_epi32((4 - b % 8 - odd) & 31);
             __m512i sum[PACKED_TOKENS];
             READ_AGAIN(qh);
-            ADD_PRODUCTS(T, act, NULL, 0, 8, codes_k(five_bits, odd, qs, qh, rotation, g), sum);
+            ADD_PRODUCTS(T, act, NULL, 1, 0, 8, codes_k(five_bits, odd, qs, qh, rotation, g), sum);
             add_scaled(T, act, chunk->scales + b + odd, true, sum, acc);
         }
     }
@@ -103,18 +103,18 @@ INLINE __m512i codes_6(int q, const puna_lanes ql[16], const puna_lanes qh[8], i
 
 /* acc += (d * sums of the first half + m * sums of the second) * activations' d */
 INLINE void block_6(int q, int T, const puna_lanes ql[16], const puna_lanes qh[8], act_block act,
-                    const packed_scales *scales, int32_t starts[2][PACKED_TOKENS], __m512 *acc)
+                    const packed_scales *scales, const int32_t *starts, __m512 *acc)
 {
     const __m512 d = _mm512_load_ps(scales->d), m = _mm512_load_ps(scales->m);
     __m512 scaled[PACKED_TOKENS];
     __m512i sum[PACKED_TOKENS];
     READ_AGAIN(ql);
     READ_AGAIN(qh);
-    ADD_PRODUCTS(T, act, starts[0], 0, 4, codes_6(q, ql, qh, g), sum);
+    ADD_PRODUCTS(T, act, starts, 2, 0, 4, codes_6(q, ql, qh, g), sum);
     UNROLL
     for (int i = 0; i < T; i++)
         scaled[i] = _mm512_mul_ps(d, _mm512_cvtepi32_ps(sum[i]));
-    ADD_PRODUCTS(T, act, starts[1], 4, 8, codes_6(q, ql, qh, g), sum);
+    ADD_PRODUCTS(T, act, starts + 1, 2, 4, 8, codes_6(q, ql, qh, g), sum);
     UNROLL
     for (int i = 0; i < T; i++) {
         scaled[i] = _mm512_fmadd_ps(m, _mm512_cvtepi32_ps(sum[i]), scaled[i]);
@@ -180,7 +180,7 @@ INLINE void micro_iq4_xs(int T, const packed_chunk *chunk, const uint8_t *first,
         const puna_lanes *qs = unit->qs[b % 8];
         __m512i sum[PACKED_TOKENS];
         prefetch_unit(qs, sizeof *unit / 8);
-        ADD_PRODUCTS(T, act, starts.at[b][0], 0, 8, codes_iq4(qs, g), sum);
+        ADD_PRODUCTS(T, act, starts.at[b], 1, 0, 8, codes_iq4(qs, g), sum);
         add_scaled(T, act, chunk->scales + b, false, sum, acc);
     }
     store_acc(T, sums, acc);
