@@ -15,16 +15,27 @@ enum { PACKED_AHEAD = 4096 }; /* bytes */
 
 /* Lines that will be read a few microseconds later: what the hardware fetches ahead is not enough to
  * keep one thread at the memory's speed. */
-INLINE void prefetch_unit(const void *unit, size_t bytes)
+INLINE void prefetch_unit(int T, const void *unit, size_t bytes)
 {
     UNROLL
-    for (size_t i = 0; i < bytes; i += 64)
+    for (size_t i = 0; T < PUNA_STRIP_ROWS && i < bytes; i += 64)
         _mm_prefetch((const char *)unit + PACKED_AHEAD + i, _MM_HINT_T0);
 }
 
 INLINE __m256i broadcast_lane(const uint8_t *at)
 {
     return _mm256_set1_epi32(load_i32(at));
+}
+
+/* Lane g, half h of a block of unpacked codes. */
+INLINE uint8_t *byte_codes(uint8_t *block, int g, int h)
+{
+    return block + 64 * g + 32 * h;
+}
+
+INLINE __m256i load_bytes(const uint8_t *block, int g, int h)
+{
+    return _mm256_load_si256((const __m256i *)(const void *)(block + 64 * g + 32 * h));
 }
 
 INLINE __m256 halves_to_floats(const uint8_t *at)
@@ -121,7 +132,7 @@ INLINE void store_acc(int T, float *to, __m256 acc[][2])
     }
 }
 
-/* Lane g of half h, as numbers -128..127. */
+/* Lane g of half h, as numbers -128..127. table: nibbles that index puna_iq4_values. */
 INLINE __m256i packed_signed_codes(bool table, const uint8_t *unit, int g, int h)
 {
     if (!table)
@@ -129,6 +140,18 @@ INLINE __m256i packed_signed_codes(bool table, const uint8_t *unit, int g, int h
     const __m256i packed = load_256(unit + 64 * (g % 4) + 32 * h);
     return _mm256_shuffle_epi8(load_2x128(puna_iq4_values, puna_iq4_values),
                                g < 4 ? low_nibbles(packed) : high_nibbles(packed));
+}
+
+INLINE void packed_unpack_signed(bool table, const uint8_t *unit, size_t unit_bytes, int32_t n, uint8_t *codes)
+{
+    for (int32_t b = 0; b < n; b++, unit += unit_bytes, codes += PACKED_BLOCK) {
+        UNROLL
+        for (int g = 0; g < 8; g++) {
+            UNROLL
+            for (int h = 0; h < 2; h++)
+                _mm256_store_si256((__m256i *)(void *)byte_codes(codes, g, h), packed_signed_codes(table, unit, g, h));
+        }
+    }
 }
 
 /* Sums of one block of 32; table: nibbles that index puna_iq4_values. */

@@ -212,6 +212,6 @@ INLINE __m512i look_up(const int8_t table[16], int above, __m512i nibbles)
     MICRO(format, 3, 3, CALL)                                                                                \
     MICRO(format, 4, 4, CALL)                                                                                \
     MICRO(format, two, PACKED_TOKENS, CALL)                                                                  \
-    PACKED_KERNEL(format, avx512, micro_##format##_two, blocks, puna_panel_##layout)
+    PACKED_KERNEL(format, avx512, blocks, puna_panel_##layout, NULL, NULL, micro_##format##_two)
 
 #endif
