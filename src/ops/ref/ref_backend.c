@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "ops/run.h"
 
 puna_ref_fn *const puna_ref_functions[PUNA_OP_COUNT] = {
@@ -38,7 +39,8 @@ static void program_close(puna_program *program)
     free(program);
 }
 
-/* Floats that a single row of any weight, a head in double, or the angles of a position need. */
+/* Floats that a single row of any weight, a query beside a head in double, a head on its way to the
+ * cache, or the angles of a position need. */
 static size_t widest(const puna_plan *plan)
 {
     size_t most = 1;
@@ -46,8 +48,16 @@ static size_t widest(const puna_plan *plan)
         const puna_node *node = &plan->nodes[i];
         if (node->weight && node->weight->ne[0] > most)
             most = node->weight->ne[0];
-        if (node->op == PUNA_OP_ATTENTION && (size_t)node->p.attention.head_dim_v * 2 > most)
-            most = (size_t)node->p.attention.head_dim_v * 2;
+        if (node->op == PUNA_OP_ATTENTION) {
+            const puna_attention_params *p = &node->p.attention;
+            const size_t n = (size_t)p->head_dim + 1 + 2 * (size_t)p->head_dim_v;
+            most = n > most ? n : most;
+        }
+        if (node->op == PUNA_OP_KV_STORE) {
+            const puna_cache_layout *c = &plan->caches[node->p.cache];
+            const int32_t n = c->head_dim_k > c->head_dim_v ? c->head_dim_k : c->head_dim_v;
+            most = (size_t)n > most ? (size_t)n : most;
+        }
         if (node->op == PUNA_OP_ROPE && (size_t)node->p.rope.n_rot > most)
             most = (size_t)node->p.rope.n_rot;
     }
@@ -91,7 +101,11 @@ static puna_status run_plan(puna_worker *worker, const puna_batch *batch, puna_k
     run->kv = kv;
     for (int32_t i = 0; i < run->plan->n_nodes; i++) {
         const puna_node *node = &run->plan->nodes[i];
+        puna_profile *profile = worker->options.profile;
+        int64_t start = profile ? puna_clock_ns() : 0;
         puna_ref_functions[node->op](run, node);
+        if (profile)
+            profile->step_ns[i] += (uint64_t)(puna_clock_ns() - start);
         if (!worker->options.trace)
             continue;
         bool has = node->out >= 0;
@@ -99,6 +113,8 @@ static puna_status run_plan(puna_worker *worker, const puna_batch *batch, puna_k
                               has ? puna_run_n_rows(run, node->out) : 0,
                               has ? run->plan->values[node->out].width : 0);
     }
+    if (worker->options.profile)
+        puna_profile_count(worker->options.profile, batch, kv);
     return PUNA_OK;
 }
 

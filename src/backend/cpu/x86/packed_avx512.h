@@ -134,9 +134,11 @@ INLINE void make_starts(int T, const packed_chunk *chunk, const uint8_t *first, 
                 *to_ = _mm512_dpbusd_epi32(*to_, codes_, act_codes((T), (act), i_, g));                      \
             }                                                                                                \
         }                                                                                                    \
-        UNROLL                                                                                               \
-        for (int i_ = 0; (T) <= 2 && i_ < (T); i_++)                                                         \
-            (sum)[i_] = _mm512_add_epi32((sum)[i_], second_[i_]);                                            \
+        if ((T) <= 2) {                                                                                      \
+            UNROLL                                                                                           \
+            for (int i_ = 0; i_ < (T); i_++)                                                                 \
+                (sum)[i_] = _mm512_add_epi32((sum)[i_], second_[i_]);                                        \
+        }                                                                                                    \
     } while (0)
 
 /* acc += d * (activations' d * sums) + m * activations' s, for T rows. */
