@@ -450,6 +450,73 @@ static void many_rows_match_float64(void)
     }
 }
 
+/* What a packed kernel gives for a row of activations is the same bits alone and beside others. */
+static void check_neighbours(const puna_kernel *k, const problem *p)
+{
+    enum { ROWS = 15 };
+    float alone[ROWS][PUNA_PANEL_ROWS], y[ROWS][PUNA_PANEL_ROWS];
+    const size_t act_bytes = puna_act_bytes(PUNA_ACT_STRIP, p->n_in);
+    guarded panels = panels_of(p), scratch = guarded_make(PUNA_TILE_SCRATCH);
+    uint8_t *strips = aligned_alloc(64, ROWS * act_bytes);
+    puna_linear_call call = { .weight = panels.end - PUNA_PANEL_ROWS * p->row_bytes,
+                              .row_bytes = p->row_bytes,
+                              .n_in = p->n_in,
+                              .act = strips,
+                              .act_bytes = act_bytes,
+                              .y_stride = PUNA_PANEL_ROWS,
+                              .end = PUNA_PANEL_ROWS,
+                              .scratch = scratch.end - PUNA_TILE_SCRATCH };
+    for (int32_t first = 0; first < ROWS; first++) {
+        puna_act_encode_row(PUNA_ACT_STRIP, p->raw + first * p->n_in, p->n_in, strips, 0, 1, 0);
+        call.n_rows = 1;
+        call.y = alone[first];
+        k->run(&call);
+    }
+    for (call.n_rows = 2, call.y = y[0]; call.n_rows <= ROWS; call.n_rows++) {
+        for (int32_t r = 0; r < call.n_rows; r++)
+            puna_act_encode_row(PUNA_ACT_STRIP, p->raw + r * p->n_in, p->n_in, strips, r, call.n_rows, 0);
+        k->run(&call);
+        for (int32_t r = 0; r < call.n_rows; r++)
+            if (memcmp(y[r], alone[r], sizeof y[r]) != 0)
+                test_fail(__FILE__, __LINE__, "packed %s %s: row %d of %d differs from that row alone",
+                          p->format->name, k->isa, r, call.n_rows);
+    }
+    free(strips);
+    guarded_free(&panels);
+    guarded_free(&scratch);
+}
+
+static void neighbours_change_no_bit(void)
+{
+    size_t n;
+    const puna_kernel *kernels = puna_kernel_list(&n);
+    puna_rng rng = puna_rng_make(seed + 5);
+    for (size_t i = 0; i < n; i++) {
+        if (kernels[i].op != PUNA_KERNEL_packed || (kernels[i].needs & puna_cpu_have()) != kernels[i].needs)
+            continue;
+        const puna_format_info *format = puna_format_get(kernels[i].format);
+        problem p = problem_make(format, act_of(format->id), 768, 16, 15, WEIGHT_RANDOM, ACT_NORMAL, &rng);
+        check_neighbours(&kernels[i], &p);
+        problem_free(&p);
+    }
+}
+
+/* Strips of 1 to 4 rows, of which the last is written: the same bytes by two encoders. */
+static void check_strips(const puna_encoder *a, const puna_encoder *b, const float *x)
+{
+    const size_t bytes = puna_act_bytes(PUNA_ACT_STRIP, MAX_IN) * PUNA_STRIP_ROWS;
+    uint8_t *expected = aligned_alloc(64, bytes), *got = aligned_alloc(64, bytes);
+    for (int n = 1; n <= PUNA_STRIP_ROWS; n++) {
+        memset(expected, 0xaa, bytes);
+        memset(got, 0xaa, bytes);
+        a->strip(x, MAX_IN, expected, n - 1, n);
+        b->strip(x, MAX_IN, got, n - 1, n);
+        CHECK(memcmp(expected, got, bytes) == 0);
+    }
+    free(expected);
+    free(got);
+}
+
 /* The integers are those of the scalar encoder, whatever the instruction set. */
 static void encoders_agree(void)
 {
@@ -479,6 +546,7 @@ static void encoders_agree(void)
             memset(got, 0x55, bytes);
             encoders[i].run(x, MAX_IN, got);
             CHECK(memcmp(expected, got, bytes) == 0);
+            check_strips(&encoders[0], &encoders[i], x);
         }
     }
     const puna_act_view a = puna_act_at(expected, MAX_IN);
@@ -615,6 +683,7 @@ static void levels_have_names(void)
 static const test_case cases[] = {
     TEST(levels_have_names),     TEST(encoders_agree),          TEST(encoding_is_as_near_as_can_be),
     TEST(kernels_match_float64), TEST(many_rows_match_float64), TEST(every_format_multiplies),
+    TEST(neighbours_change_no_bit),
     TEST(not_a_number_stays_where_it_is), TEST(a_format_without_kernels_multiplies),
 };
 

@@ -123,6 +123,8 @@ puna_status puna_limits_measure(puna_backend_limits *limits, uint32_t allowed, i
 #if defined(__x86_64__)
     if (can & PUNA_CPU_AVX2)
         m.read = puna_limit_read__avx2;
+    if (can & PUNA_CPU_AVX512_VNNI)
+        m.read = puna_limit_read__avx512;
 #endif
     TRY(puna_pool_open(&pool, n_threads > 0 ? n_threads : puna_threads_usable(), err));
     m.buffer = mmap(NULL, BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

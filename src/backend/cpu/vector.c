@@ -101,6 +101,8 @@ const puna_vector_kernels puna_vector_scalar = {
 const puna_vector_kernels *puna_vector_choose(uint32_t allowed)
 {
 #if defined(__x86_64__)
+    if (allowed & PUNA_CPU_AVX512_VNNI)
+        return &puna_vector_avx512;
     if (allowed & PUNA_CPU_AVX2)
         return &puna_vector_avx2;
 #else

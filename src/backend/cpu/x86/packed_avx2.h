@@ -1,54 +1,13 @@
-/* packed_avx2.h - what the kernels of packed weights share: the loops over chunks, panels and
- * strips, and how sums become results. Only packed_*_avx2.c includes it.
- *
- * A chunk is up to 16 blocks of 32 of a panel, whose codes and scales stay in the first-level
- * cache while all strips of activations pass. A format is four functions, inlined: scales_fn turns
- * the chunk's scales into floats once, micro_fn multiplies for 1 to 4 rows of activations, and for many
- * rows unpack_fn makes bytes of the codes once, which another micro_fn multiplies with whole strips.
- * The order of additions for a row is that of its blocks, whatever else is computed beside it. */
+/* packed_avx2.h - what the kernels of packed weights share: lanes, sums, and how sums become
+ * results. Only packed_*_avx2.c includes it. */
 #ifndef PUNA_BACKEND_CPU_X86_PACKED_AVX2_H
 #define PUNA_BACKEND_CPU_X86_PACKED_AVX2_H
 
-#include "backend/cpu/pack.h"
+#include "backend/cpu/packed_run.h"
 #include "backend/cpu/table.h"
 #include "backend/cpu/x86/avx2.h"
 
-enum {
-    PACKED_CHUNK = 16, /* blocks */
-    PACKED_AHEAD = 4096, /* bytes */
-    PACKED_ROWS = 64,  /* rows of activations that stay in the second-level cache */
-    PACKED_MANY = 8,   /* from this many rows on codes are unpacked once */
-    PACKED_BLOCK = 512 /* bytes of a block's codes when they are: [lane][row][4] */
-};
-
-/* Of a block, for its 16 rows. */
-typedef struct packed_scales {
-    float d[PUNA_PANEL_ROWS], m[PUNA_PANEL_ROWS]; /* value = d * (code - offset) + m */
-} packed_scales;
-
-/* A chunk of a panel. */
-typedef struct packed_chunk {
-    const uint8_t *units; /* from the chunk's first on */
-    const packed_scales *scales;
-    const uint8_t *codes; /* unpacked, or NULL */
-    int32_t n;            /* blocks */
-} packed_chunk;
-
-typedef void scales_fn(const uint8_t *units, int32_t n, packed_scales *scales);
-
-/* act: a strip of T rows from the chunk's first block on. acc: [T][16] sums, continued. */
-typedef void micro_fn(const packed_chunk *chunk, const uint8_t *act, float *acc);
-
-typedef void unpack_fn(const uint8_t *units, int32_t n, uint8_t *codes);
-
-typedef struct packed_kernel {
-    scales_fn *scales;
-    micro_fn *micro[PUNA_STRIP_ROWS];
-    unpack_fn *unpack; /* NULL: reading the codes is cheap enough */
-    micro_fn *whole;   /* 4 rows, of unpacked codes */
-    int32_t unit_blocks; /* 1 or 8 */
-    size_t unit_bytes;
-} packed_kernel;
+enum { PACKED_AHEAD = 4096 }; /* bytes */
 
 /* What was loaded before is loaded again after it: left alone, gcc keeps codes that two blocks share
  * on the stack, which is where they are dearer than where they came from. */
@@ -225,21 +184,5 @@ INLINE void packed_signed_block(bool table, int T, const uint8_t *unit, const ui
     }
     add_scaled(T, act, scales, false, sum, acc);
 }
-
-void puna_packed_run_avx2(const puna_linear_call *call, const packed_kernel *kernel);
-
-/* The row of kernels.def from scales_<format> and micro_<format>_1 to _4. */
-#define PACKED_KERNEL(format, blocks, layout, unpack, whole)                                                 \
-    void puna_packed_##format##_avx2(const puna_linear_call *call)                                           \
-    {                                                                                                        \
-        static const packed_kernel kernel = { scales_##format,                                               \
-                                              { micro_##format##_1, micro_##format##_2, micro_##format##_3,  \
-                                                micro_##format##_4 },                                        \
-                                              unpack,                                                        \
-                                              whole,                                                         \
-                                              blocks,                                                        \
-                                              sizeof(layout) };                                              \
-        puna_packed_run_avx2(call, &kernel);                                                                 \
-    }
 
 #endif

@@ -1,5 +1,7 @@
-/* packed_avx2.c - the loops around the kernels of packed weights. Refuses to know formats. */
-#include "backend/cpu/x86/packed_avx2.h"
+/* packed_run.c - panels by chunks by strips. Refuses to know formats and instruction sets. */
+#include "backend/cpu/packed_run.h"
+
+#include <assert.h>
 
 /* Rows [first, last) of activations, 16 sums each. */
 typedef struct packed_sums {
@@ -21,21 +23,24 @@ static void panel(const puna_linear_call *call, const packed_kernel *k, const ui
         const packed_chunk chunk = { .units = units + (size_t)(b / k->unit_blocks) * k->unit_bytes,
                                      .scales = s->scales,
                                      .codes = s->codes,
-                                     .n = n_blocks - b < PACKED_CHUNK ? n_blocks - b : PACKED_CHUNK };
+                                     .n = n_blocks - b < PACKED_CHUNK ? n_blocks - b : PACKED_CHUNK,
+                                     .strip_bytes = PUNA_STRIP_ROWS * call->act_bytes };
         const bool many = k->unpack && s->last - s->first >= PACKED_MANY;
         k->scales(chunk.units, chunk.n, s->scales);
         if (many)
             k->unpack(chunk.units, chunk.n, s->codes);
-        for (int32_t r = s->first; r < s->last; r += PUNA_STRIP_ROWS) {
-            const int32_t n = s->last - r < PUNA_STRIP_ROWS ? s->last - r : PUNA_STRIP_ROWS;
-            const uint8_t *act = puna_call_act(call, r) + (size_t)b * (size_t)n * PUNA_STRIP_BLOCK;
-            micro_fn *micro = many && n == PUNA_STRIP_ROWS ? k->whole : k->micro[n - 1];
-            micro(&chunk, act, s->acc[r - s->first]);
+        for (int32_t r = s->first, n; r < s->last; r += n) {
+            const bool two = k->two_strips && s->last - r >= 2 * PUNA_STRIP_ROWS;
+            const int32_t rows = s->last - r < PUNA_STRIP_ROWS ? s->last - r : PUNA_STRIP_ROWS;
+            const uint8_t *act = puna_call_act(call, r) + (size_t)b * (size_t)rows * PUNA_STRIP_BLOCK;
+            micro_fn *micro = many && rows == PUNA_STRIP_ROWS ? k->whole : k->micro[rows - 1];
+            (two ? k->two_strips : micro)(&chunk, act, s->acc[r - s->first]);
+            n = two ? 2 * PUNA_STRIP_ROWS : rows;
         }
     }
 }
 
-void puna_packed_run_avx2(const puna_linear_call *call, const packed_kernel *k)
+void puna_packed_run(const puna_linear_call *call, const packed_kernel *k)
 {
     packed_sums s = { .acc = (float (*)[PUNA_PANEL_ROWS])(void *)call->scratch };
     s.scales = (packed_scales *)(void *)(s.acc + PACKED_ROWS);

@@ -1,0 +1,71 @@
+/* packed_run.h - the loops around the kernels of packed weights, whatever the instruction set.
+ * Owns how panels, chunks and strips are passed; refuses to know formats and vectors.
+ *
+ * A chunk is up to 16 blocks of 32 of a panel, whose codes and scales stay in the first-level
+ * cache while all strips of activations pass. A format is some functions: scales_fn turns the
+ * chunk's scales into floats once, a micro_fn multiplies for 1 to 4 rows of activations, or for two
+ * whole strips. Where reading codes is dear, unpack_fn makes bytes of them once for many
+ * rows, which another micro_fn multiplies with whole strips. The order of additions for a row must be
+ * that of its blocks, whatever else is computed beside it. */
+#ifndef PUNA_BACKEND_CPU_PACKED_RUN_H
+#define PUNA_BACKEND_CPU_PACKED_RUN_H
+
+#include "backend/cpu/kernel.h"
+#include "backend/cpu/pack.h"
+
+enum {
+    PACKED_CHUNK = 16, /* blocks */
+    PACKED_ROWS = 64,  /* rows of activations that stay in the second-level cache */
+    PACKED_MANY = 8,   /* from this many rows on codes are unpacked once */
+    PACKED_BLOCK = 512 /* bytes of a block's codes when they are: [lane][row][4] */
+};
+
+/* Of a block, for its 16 rows. */
+typedef struct packed_scales {
+    float d[PUNA_PANEL_ROWS], m[PUNA_PANEL_ROWS]; /* value = d * (code - offset) + m */
+} packed_scales;
+
+/* A chunk of a panel. */
+typedef struct packed_chunk {
+    const uint8_t *units; /* from the chunk's first on */
+    const packed_scales *scales; /* aligned to 64 */
+    const uint8_t *codes;        /* unpacked, or NULL */
+    int32_t n;                   /* blocks */
+    size_t strip_bytes;          /* from a block of a whole strip to the same block of the next */
+} packed_chunk;
+
+typedef void scales_fn(const uint8_t *units, int32_t n, packed_scales *scales);
+
+/* act: a strip of T rows from the chunk's first block on. acc: [T][16] sums, continued; aligned to 64. */
+typedef void micro_fn(const packed_chunk *chunk, const uint8_t *act, float *acc);
+
+typedef void unpack_fn(const uint8_t *units, int32_t n, uint8_t *codes);
+
+typedef struct packed_kernel {
+    scales_fn *scales;
+    micro_fn *micro[PUNA_STRIP_ROWS];
+    unpack_fn *unpack;    /* NULL: reading the codes is cheap enough */
+    micro_fn *whole;      /* 4 rows, of unpacked codes */
+    micro_fn *two_strips; /* of 4 rows each; or NULL */
+    int32_t unit_blocks; /* 1 or 8 */
+    size_t unit_bytes;
+} packed_kernel;
+
+void puna_packed_run(const puna_linear_call *call, const packed_kernel *kernel);
+
+/* The row of kernels.def from scales_<format> and micro_<format>_1 to _4. */
+#define PACKED_KERNEL(format, isa, blocks, layout, unpack, whole, two_strips)                                \
+    void puna_packed_##format##_##isa(const puna_linear_call *call)                                          \
+    {                                                                                                        \
+        static const packed_kernel kernel = { scales_##format,                                               \
+                                              { micro_##format##_1, micro_##format##_2, micro_##format##_3,  \
+                                                micro_##format##_4 },                                        \
+                                              unpack,                                                        \
+                                              whole,                                                         \
+                                              two_strips,                                                    \
+                                              blocks,                                                        \
+                                              sizeof(layout) };                                              \
+        puna_packed_run(call, &kernel);                                                                      \
+    }
+
+#endif

@@ -1,0 +1,92 @@
+/* packed_classic_avx512.c - packed weights with one scale for 32 values. */
+#include "backend/cpu/x86/packed_avx512.h"
+
+/* How a format's codes are read; constants after inlining. */
+typedef enum code_kind { CODES_4, CODES_5, CODES_E2M1, CODES_IQ4, CODES_8 } code_kind;
+
+/* What is taken from every code: Q4_0 8, Q5_0 16; 8-bit codes and tables are made unsigned by it. */
+enum { OFFSET_E2M1 = 12, OFFSET_8 = 128 };
+
+/* Lane g (0..7) of a unit, unsigned. */
+INLINE __m512i codes_at(code_kind kind, const uint8_t *unit, int g)
+{
+    if (kind == CODES_8)
+        return _mm512_xor_si512(load_512(unit + 64 * g), _mm512_set1_epi8((char)0x80));
+    const __m512i packed = load_512(unit + 64 * (g % 4));
+    const __m512i codes = g < 4 ? low_nibbles(packed) : high_nibbles(packed);
+    if (kind == CODES_4)
+        return codes;
+    if (kind == CODES_E2M1)
+        return look_up(puna_e2m1_doubled, OFFSET_E2M1, codes);
+    if (kind == CODES_IQ4)
+        return look_up(puna_iq4_values, OFFSET_8, codes);
+    const __m512i fifth = load_512(unit + 256);
+    const __m128i count = _mm_cvtsi32_si128(g < 4 ? 4 - g : g - 4);
+    return with_bits(codes, g < 4 ? _mm512_sll_epi16(fifth, count) : _mm512_srl_epi16(fifth, count), 16);
+}
+
+INLINE void micro(code_kind kind, int offset, bool minima, int T, size_t unit_bytes, const packed_chunk *chunk,
+                  const uint8_t *first, float *sums)
+{
+    __m512 acc[PACKED_TOKENS];
+    packed_starts starts;
+    const uint8_t *unit = chunk->units;
+    act_block act = act_first(T, chunk, first);
+    if (offset)
+        make_starts(T, chunk, first, offset, false, &starts);
+    load_acc(T, sums, acc);
+    for (int32_t b = 0; b < chunk->n; b++, unit += unit_bytes, act = act_next(T, act, 1)) {
+        __m512i sum[PACKED_TOKENS];
+        prefetch_unit(unit, unit_bytes);
+        ADD_PRODUCTS(T, act, offset ? starts.at[b] : NULL, 1, 0, 8, codes_at(kind, unit, g), sum);
+        add_scaled(T, act, chunk->scales + b, minima, sum, acc);
+    }
+    store_acc(T, sums, acc);
+}
+
+/* d in binary16 from byte `d` of a unit on, m behind it. */
+INLINE void scales(const uint8_t *unit, int32_t n, packed_scales *out, size_t unit_bytes, size_t d, bool minima)
+{
+    for (int32_t b = 0; b < n; b++, unit += unit_bytes) {
+        _mm512_store_ps(out[b].d, halves_to_floats(unit + d));
+        if (minima)
+            _mm512_store_ps(out[b].m, halves_to_floats(unit + d + 32));
+    }
+}
+
+/* Exponents: 2^(e - 128), as puna_mxfp4_scale. */
+static void scales_MXFP4(const uint8_t *units, int32_t n, packed_scales *out)
+{
+    const puna_panel_mxfp4 *unit = (const puna_panel_mxfp4 *)units;
+    const __m512i one = _mm512_set1_epi32(1);
+    for (int32_t b = 0; b < n; b++, unit++) {
+        const __m512i e = _mm512_cvtepu8_epi32(load_128(unit->e));
+        const __m512i normal = _mm512_slli_epi32(_mm512_sub_epi32(e, one), 23);
+        const __m512i subnormal = _mm512_sllv_epi32(_mm512_set1_epi32(0x200000), e);
+        const __mmask16 small = _mm512_cmple_epu32_mask(e, one);
+        _mm512_store_si512(out[b].d, _mm512_mask_mov_epi32(normal, small, subnormal));
+    }
+}
+
+#define SCALES(format, layout, minima)                                                                       \
+    static void scales_##format(const uint8_t *units, int32_t n, packed_scales *out)                         \
+    {                                                                                                        \
+        scales(units, n, out, sizeof(puna_panel_##layout), offsetof(puna_panel_##layout, d), minima);        \
+    }
+
+#define CLASSIC(format, layout, kind, offset, minima)                                                        \
+    PACKED(format, layout, 1, micro(kind, offset, minima, T, sizeof(puna_panel_##layout), chunk, act, sums))
+
+SCALES(Q4_0, q4_0, false)
+SCALES(Q4_1, q4_1, true)
+SCALES(Q5_0, q5_0, false)
+SCALES(Q5_1, q5_1, true)
+SCALES(Q8_0, q8_0, false)
+SCALES(IQ4_NL, q4_0, false)
+CLASSIC(Q4_0, q4_0, CODES_4, 8, false)
+CLASSIC(Q4_1, q4_1, CODES_4, 0, true)
+CLASSIC(Q5_0, q5_0, CODES_5, 16, false)
+CLASSIC(Q5_1, q5_1, CODES_5, 0, true)
+CLASSIC(Q8_0, q8_0, CODES_8, OFFSET_8, false)
+CLASSIC(IQ4_NL, q4_0, CODES_IQ4, OFFSET_8, false)
+CLASSIC(MXFP4, mxfp4, CODES_E2M1, OFFSET_E2M1, false)
