@@ -204,8 +204,10 @@ static void perplexity_matches_llama2c(void)
 static double furthest(const float *a, const float *b, size_t n)
 {
     double most = 0;
-    for (size_t i = 0; i < n; i++)
-        most = fmax(most, fabs((double)a[i] - (double)b[i]));
+    for (size_t i = 0; i < n; i++) {
+        const double apart = fabs((double)a[i] - (double)b[i]); /* fmax stops gcc 12 for 64-bit ARM */
+        most = apart > most ? apart : most;
+    }
     return most;
 }
 

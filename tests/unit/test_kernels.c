@@ -403,6 +403,54 @@ static void many_rows_match_float64(void)
     }
 }
 
+/* The result of one row of activations for all weights, beside n_rows - 1 others, to y. */
+static void run_packed(const puna_kernel *k, const problem *p, const uint8_t *panels, int32_t n_rows,
+                       float *y)
+{
+    uint8_t *strips;
+    guarded acts = strips_of(p, n_rows, &strips), scratch = guarded_make(PUNA_TILE_SCRATCH);
+    const puna_linear_call call = { .weight = panels,
+                                    .row_bytes = p->row_bytes,
+                                    .n_in = p->n_in,
+                                    .act = strips,
+                                    .act_bytes = puna_act_bytes(PUNA_ACT_STRIP, p->n_in),
+                                    .n_rows = n_rows,
+                                    .y = y,
+                                    .y_stride = (size_t)p->n_out,
+                                    .end = p->n_out,
+                                    .scratch = scratch.end - PUNA_TILE_SCRATCH };
+    k->run(&call);
+    guarded_free(&acts);
+    guarded_free(&scratch);
+}
+
+/* What packed kernels give for a row of activations does not depend on the rows beside it. */
+static void packed_rows_do_not_meet(void)
+{
+    enum { N_OUT = 32, N_ROWS = 19 };
+    size_t n;
+    const puna_kernel *kernels = puna_kernel_list(&n);
+    puna_rng rng = puna_rng_make(seed + 5);
+    for (size_t i = 0; i < n; i++) {
+        if (kernels[i].op != PUNA_KERNEL_packed || (kernels[i].needs & puna_cpu_have()) != kernels[i].needs)
+            continue;
+        const puna_format_info *format = puna_format_get(kernels[i].format);
+        problem p =
+            problem_make(format, act_of(format->id), 768, N_OUT, N_ROWS, WEIGHT_RANDOM, ACT_NORMAL, &rng);
+        guarded panels = panels_of(&p);
+        float all[N_ROWS * N_OUT], some[N_ROWS * N_OUT];
+        run_packed(&kernels[i], &p, panels.end - N_OUT * p.row_bytes, N_ROWS, all);
+        for (int32_t n_rows = 1; n_rows < N_ROWS; n_rows++) {
+            run_packed(&kernels[i], &p, panels.end - N_OUT * p.row_bytes, n_rows, some);
+            if (memcmp(all, some, (size_t)n_rows * N_OUT * sizeof *all) != 0)
+                test_fail(__FILE__, __LINE__, "packed %s %s: %d of %d rows differ", format->name,
+                          kernels[i].isa, n_rows, N_ROWS);
+        }
+        guarded_free(&panels);
+        problem_free(&p);
+    }
+}
+
 /* The integers are those of the scalar encoder, whatever the instruction set. */
 static void encoders_agree(void)
 {
@@ -529,8 +577,9 @@ static void levels_have_names(void)
 }
 
 static const test_case cases[] = {
-    TEST(levels_have_names),     TEST(encoders_agree),          TEST(encoding_is_as_near_as_can_be),
-    TEST(kernels_match_float64), TEST(many_rows_match_float64), TEST(every_format_multiplies),
+    TEST(levels_have_names),       TEST(encoders_agree),          TEST(encoding_is_as_near_as_can_be),
+    TEST(kernels_match_float64),   TEST(many_rows_match_float64), TEST(every_format_multiplies),
+    TEST(packed_rows_do_not_meet),
 };
 
 int main(int argc, char **argv)

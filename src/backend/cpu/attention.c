@@ -172,6 +172,9 @@ const puna_attention_kernels *puna_attention_choose(uint32_t allowed)
 #if defined(__x86_64__)
     if (allowed & PUNA_CPU_AVX2)
         return &puna_attention_avx2;
+#elif defined(__aarch64__)
+    if (allowed & PUNA_CPU_NEON)
+        return &puna_attention_neon;
 #else
     (void)allowed;
 #endif

@@ -36,6 +36,7 @@ typedef struct puna_attention_kernels {
 
 extern const puna_attention_kernels puna_attention_scalar;
 extern const puna_attention_kernels puna_attention_avx2;
+extern const puna_attention_kernels puna_attention_neon;
 
 const puna_attention_kernels *puna_attention_choose(uint32_t allowed);
 

@@ -85,6 +85,12 @@ puna_status puna_limits_measure(puna_backend_limits *limits, uint32_t allowed, i
         m.read = puna_limit_read__avx2;
         m.int8 = puna_limit_int8__avx2;
     }
+#elif defined(__aarch64__)
+    const uint32_t usable = puna_cpu_have() & allowed;
+    if (usable & PUNA_CPU_NEON) {
+        m.read = puna_limit_read__neon;
+        m.int8 = usable & PUNA_CPU_I8MM ? puna_limit_int8__i8mm : puna_limit_int8__neon;
+    }
 #else
     (void)allowed;
 #endif

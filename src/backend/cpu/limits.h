@@ -11,11 +11,11 @@ enum { PUNA_LIMIT_THREADS = 256 };
 
 /* Reads n bytes (a multiple of 256, 64-byte aligned) once; returns something that depends on them. */
 typedef uint64_t puna_read_fn(const void *bytes, size_t n);
-puna_read_fn puna_limit_read__scalar, puna_limit_read__avx2;
+puna_read_fn puna_limit_read__scalar, puna_limit_read__avx2, puna_limit_read__neon;
 
 /* Performs n_rounds rounds of int8 multiply-adds; returns how many each round is. */
 typedef uint64_t puna_int8_fn(uint64_t n_rounds, int32_t *sink);
-puna_int8_fn puna_limit_int8__scalar, puna_limit_int8__avx2;
+puna_int8_fn puna_limit_int8__scalar, puna_limit_int8__avx2, puna_limit_int8__neon, puna_limit_int8__i8mm;
 
 /* Read bandwidth over 512 MiB on huge pages and the int8 rate, on n_threads (0 = all that the
  * process may use); about a second. */
