@@ -1,7 +1,7 @@
 /* kbench.c - the speed of every kernel row that this machine can run, one thread.
- * kbench [part of a format's name] [inputs]
- * One and two rows of activations read 64 MiB of weights, beyond the caches; more a matrix of 1,024
- * rows. Prints the best of several passes: billions of multiply-adds and, for one row, of weight
+ * kbench [part of a format's name] [inputs] [MiB]
+ * One and two rows of activations read 64 MiB of weights, beyond the caches (or the given amount, to see what a
+ * kernel could do without the memory); more a matrix of 1,024 rows. Prints the best of several passes: billions of multiply-adds and, for one row, of weight
  * bytes per second of processor time. */
 #define _DEFAULT_SOURCE
 #include <stdio.h>
@@ -21,6 +21,7 @@ static const int32_t row_counts[] = { 1, 2, 4, 16, MAX_ROWS };
 typedef struct bench {
     uint8_t *weights, *rows, *scratch, *packed;
     float *x, *y;
+    size_t size_bytes; /* of weights for few rows */
 } bench;
 
 /* Of this thread alone: other programs on the machine disturb less. */
@@ -45,7 +46,7 @@ static void measure(const bench *b, const puna_kernel *k, const puna_format_info
 {
     const puna_act act = puna_kernel_act(k);
     const size_t row_bytes = (size_t)n_in / format->block_elems * format->block_bytes;
-    const int32_t n_out = n_rows <= 2 ? (int32_t)(LARGE / row_bytes / 16 * 16) : 1024;
+    const int32_t n_out = n_rows <= 2 ? (int32_t)(b->size_bytes / row_bytes / 16 * 16) : 1024;
     double best = 1e30;
     for (int32_t r = 0; r < n_rows; r++)
         puna_act_encode_row(act, b->x, n_in, b->rows, r, n_rows, 0);
@@ -85,13 +86,18 @@ int main(int argc, char **argv)
         fprintf(stderr, "kbench: inputs: got %d, expected a multiple of 256 up to 65536\n", n_in);
         return 1;
     }
+    if (argc > 3 && (strtol(argv[3], NULL, 10) < 1 || strtol(argv[3], NULL, 10) > LARGE >> 20)) {
+        fprintf(stderr, "kbench: MiB: got %s, expected 1 to %d\n", argv[3], LARGE >> 20);
+        return 1;
+    }
     const size_t row_bytes = puna_act_bytes(PUNA_ACT_F32, n_in) + 4096;
     const bench b = { .weights = aligned_alloc(HUGE_PAGE, LARGE),
                       .packed = aligned_alloc(HUGE_PAGE, LARGE),
                       .rows = aligned_alloc(64, row_bytes * MAX_ROWS),
                       .scratch = aligned_alloc(64, PUNA_TILE_SCRATCH),
                       .x = malloc((size_t)n_in * sizeof(float)),
-                      .y = malloc((size_t)LARGE * 4) };
+                      .y = malloc((size_t)LARGE * 4),
+                      .size_bytes = argc > 3 ? (size_t)strtol(argv[3], NULL, 10) << 20 : LARGE };
     if (!b.weights || !b.packed || !b.rows || !b.scratch || !b.y || !b.x)
         return 1;
     madvise(b.weights, LARGE, MADV_HUGEPAGE);

@@ -42,6 +42,10 @@ typedef struct packed_kernel {
     size_t unit_bytes;
 } packed_kernel;
 
+/* What was loaded before is loaded again after it: left alone, gcc keeps codes that two blocks share
+ * on the stack, which is where they are dearer than where they came from. */
+#define LOAD_AGAIN() __asm__ volatile("" ::: "memory")
+
 /* Lines that will be read a few microseconds later: what the hardware fetches ahead is not enough to
  * keep one thread at the memory's speed. */
 INLINE void prefetch_unit(const void *unit, size_t bytes)
@@ -168,6 +172,8 @@ INLINE void packed_signed_block(bool table, int T, const uint8_t *unit, const ui
     __m256i sum[PUNA_STRIP_ROWS][2];
     UNROLL
     for (int g = 0; g < 8; g++) {
+        if (table && g == 4)
+            LOAD_AGAIN();
         const __m256i codes[2] = { packed_signed_codes(table, unit, g, 0), packed_signed_codes(table, unit, g, 1) };
         const __m256i magnitude[2] = { _mm256_abs_epi8(codes[0]), _mm256_abs_epi8(codes[1]) };
         UNROLL

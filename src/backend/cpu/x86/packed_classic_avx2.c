@@ -42,6 +42,8 @@ INLINE void block(code_kind kind, int offset, bool minima, int T, const uint8_t 
         start_sums(T, act, offset, sum);
         UNROLL
         for (int g = part * 4; g < part * 4 + 8 / n_parts; g++) {
+            if (g == 4)
+                LOAD_AGAIN();
             const __m256i codes[2] = { codes_at(kind, unit, g, 0, fifth[0]), codes_at(kind, unit, g, 1, fifth[1]) };
             add_products_16(T, act, g, codes, sum);
         }

@@ -55,6 +55,7 @@ INLINE void block_k(bool five_bits, bool odd, int T, const puna_lanes qs[8], con
     UNROLL
     for (int part = 0; part < n_parts; part++) {
         __m256i sum[PUNA_STRIP_ROWS][2];
+        LOAD_AGAIN();
         start_sums(T, act, 0, sum);
         UNROLL
         for (int g = part * 4; g < part * 4 + 8 / n_parts; g++) {
@@ -134,8 +135,8 @@ INLINE void block_6(int q, int T, const puna_panel_q6_k *unit, int upper, const 
     UNROLL
     for (int part = 0; part < 2; part++) {
         const int8_t *small = unit->scales[8 * upper + 2 * q + part];
-        const __m256i scale[2] = { scale_pairs(small), scale_pairs(small + 8) };
         __m256i sum[PUNA_STRIP_ROWS][2];
+        LOAD_AGAIN();
         UNROLL
         for (int i = 0; i < T; i++) /* from minus 32 times the sums of this half */
             sum[i][0] = sum[i][1] =
@@ -146,6 +147,7 @@ INLINE void block_6(int q, int T, const puna_panel_q6_k *unit, int upper, const 
                                        codes_6(q, unit->ql[2 * upper], unit->qh[upper], g, 1) };
             add_products_16(T, act, g, codes, sum);
         }
+        const __m256i scale[2] = { scale_pairs(small), scale_pairs(small + 8) };
         UNROLL
         for (int i = 0; i < T; i++) {
             UNROLL
