@@ -33,20 +33,35 @@ static float32x4_t load_some(const void *values, size_t at, size_t n, bool f16)
     return load4(some, 0, true);
 }
 
-/* sum[i] += a[i * a_stride] * b[at ..] for M by 4 * NV results. */
+/* sum[i] += a[i * a_stride] * b[at ..] for M by 4 * NV results. The fewer factors are held and the
+ * others pass, so that 24 sums fit into 32 registers beside them. */
 INLINE void accumulate(int M, int NV, strip_sums sum, const float *a, size_t a_stride, const void *b,
                        size_t at, bool f16)
 {
-    float32x4_t held[MOST_VECTORS];
-    UNROLL
-    for (int j = 0; j < NV; j++)
-        held[j] = load4(b, at + 4 * (size_t)j, f16);
-    UNROLL
-    for (int i = 0; i < M; i++) {
-        const float passing = a[(size_t)i * a_stride];
+    if (M <= NV) {
+        float held[MOST_VECTORS];
+        UNROLL
+        for (int i = 0; i < M; i++)
+            held[i] = a[(size_t)i * a_stride];
+        UNROLL
+        for (int j = 0; j < NV; j++) {
+            const float32x4_t passing = load4(b, at + 4 * (size_t)j, f16);
+            UNROLL
+            for (int i = 0; i < M; i++)
+                sum[i][j] = vfmaq_n_f32(sum[i][j], passing, held[i]);
+        }
+    } else {
+        float32x4_t held[MOST_VECTORS];
         UNROLL
         for (int j = 0; j < NV; j++)
-            sum[i][j] = vfmaq_n_f32(sum[i][j], held[j], passing);
+            held[j] = load4(b, at + 4 * (size_t)j, f16);
+        UNROLL
+        for (int i = 0; i < M; i++) {
+            const float passing = a[(size_t)i * a_stride];
+            UNROLL
+            for (int j = 0; j < NV; j++)
+                sum[i][j] = vfmaq_n_f32(sum[i][j], held[j], passing);
+        }
     }
 }
 

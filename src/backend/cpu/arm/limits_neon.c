@@ -23,7 +23,7 @@ uint64_t puna_limit_int8__neon(uint64_t n_rounds, int32_t *sink)
     int32x4_t sums[CHAINS];
     const int8x16_t x = vdupq_n_s8(3), y = vdupq_n_s8(2);
     for (int i = 0; i < CHAINS; i++)
-        sums[i] = vdupq_n_s32(0);
+        sums[i] = vdupq_n_s32(i); /* all different, so that none is computed for another */
     for (uint64_t r = 0; r < n_rounds; r++)
         for (int i = 0; i < CHAINS; i++)
             sums[i] = vdotq_s32(sums[i], x, y);
