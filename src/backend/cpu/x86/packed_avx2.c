@@ -5,10 +5,12 @@
 typedef struct packed_sums {
     float (*acc)[PUNA_PANEL_ROWS];
     packed_scales *scales;
+    uint8_t *codes;
     int32_t first, last;
 } packed_sums;
 
-static_assert(PACKED_ROWS * PUNA_PANEL_ROWS * sizeof(float) + PACKED_CHUNK * sizeof(packed_scales) <=
+static_assert(PACKED_ROWS * PUNA_PANEL_ROWS * sizeof(float) +
+                      PACKED_CHUNK * (sizeof(packed_scales) + PACKED_BLOCK) <=
                   PUNA_TILE_SCRATCH,
               "scratch");
 
@@ -18,12 +20,17 @@ static void panel(const puna_linear_call *call, const packed_kernel *k, const ui
     for (int32_t b = 0; b < n_blocks; b += PACKED_CHUNK) {
         const packed_chunk chunk = { .units = units + (size_t)(b / k->unit_blocks) * k->unit_bytes,
                                      .scales = s->scales,
+                                     .codes = s->codes,
                                      .n = n_blocks - b < PACKED_CHUNK ? n_blocks - b : PACKED_CHUNK };
+        const bool many = k->unpack && s->last - s->first >= PACKED_MANY;
         k->scales(chunk.units, chunk.n, s->scales);
+        if (many)
+            k->unpack(chunk.units, chunk.n, s->codes);
         for (int32_t r = s->first; r < s->last; r += PUNA_STRIP_ROWS) {
             const int32_t n = s->last - r < PUNA_STRIP_ROWS ? s->last - r : PUNA_STRIP_ROWS;
             const uint8_t *act = puna_call_act(call, r) + (size_t)b * (size_t)n * PUNA_STRIP_BLOCK;
-            k->micro[n - 1](&chunk, act, s->acc[r - s->first]);
+            micro_fn *micro = many && n == PUNA_STRIP_ROWS ? k->whole : k->micro[n - 1];
+            micro(&chunk, act, s->acc[r - s->first]);
         }
     }
 }
@@ -32,6 +39,7 @@ void puna_packed_run_avx2(const puna_linear_call *call, const packed_kernel *k)
 {
     packed_sums s = { .acc = (float (*)[PUNA_PANEL_ROWS])(void *)call->scratch };
     s.scales = (packed_scales *)(void *)(s.acc + PACKED_ROWS);
+    s.codes = (uint8_t *)(s.scales + PACKED_CHUNK);
     for (s.first = 0; s.first < call->n_rows; s.first = s.last) {
         s.last = call->n_rows - s.first < PACKED_ROWS ? call->n_rows : s.first + PACKED_ROWS;
         const size_t n_rows = (size_t)(s.last - s.first);

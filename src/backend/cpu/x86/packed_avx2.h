@@ -2,9 +2,10 @@
  * strips, and how sums become results. Only packed_*_avx2.c includes it.
  *
  * A chunk is up to 16 blocks of 32 of a panel, whose codes and scales stay in the first-level
- * cache while all strips of activations pass. A format is two functions, inlined: scales_fn turns the
- * chunk's scales into floats once, a micro_fn multiplies for 1 to 4 rows of activations. The
- * order of additions for a row is that of its blocks, whatever else is computed beside it. */
+ * cache while all strips of activations pass. A format is four functions, inlined: scales_fn turns
+ * the chunk's scales into floats once, micro_fn multiplies for 1 to 4 rows of activations, and for many
+ * rows unpack_fn makes bytes of the codes once, which another micro_fn multiplies with whole strips.
+ * The order of additions for a row is that of its blocks, whatever else is computed beside it. */
 #ifndef PUNA_BACKEND_CPU_X86_PACKED_AVX2_H
 #define PUNA_BACKEND_CPU_X86_PACKED_AVX2_H
 
@@ -15,7 +16,9 @@
 enum {
     PACKED_CHUNK = 16, /* blocks */
     PACKED_AHEAD = 4096, /* bytes */
-    PACKED_ROWS = 64   /* rows of activations that stay in the second-level cache */
+    PACKED_ROWS = 64,  /* rows of activations that stay in the second-level cache */
+    PACKED_MANY = 8,   /* from this many rows on codes are unpacked once */
+    PACKED_BLOCK = 512 /* bytes of a block's codes when they are: [lane][row][4] */
 };
 
 /* Of a block, for its 16 rows. */
@@ -27,7 +30,8 @@ typedef struct packed_scales {
 typedef struct packed_chunk {
     const uint8_t *units; /* from the chunk's first on */
     const packed_scales *scales;
-    int32_t n; /* blocks */
+    const uint8_t *codes; /* unpacked, or NULL */
+    int32_t n;            /* blocks */
 } packed_chunk;
 
 typedef void scales_fn(const uint8_t *units, int32_t n, packed_scales *scales);
@@ -35,9 +39,13 @@ typedef void scales_fn(const uint8_t *units, int32_t n, packed_scales *scales);
 /* act: a strip of T rows from the chunk's first block on. acc: [T][16] sums, continued. */
 typedef void micro_fn(const packed_chunk *chunk, const uint8_t *act, float *acc);
 
+typedef void unpack_fn(const uint8_t *units, int32_t n, uint8_t *codes);
+
 typedef struct packed_kernel {
     scales_fn *scales;
     micro_fn *micro[PUNA_STRIP_ROWS];
+    unpack_fn *unpack; /* NULL: reading the codes is cheap enough */
+    micro_fn *whole;   /* 4 rows, of unpacked codes */
     int32_t unit_blocks; /* 1 or 8 */
     size_t unit_bytes;
 } packed_kernel;
@@ -48,16 +56,27 @@ typedef struct packed_kernel {
 
 /* Lines that will be read a few microseconds later: what the hardware fetches ahead is not enough to
  * keep one thread at the memory's speed. */
-INLINE void prefetch_unit(const void *unit, size_t bytes)
+INLINE void prefetch_unit(int T, const void *unit, size_t bytes)
 {
     UNROLL
-    for (size_t i = 0; i < bytes; i += 64)
+    for (size_t i = 0; T < PUNA_STRIP_ROWS && i < bytes; i += 64)
         _mm_prefetch((const char *)unit + PACKED_AHEAD + i, _MM_HINT_T0);
 }
 
 INLINE __m256i broadcast_lane(const uint8_t *at)
 {
     return _mm256_set1_epi32(load_i32(at));
+}
+
+/* Lane g, half h of a block of unpacked codes. */
+INLINE uint8_t *byte_codes(uint8_t *block, int g, int h)
+{
+    return block + 64 * g + 32 * h;
+}
+
+INLINE __m256i load_bytes(const uint8_t *block, int g, int h)
+{
+    return _mm256_load_si256((const __m256i *)(const void *)(block + 64 * g + 32 * h));
 }
 
 INLINE __m256 halves_to_floats(const uint8_t *at)
@@ -154,7 +173,7 @@ INLINE void store_acc(int T, float *to, __m256 acc[][2])
     }
 }
 
-/* Lane g of half h, as numbers -128..127. */
+/* Lane g of half h, as numbers -128..127. table: nibbles that index puna_iq4_values. */
 INLINE __m256i packed_signed_codes(bool table, const uint8_t *unit, int g, int h)
 {
     if (!table)
@@ -162,6 +181,18 @@ INLINE __m256i packed_signed_codes(bool table, const uint8_t *unit, int g, int h
     const __m256i packed = load_256(unit + 64 * (g % 4) + 32 * h);
     return _mm256_shuffle_epi8(load_2x128(puna_iq4_values, puna_iq4_values),
                                g < 4 ? low_nibbles(packed) : high_nibbles(packed));
+}
+
+INLINE void packed_unpack_signed(bool table, const uint8_t *unit, size_t unit_bytes, int32_t n, uint8_t *codes)
+{
+    for (int32_t b = 0; b < n; b++, unit += unit_bytes, codes += PACKED_BLOCK) {
+        UNROLL
+        for (int g = 0; g < 8; g++) {
+            UNROLL
+            for (int h = 0; h < 2; h++)
+                _mm256_store_si256((__m256i *)(void *)byte_codes(codes, g, h), packed_signed_codes(table, unit, g, h));
+        }
+    }
 }
 
 /* Sums of one block of 32; table: nibbles that index puna_iq4_values. */
@@ -194,12 +225,14 @@ INLINE void packed_signed_block(bool table, int T, const uint8_t *unit, const ui
 void puna_packed_run_avx2(const puna_linear_call *call, const packed_kernel *kernel);
 
 /* The row of kernels.def from scales_<format> and micro_<format>_1 to _4. */
-#define PACKED_KERNEL(format, blocks, layout)                                                                \
+#define PACKED_KERNEL(format, blocks, layout, unpack, whole)                                                 \
     void puna_packed_##format##_avx2(const puna_linear_call *call)                                           \
     {                                                                                                        \
         static const packed_kernel kernel = { scales_##format,                                               \
                                               { micro_##format##_1, micro_##format##_2, micro_##format##_3,  \
                                                 micro_##format##_4 },                                        \
+                                              unpack,                                                        \
+                                              whole,                                                         \
                                               blocks,                                                        \
                                               sizeof(layout) };                                              \
         puna_packed_run_avx2(call, &kernel);                                                                 \

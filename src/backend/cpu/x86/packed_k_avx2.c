@@ -45,9 +45,20 @@ static void scales_Q5_K(const uint8_t *units, int32_t n, packed_scales *out)
         scales_k(unit->small, unit->top, unit->d, unit->dmin, out + b);
 }
 
-/* Sub-block s of Q4_K or Q5_K; odd: s is. */
-INLINE void block_k(bool five_bits, bool odd, int T, const puna_lanes qs[8], const puna_lanes qh[8], int s,
-                    const uint8_t *act, const packed_scales *scales, __m256 acc[][2])
+/* Lane g of half h of sub-block s; odd: s is. bit: 1 << s in every byte. */
+INLINE __m256i codes_k(bool five_bits, bool odd, const puna_lanes qs[8], const puna_lanes qh[8], int g, int h,
+                       __m256i bit)
+{
+    const __m256i packed = load_256(qs[g][8 * h]), codes = odd ? high_nibbles(packed) : low_nibbles(packed);
+    if (!five_bits)
+        return codes;
+    const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(load_256(qh[g][8 * h]), bit), bit);
+    return _mm256_or_si256(codes, _mm256_and_si256(set, _mm256_set1_epi8(16)));
+}
+
+/* Sub-block s of Q4_K or Q5_K; unpacked: its codes are bytes. */
+INLINE void block_k(bool five_bits, bool odd, bool unpacked, int T, const puna_lanes qs[8],
+                    const puna_lanes qh[8], int s, const uint8_t *bytes, const uint8_t *act, const packed_scales *scales, __m256 acc[][2])
 {
     const __m256i bit = _mm256_set1_epi8((char)(1 << s));
     const int n_parts = five_bits ? 2 : 1;
@@ -61,14 +72,8 @@ INLINE void block_k(bool five_bits, bool odd, int T, const puna_lanes qs[8], con
         for (int g = part * 4; g < part * 4 + 8 / n_parts; g++) {
             __m256i codes[2];
             UNROLL
-            for (int h = 0; h < 2; h++) {
-                const __m256i packed = load_256(qs[g][8 * h]);
-                codes[h] = odd ? high_nibbles(packed) : low_nibbles(packed);
-                if (five_bits) {
-                    const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(load_256(qh[g][8 * h]), bit), bit);
-                    codes[h] = _mm256_or_si256(codes[h], _mm256_and_si256(set, _mm256_set1_epi8(16)));
-                }
-            }
+            for (int h = 0; h < 2; h++)
+                codes[h] = unpacked ? load_bytes(bytes, g, h) : codes_k(five_bits, odd, qs, qh, g, h, bit);
             add_products_16(T, act, g, codes, sum);
         }
         widen_sums(T, part == 0, sum, wide);
@@ -85,11 +90,42 @@ INLINE void micro_k(bool five_bits, int T, const packed_chunk *chunk, const uint
         const uint8_t *unit = chunk->units + (size_t)(b / 8) * bytes;
         const puna_lanes *qs = ((const puna_panel_q4_k *)unit)->qs[b % 8 / 2];
         const puna_lanes *qh = five_bits ? ((const puna_panel_q5_k *)unit)->qh : NULL;
-        prefetch_unit(qs, bytes / 4);
-        block_k(five_bits, false, T, qs, qh, b % 8, act, chunk->scales + b, acc);
-        block_k(five_bits, true, T, qs, qh, b % 8 + 1, act + PUNA_STRIP_BLOCK * T, chunk->scales + b + 1, acc);
+        prefetch_unit(T, qs, bytes / 4);
+        block_k(five_bits, false, false, T, qs, qh, b % 8, NULL, act, chunk->scales + b, acc);
+        block_k(five_bits, true, false, T, qs, qh, b % 8 + 1, NULL, act + PUNA_STRIP_BLOCK * T, chunk->scales + b + 1, acc);
     }
     store_acc(T, sums, acc);
+}
+
+INLINE void whole_k(bool five_bits, const packed_chunk *chunk, const uint8_t *act, float *sums)
+{
+    __m256 acc[PUNA_STRIP_ROWS][2];
+    load_acc(PUNA_STRIP_ROWS, sums, acc);
+    for (int32_t b = 0; b < chunk->n; b++, act += PUNA_STRIP_BLOCK * PUNA_STRIP_ROWS)
+        block_k(five_bits, false, true, PUNA_STRIP_ROWS, NULL, NULL, 0, chunk->codes + b * PACKED_BLOCK, act,
+                chunk->scales + b, acc);
+    store_acc(PUNA_STRIP_ROWS, sums, acc);
+}
+
+INLINE void unpack_k(bool five_bits, const uint8_t *units, int32_t n, uint8_t *codes)
+{
+    const size_t bytes = five_bits ? sizeof(puna_panel_q5_k) : sizeof(puna_panel_q4_k);
+    for (int32_t b = 0; b < n; b += 2) {
+        const uint8_t *unit = units + (size_t)(b / 8) * bytes;
+        const puna_lanes *qs = ((const puna_panel_q4_k *)unit)->qs[b % 8 / 2];
+        const puna_lanes *qh = five_bits ? ((const puna_panel_q5_k *)unit)->qh : NULL;
+        UNROLL
+        for (int odd = 0; odd < 2; odd++, codes += PACKED_BLOCK) {
+            const __m256i bit = _mm256_set1_epi8((char)(1 << (b % 8 + odd)));
+            UNROLL
+            for (int g = 0; g < 8; g++) {
+                UNROLL
+                for (int h = 0; h < 2; h++)
+                    _mm256_store_si256((__m256i *)(void *)byte_codes(codes, g, h),
+                                       codes_k(five_bits, odd, qs, qh, g, h, bit));
+            }
+        }
+    }
 }
 
 /* ---- Q6_K ------------------------------------------------------------------------------- */
@@ -127,8 +163,9 @@ INLINE __m256i scale_pairs(const int8_t *scales)
     return _mm256_or_si256(_mm256_slli_epi32(wide, 16), _mm256_and_si256(wide, _mm256_set1_epi32(0xffff)));
 }
 
-/* Quarter q of half `upper` of a superblock: 32 values in two halves with a scale each. */
-INLINE void block_6(int q, int T, const puna_panel_q6_k *unit, int upper, const uint8_t *act,
+/* Quarter q of half `upper` of a superblock: 32 values in two halves with a scale each.
+ * unpacked: the codes are bytes. */
+INLINE void block_6(int q, bool unpacked, int T, const puna_panel_q6_k *unit, int upper, const uint8_t *bytes, const uint8_t *act,
                     const packed_scales *scales, __m256 acc[][2])
 {
     __m256i wide[PUNA_STRIP_ROWS][2];
@@ -143,8 +180,10 @@ INLINE void block_6(int q, int T, const puna_panel_q6_k *unit, int upper, const 
                 _mm256_slli_epi16(broadcast_lane(act + puna_strip_pairs(T) + 8 * i + 4 * part), 1);
         UNROLL
         for (int g = 4 * part; g < 4 * part + 4; g++) {
-            const __m256i codes[2] = { codes_6(q, unit->ql[2 * upper], unit->qh[upper], g, 0),
-                                       codes_6(q, unit->ql[2 * upper], unit->qh[upper], g, 1) };
+            __m256i codes[2];
+            UNROLL
+            for (int h = 0; h < 2; h++)
+                codes[h] = unpacked ? load_bytes(bytes, g, h) : codes_6(q, unit->ql[2 * upper], unit->qh[upper], g, h);
             add_products_16(T, act, g, codes, sum);
         }
         const __m256i scale[2] = { scale_pairs(small), scale_pairs(small + 8) };
@@ -166,12 +205,40 @@ INLINE void micro_6(int T, const packed_chunk *chunk, const uint8_t *act, float 
     load_acc(T, sums, acc);
     for (int32_t b = 0; b < chunk->n; b += 4) {
         const puna_panel_q6_k *unit = (const puna_panel_q6_k *)chunk->units + b / 8;
-        prefetch_unit((const uint8_t *)unit + (b % 8 ? sizeof *unit / 2 : 0), sizeof *unit / 2);
+        prefetch_unit(T, (const uint8_t *)unit + (b % 8 ? sizeof *unit / 2 : 0), sizeof *unit / 2);
         UNROLL
         for (int q = 0; q < 4; q++, act += PUNA_STRIP_BLOCK * T)
-            block_6(q, T, unit, b % 8 / 4, act, chunk->scales + b + q, acc);
+            block_6(q, false, T, unit, b % 8 / 4, NULL, act, chunk->scales + b + q, acc);
     }
     store_acc(T, sums, acc);
+}
+
+static void whole_Q6_K(const packed_chunk *chunk, const uint8_t *act, float *sums)
+{
+    __m256 acc[PUNA_STRIP_ROWS][2];
+    load_acc(PUNA_STRIP_ROWS, sums, acc);
+    for (int32_t b = 0; b < chunk->n; b++, act += PUNA_STRIP_BLOCK * PUNA_STRIP_ROWS)
+        block_6(b % 4, true, PUNA_STRIP_ROWS, (const puna_panel_q6_k *)chunk->units + b / 8, b % 8 / 4,
+                chunk->codes + b * PACKED_BLOCK, act, chunk->scales + b, acc);
+    store_acc(PUNA_STRIP_ROWS, sums, acc);
+}
+
+static void unpack_Q6_K(const uint8_t *units, int32_t n, uint8_t *codes)
+{
+    for (int32_t b = 0; b < n; b += 4) {
+        const puna_panel_q6_k *unit = (const puna_panel_q6_k *)units + b / 8;
+        const int upper = b % 8 / 4;
+        UNROLL
+        for (int q = 0; q < 4; q++, codes += PACKED_BLOCK) {
+            UNROLL
+            for (int g = 0; g < 8; g++) {
+                UNROLL
+                for (int h = 0; h < 2; h++)
+                    _mm256_store_si256((__m256i *)(void *)byte_codes(codes, g, h),
+                                       codes_6(q, unit->ql[2 * upper], unit->qh[upper], g, h));
+            }
+        }
+    }
 }
 
 /* ---- IQ4_XS ----------------------------------------------------------------------------- */
@@ -201,10 +268,46 @@ INLINE void micro_iq4_xs(int T, const packed_chunk *chunk, const uint8_t *act, f
     load_acc(T, sums, acc);
     for (int32_t b = 0; b < chunk->n; b++, act += PUNA_STRIP_BLOCK * T) {
         const puna_panel_iq4_xs *unit = (const puna_panel_iq4_xs *)chunk->units + b / 8;
-        prefetch_unit(unit->qs[b % 8], sizeof *unit / 8);
+        prefetch_unit(T, unit->qs[b % 8], sizeof *unit / 8);
         packed_signed_block(true, T, unit->qs[b % 8][0][0], act, chunk->scales + b, acc);
     }
     store_acc(T, sums, acc);
+}
+
+static void whole_IQ4_XS(const packed_chunk *chunk, const uint8_t *act, float *sums)
+{
+    __m256 acc[PUNA_STRIP_ROWS][2];
+    load_acc(PUNA_STRIP_ROWS, sums, acc);
+    for (int32_t b = 0; b < chunk->n; b++, act += PUNA_STRIP_BLOCK * PUNA_STRIP_ROWS)
+        packed_signed_block(false, PUNA_STRIP_ROWS, chunk->codes + b * PACKED_BLOCK, act, chunk->scales + b, acc);
+    store_acc(PUNA_STRIP_ROWS, sums, acc);
+}
+
+static void unpack_IQ4_XS(const uint8_t *units, int32_t n, uint8_t *codes)
+{
+    const puna_panel_iq4_xs *unit = (const puna_panel_iq4_xs *)units;
+    for (int32_t b = 0; b < n; b += 8, unit++, codes += 8 * PACKED_BLOCK)
+        packed_unpack_signed(true, unit->qs[0][0][0], sizeof unit->qs[0], 8, codes);
+}
+
+static void whole_Q4_K(const packed_chunk *chunk, const uint8_t *act, float *sums)
+{
+    whole_k(false, chunk, act, sums);
+}
+
+static void whole_Q5_K(const packed_chunk *chunk, const uint8_t *act, float *sums)
+{
+    whole_k(true, chunk, act, sums);
+}
+
+static void unpack_Q4_K(const uint8_t *units, int32_t n, uint8_t *codes)
+{
+    unpack_k(false, units, n, codes);
+}
+
+static void unpack_Q5_K(const uint8_t *units, int32_t n, uint8_t *codes)
+{
+    unpack_k(true, units, n, codes);
 }
 
 /* ---- rows of kernels.def ---------------------------------------------------------------- */
@@ -220,7 +323,7 @@ INLINE void micro_iq4_xs(int T, const packed_chunk *chunk, const uint8_t *act, f
     MICRO(format, 2, micro(__VA_ARGS__ 2, chunk, act, sums))                                                 \
     MICRO(format, 3, micro(__VA_ARGS__ 3, chunk, act, sums))                                                 \
     MICRO(format, 4, micro(__VA_ARGS__ 4, chunk, act, sums))                                                 \
-    PACKED_KERNEL(format, 8, puna_panel_##layout)
+    PACKED_KERNEL(format, 8, puna_panel_##layout, unpack_##format, whole_##format)
 
 #define COMMA ,
 PACKED(Q4_K, q4_k, micro_k, false COMMA)
