@@ -8,6 +8,7 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 CC      := $(if $(filter default,$(origin CC)),gcc,$(CC))
 Q       := $(if $(V),,@)
+comma   := ,
 say     = @$(if $(V),:,printf '  %-5s %s\n' $(1) $(2))
 
 VERSION := 0.1.0
@@ -87,7 +88,7 @@ APP_LIB := $(filter-out $(OBJ)/apps/cli/main.o,$(APP_OBJ))
 pick    = $(if $(FILTER),$(foreach f,$(1),$(if $(strip $(foreach w,$(FILTER),$(findstring $(w),$(notdir $(f))))),$(f))),$(1))
 TESTS   := $(patsubst tests/unit/%.c,$(OBJ)/tests/%,$(call pick,$(wildcard tests/unit/test_*.c)))
 FUZZ    := $(patsubst fuzz/%.c,$(OBJ)/fuzz/%,$(call pick,$(wildcard fuzz/fuzz_*.c)))
-BENCH   := $(patsubst bench/%.c,$(OBJ)/bench/%,$(wildcard bench/*.c))
+BENCH   := $(patsubst bench/%.c,$(OBJ)/bench/%,$(call pick,$(wildcard bench/*.c)))
 
 .PHONY: all
 all: $(BIN) $(LIB)  ## build the program, build/puna, and the library (the default)
@@ -186,7 +187,7 @@ check-asan:  ## the tests with AddressSanitizer and UndefinedBehaviorSanitizer
 check-ubsan:  ## the tests with UndefinedBehaviorSanitizer alone (other memory layout than check-asan)
 	$(Q)$(MAKE) BUILD=ubsan test
 # ThreadSanitizer needs the old address layout: setarch -R turns randomisation off.
-TSAN_TESTS := pool exec cpu backend engine session server
+TSAN_TESTS := pool exec cpu backend engine session group server
 check-tsan:  ## the tests that use threads with ThreadSanitizer
 	$(Q)$(shell command -v setarch >/dev/null && echo setarch -R) $(MAKE) BUILD=tsan test FILTER="$(TSAN_TESTS)"
 check-clang:  ## build all with clang, warnings as errors, and test that build
@@ -227,8 +228,9 @@ fuzz:  ## run each fuzz target with clang's libFuzzer for FUZZ_SECONDS (60)
 .PHONY: fuzz-targets
 fuzz-targets: $(FUZZ)
 	$(Q)tools/fuzz $(FUZZ_SECONDS) $(FUZZ)
-bench: $(BENCH)  ## build and run the benchmarks of bench/ (BENCH_ARGS="...")
-	$(Q)set -e; for b in $(BENCH); do $$b $(BENCH_ARGS); done
+bench: $(if $(FILTER),$(BENCH),$(BIN))  ## speed of a made-up model (BENCH_ARGS="-m ... -d 0,4096"), or of programs in bench/ (FILTER=kbench)
+	$(Q)set -e; $(if $(FILTER),for b in $(BENCH); do $$b $(BENCH_ARGS); done,\
+	$(BIN) bench $(or $(BENCH_ARGS),--synthetic llama-143m:q4_k_m -b 4$(comma)16))
 
 # ---- form ---------------------------------------------------------------------------------
 .PHONY: format check-format

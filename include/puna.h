@@ -111,6 +111,12 @@ PUNA_API int puna_model_has_weights(const puna_model *model);
 /* The chat template's source, or NULL when the model has none. Owned by the model. */
 PUNA_API const char *puna_model_chat_template(const puna_model *model);
 
+/* Makes up a model for measuring, as the bytes of a GGUF file handed out in order: `recipe` is SHAPE:FORMAT, such as
+ * "llama-1b:q4_k_m" or "layers=4,embd=512,ff=1024,heads=8:q8_0"; puna_describe("formats") lists the names. Weights
+ * are random, the same on every machine. size_bytes is that of the whole file; non-zero stops with PUNA_ERR_INTERRUPTED. */
+typedef int puna_bytes_fn(void *user, const void *bytes, size_t n, uint64_t size_bytes);
+PUNA_API puna_status puna_synthesize(const char *recipe, puna_bytes_fn *each, void *user, puna_error *err);
+
 /* ---- Tokens ------------------------------------------------------------------------- */
 
 enum {
@@ -160,6 +166,11 @@ typedef struct puna_session puna_session;
 
 PUNA_API puna_status puna_session_open(puna_session **out, const puna_model *model, const puna_params *params,
                                        puna_error *err);
+/* A further session with the options of `first`, sharing its threads and cache memory: what many at once
+ * need (puna_sessions_sync). Together they hold ctx_total tokens, each at most ctx; where their tokens begin
+ * alike, those count and are evaluated once. Sessions beside each other belong to one thread at a time, all of
+ * them; any may be freed first. */
+PUNA_API puna_status puna_session_open_beside(puna_session **out, puna_session *first, puna_error *err);
 PUNA_API void puna_session_free(puna_session *session);
 PUNA_API int32_t puna_session_n_ctx(const puna_session *session);
 
@@ -169,6 +180,13 @@ PUNA_API int32_t puna_session_n_ctx(const puna_session *session);
  * state is unchanged. On any other failure the state is a shorter, valid prefix. */
 PUNA_API puna_status puna_session_sync(puna_session *session, const int32_t *tokens, size_t n_tokens,
                                        puna_error *err);
+/* The same for n_sessions sessions opened beside each other at once: sessions[i] is to hold tokens[i][n_tokens[i]].
+ * What they lack is evaluated in common batches, one pass over the weights for all: the way to advance many
+ * texts by a token each, or to read a prompt meanwhile. PUNA_ERR_CONTEXT as above, for the list of any. PUNA_ERR_MEMORY
+ * when the shared cache has no room: nothing is evaluated, and each keeps what it has in common with
+ * its list; free or shorten another session, and try again. On any other failure each is a shorter, valid prefix. */
+PUNA_API puna_status puna_sessions_sync(puna_session *const *sessions, const int32_t *const *tokens,
+                                        const size_t *n_tokens, size_t n_sessions, puna_error *err);
 /* Called between batches of a long prompt with how much of it is evaluated; non-zero stops with
  * PUNA_ERR_INTERRUPTED, keeping what is done. fn NULL: none. */
 typedef int puna_progress_fn(void *user, size_t n_done, size_t n_total);
@@ -191,12 +209,22 @@ PUNA_API size_t puna_top_logprobs(const float *logits, size_t n, size_t k, int32
 /* log-probability of one token of n logits. */
 PUNA_API float puna_logprob(const float *logits, size_t n, int32_t token);
 
+/* A JSON document in fresh memory. Topics: "cache" (what a position costs), "profile" (with the option profile on: the
+ * time, bytes and multiply-adds of every step since the last such call). */
+PUNA_API puna_status puna_session_describe(puna_session *session, const char *topic, char **json, puna_error *err);
+
 /* The whole state as bytes in fresh memory, and back. Loading checks the model's fingerprint and
  * every length; on failure the session is empty. */
 PUNA_API puna_status puna_session_save(const puna_session *session, void **data, size_t *size_bytes, puna_error *err);
 PUNA_API puna_status puna_session_load(puna_session *session, const void *data, size_t size_bytes, puna_error *err);
 
 /* ---- Generating --------------------------------------------------------------------- */
+
+/* Draws the token to follow from the session's logits, and changes nothing: sync with it appended goes on. params: the
+ * REQUEST options, NULL for the defaults. A seed gives the same token after the same number of tokens
+ * for the same logits. Allocates nothing when params is given. */
+PUNA_API puna_status puna_session_sample(puna_session *session, const puna_params *params, int32_t *token,
+                                         puna_error *err);
 
 typedef enum puna_finish {
     PUNA_FINISH_STOP = 0,       /* the model ended */

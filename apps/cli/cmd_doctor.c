@@ -117,7 +117,8 @@ static puna_status print(puna_cli *cli, json_t *machine, const json_t *limits, c
         puna_table_add(&table, "memory reads");
         puna_table_add(&table, "%.1f GB/s measured", gb);
         puna_table_add(&table, "int8");
-        puna_table_add(&table, "%.0f G multiply-adds/s measured", gmac);
+        const char *way = json_string_value(json_object_get(limits, "int8_way"));
+        puna_table_add(&table, "%.0f G multiply-adds/s measured (%s)", gmac, way ? way : "unknown");
         status = puna_table_print(&table, cli, err);
     }
     puna_store_close(store);

@@ -6,6 +6,7 @@
 
 #include "base/options.h"
 #include "chat/jinja/jinja.h"
+#include "engine/scheduler.h"
 #include "gguf/container.h"
 #include "model/network.h"
 #include "ops/backend.h"
@@ -41,17 +42,25 @@ struct puna_model {
     char fingerprint[17];
 };
 
+/* What a sync wants of a session, while it runs. */
+typedef struct puna_request {
+    bool active;
+    const int32_t *tokens;
+    int32_t n, from;       /* tokens wanted; held when the sync began */
+    puna_session *donor;   /* will hold the first n_donated of them: not evaluated twice; NULL: nobody */
+    int32_t n_donated;
+} puna_request;
+
 struct puna_session {
     const puna_model *model;
-    puna_worker *worker;
-    puna_kv kv;
-    int32_t n_ctx, n_batch;
-    int32_t n_tokens;      /* evaluated */
-    int32_t n_logits;      /* logits are those after this many tokens; 0 = none */
-    int32_t *tokens;       /* [n_ctx] */
-    int32_t *blocks;       /* [n_blocks], the identity: one sequence owns all blocks */
-    int32_t *positions, *output_rows; /* [n_batch] */
-    float *logits;         /* [n_vocab] */
+    puna_scheduler *scheduler; /* shared with the sessions beside this one */
+    puna_session *next;        /* in the scheduler's list */
+    int32_t n_tokens;          /* evaluated */
+    int32_t n_logits;          /* logits are those after this many tokens; 0 = none */
+    int32_t *tokens;           /* [n_ctx] */
+    int32_t *blocks, n_blocks; /* [blocks of n_ctx]; held: as many as the tokens take, between calls */
+    float *logits;             /* [n_vocab] */
+    puna_request request;
     puna_progress_fn *progress;
     void *progress_user;
 };
@@ -59,8 +68,20 @@ struct puna_session {
 /* The cache's encoding for a value of kv_type; "auto" is decided by the model. Only with weights. */
 puna_format puna_session_kv_format(const puna_model *model, const char *wanted);
 
-/* Evaluates one more token; the caller knows that it fits. Allocates nothing. */
+/* Evaluates one more token; the caller knows that the context has room. Allocates nothing. */
 puna_status puna_session_extend(puna_session *session, int32_t token, puna_error *err);
+
+/* Everything that a caller may get wrong about tokens. */
+puna_status puna_session_check(const puna_session *session, const int32_t *tokens, size_t n_tokens, puna_error *err);
+
+/* Drops all but the first n tokens. */
+void puna_session_truncate(puna_session *session, int32_t n);
+
+/* Takes blocks for the positions up to n, so that those from n_tokens on can be written; leaves out the
+ * blocks of positions up to `donated`, a multiple of PUNA_KV_BLOCK or 0: another session will give them. On failure nothing
+ * has changed. puna_session_trim gives back what was not used. */
+puna_status puna_session_reserve(puna_session *session, int32_t donated, int32_t n, puna_error *err);
+void puna_session_trim(puna_session *session);
 
 /* json as text in fresh memory; takes the reference. */
 puna_status puna_json_text(json_t *json, char **text, puna_error *err);

@@ -6,7 +6,6 @@
 
 #include "base/clock.h"
 #include "engine/engine.h"
-#include "sample/sample.h"
 
 static uint64_t fresh_seed(void)
 {
@@ -31,10 +30,28 @@ static puna_sampling sampling_of(const puna_params *p)
     };
 }
 
+static int32_t draw(puna_session *s, const puna_sampling *p)
+{
+    return puna_sampler_draw(&s->scheduler->sampler, p, s->tokens, (size_t)s->n_tokens, s->logits);
+}
+
+puna_status puna_session_sample(puna_session *session, const puna_params *params, int32_t *token, puna_error *err)
+{
+    if (!puna_session_logits(session))
+        return puna_fail(err, PUNA_ERR_ARGUMENT, "sample: the session holds no logits, expected a sync before");
+    puna_params *defaults = params ? NULL : puna_params_new();
+    if (!params && !defaults)
+        return puna_fail_memory(err, "parameters", sizeof *defaults);
+    puna_sampling sampling = sampling_of(params ? params : defaults);
+    puna_params_free(defaults);
+    *token = draw(session, &sampling);
+    return PUNA_OK;
+}
+
 /* What the loop carries from token to token. */
 typedef struct generation {
     puna_session *session;
-    puna_sampler sampler;
+    puna_sampling sampling;
     puna_detokenizer detokenizer;
     puna_text_fn *each;
     void *user;
@@ -60,7 +77,7 @@ static puna_status loop(generation *g, puna_error *err)
     puna_result *r = g->result;
     double start = puna_clock_ms();
     while (g->n_predict < 0 || r->n_tokens < g->n_predict) {
-        int32_t token = puna_sampler_draw(&g->sampler, s->logits);
+        int32_t token = draw(s, &g->sampling);
         double now = puna_clock_ms();
         if (r->n_tokens++ == 0)
             r->first_token_ms = now - start;
@@ -69,12 +86,11 @@ static puna_status loop(generation *g, puna_error *err)
             r->finish = PUNA_FINISH_STOP;
             return PUNA_OK;
         }
-        puna_sampler_accept(&g->sampler, token);
         if (show(g, token)) {
             r->finish = PUNA_FINISH_INTERRUPTED;
             return PUNA_OK;
         }
-        if (s->n_tokens >= s->n_ctx || r->n_tokens == g->n_predict)
+        if (s->n_tokens >= s->scheduler->n_ctx || r->n_tokens == g->n_predict)
             break;
         TRY(puna_session_extend(s, token, err));
     }
@@ -94,7 +110,7 @@ puna_status puna_generate(puna_session *session, const puna_params *params, puna
     if (!params && !defaults)
         return puna_fail_memory(err, "parameters", sizeof *defaults);
     const puna_params *p = params ? params : defaults;
-    puna_sampling sampling = sampling_of(p);
+    g.sampling = sampling_of(p);
     g.n_predict = puna_params_int(p, PUNA_KEY_n_predict);
     g.ignore_end = puna_params_int(p, PUNA_KEY_ignore_eos) != 0;
     puna_params_free(defaults);
@@ -102,17 +118,9 @@ puna_status puna_generate(puna_session *session, const puna_params *params, puna
     g.text = malloc(g.capacity);
     if (!g.text)
         return puna_fail_memory(err, "text", g.capacity);
-    puna_status status = puna_sampler_open(&g.sampler, &sampling, session->model->net.hp.n_vocab, err);
-    if (status) {
-        free(g.text);
-        return status;
-    }
-    for (int32_t i = 0; i < session->n_tokens; i++)
-        puna_sampler_accept(&g.sampler, session->tokens[i]);
-    status = loop(&g, err);
+    puna_status status = loop(&g, err);
     show(&g, -1);
     free(g.text);
-    puna_sampler_close(&g.sampler);
     return status;
 }
 

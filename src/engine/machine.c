@@ -6,6 +6,7 @@
 
 #include "base/pool.h"
 #include "engine/engine.h"
+#include "model/synthetic.h"
 
 static json_t *formats(const puna_params *params)
 {
@@ -13,6 +14,7 @@ static json_t *formats(const puna_params *params)
     static const char *const containers[] = { "gguf v2", "gguf v3", "gguf split", "llama2.c v0", "llama2.c v1", "llama2.c v2",
                                               "tokenizer.json", "tokenizer.model", "tokenizer.bin" };
     json_t *archs = json_array(), *files = json_array(), *encodings = json_array();
+    json_t *shapes = json_array(), *mixes = json_array(); /* of made-up models */
     size_t n;
     const puna_format_info *list = puna_format_list(&n);
     for (size_t i = 0; puna_arch_at(i); i++)
@@ -23,7 +25,12 @@ static json_t *formats(const puna_params *params)
         json_array_append_new(encodings, json_pack("{s:s, s:i, s:i, s:i, s:b, s:b, s:b}", "name", list[i].name, "number",
             (int)list[i].id, "block_elements", (int)list[i].block_elems, "block_bytes", (int)list[i].block_bytes,
             "reads", 1, "writes", list[i].quantize != NULL, "kernel", puna_backend_cpu.has_kernel(list[i].id)));
-    return json_pack("{s:o, s:o, s:o}", "architectures", archs, "containers", files, "encodings", encodings);
+    for (size_t i = 0; puna_synthetic_shape(i); i++)
+        json_array_append_new(shapes, json_string(puna_synthetic_shape(i)));
+    for (size_t i = 0; puna_synthetic_mix(i); i++)
+        json_array_append_new(mixes, json_string(puna_synthetic_mix(i)));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "architectures", archs, "containers", files, "encodings", encodings,
+                     "synthetic_shapes", shapes, "synthetic_mixes", mixes);
 }
 
 static json_t *options(const puna_params *params)
@@ -72,8 +79,8 @@ static json_t *limits(const puna_params *params)
     int n_threads = (int)puna_params_int(params, PUNA_KEY_threads);
     if (puna_backend_cpu.measure(params->texts[PUNA_KEY_isa], n_threads, &measured, NULL) != PUNA_OK)
         return NULL;
-    return json_pack("{s:f, s:f, s:i}", "read_gb_per_s", measured.read_gb_per_s, "int8_gmac_per_s",
-                     measured.int8_gmac_per_s, "threads", (int)measured.n_threads);
+    return json_pack("{s:f, s:f, s:s, s:i}", "read_gb_per_s", measured.read_gb_per_s, "int8_gmac_per_s",
+                     measured.int8_gmac_per_s, "int8_way", measured.int8_way, "threads", (int)measured.n_threads);
 }
 
 puna_status puna_describe(const char *topic, const puna_params *params, char **json, puna_error *err)

@@ -14,7 +14,7 @@ const char *puna_version(void)
 
 int puna_api_version(void)
 {
-    return 1;
+    return 2;
 }
 
 void puna_free(void *memory)

@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "ops/kv.h"
 #include "ops/plan.h"
+#include "ops/profile.h"
 
 /* Rows [first, first + n) of a batch: the consecutive positions pos .. pos + n - 1 of one
  * sequence. Position p lies in slot p % PUNA_KV_BLOCK of block blocks[p / PUNA_KV_BLOCK];
@@ -20,7 +21,7 @@ typedef struct puna_span {
     const int32_t *blocks;
 } puna_span;
 
-typedef struct puna_batch {
+struct puna_batch {
     int32_t n_tokens;           /* 1 .. the worker's max_tokens */
     const int32_t *tokens;      /* [n_tokens], each checked against the vocabulary by the engine */
     const int32_t *positions;   /* [n_tokens] */
@@ -28,8 +29,8 @@ typedef struct puna_batch {
     const puna_span *spans;     /* disjoint, in order, covering all rows */
     int32_t n_outputs;
     const int32_t *output_rows; /* [n_outputs], ascending; rows that get logits */
-    float *logits;              /* [n_outputs, plan->n_vocab], written by LOGITS */
-} puna_batch;
+    float *const *logits;       /* [n_outputs] rows of plan->n_vocab each, written by LOGITS */
+};
 
 /* Called after each node with the rows of its output (NULL when it has none); for tracing. */
 typedef void puna_trace_fn(void *user, const puna_node *node, const float *rows, int32_t n_rows,
@@ -51,6 +52,7 @@ typedef struct puna_backend_options {
     bool fusion;            /* false: one step per node */
     puna_trace_fn *trace;   /* may be NULL; turns fusion off */
     void *trace_user;
+    puna_profile *profile;  /* opened for the program's plan, filled by runs; NULL: nothing is timed */
 } puna_backend_options;
 
 typedef struct puna_program puna_program;
@@ -59,7 +61,8 @@ typedef struct puna_worker puna_worker;
 /* What the hardware can do at most, measured with the best access pattern, on all threads. */
 typedef struct puna_backend_limits {
     double read_gb_per_s;   /* 1e9 bytes of memory read per second, beyond the caches */
-    double int8_gmac_per_s; /* 1e9 int8 multiply-adds per second, by the widest instructions in use */
+    double int8_gmac_per_s; /* 1e9 int8 multiply-adds per second, by the fastest instructions there are */
+    const char *int8_way;   /* which instructions those were, for people; static */
     int32_t n_threads;
 } puna_backend_limits;
 

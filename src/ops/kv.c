@@ -3,6 +3,7 @@
 #include "ops/kv.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "base/checked.h"
@@ -64,4 +65,13 @@ void puna_kv_close(puna_kv *kv)
         munmap(kv->caches[0].k, kv->size_bytes);
     free(kv->caches);
     *kv = (puna_kv){ 0 };
+}
+
+void puna_kv_copy(puna_kv *kv, int32_t to, int32_t from)
+{
+    for (int32_t i = 0; i < kv->n_caches; i++) {
+        const puna_kv_cache *c = &kv->caches[i];
+        memcpy(c->k + (size_t)to * c->k_block_bytes, c->k + (size_t)from * c->k_block_bytes, c->k_block_bytes);
+        memcpy(c->v + (size_t)to * c->v_block_bytes, c->v + (size_t)from * c->v_block_bytes, c->v_block_bytes);
+    }
 }

@@ -35,6 +35,9 @@ puna_status puna_kv_open(puna_kv *kv, const puna_plan *plan, int32_t n_blocks, p
                          puna_error *err);
 void puna_kv_close(puna_kv *kv);
 
+/* What block `from` holds, in every cache, also into block `to`. */
+void puna_kv_copy(puna_kv *kv, int32_t to, int32_t from);
+
 /* The tile of one head in one block. */
 static inline void *puna_kv_k(const puna_kv *kv, int32_t cache, int32_t block, int32_t head)
 {

@@ -5,14 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-puna_status puna_sampler_open(puna_sampler *s, const puna_sampling *p, int32_t n_vocab, puna_error *err)
+puna_status puna_sampler_open(puna_sampler *s, int32_t n_vocab, puna_error *err)
 {
-    size_t n = (size_t)n_vocab, n_ring = p->repeat_last_n > 0 ? (size_t)p->repeat_last_n : 0;
-    *s = (puna_sampler){ .p = *p, .rng = puna_rng_make(p->seed), .n_vocab = n_vocab };
+    size_t n = (size_t)n_vocab;
+    *s = (puna_sampler){ .n_vocab = n_vocab };
     s->candidates = calloc(n + 1, sizeof *s->candidates);
-    s->recent = calloc(n_ring + 1, sizeof *s->recent);
     s->counts = calloc(n + 1, sizeof *s->counts);
-    if (s->candidates && s->recent && s->counts)
+    if (s->candidates && s->counts)
         return PUNA_OK;
     puna_sampler_close(s);
     return puna_fail_memory(err, "sampler", n * (sizeof *s->candidates + sizeof *s->counts));
@@ -21,22 +20,13 @@ puna_status puna_sampler_open(puna_sampler *s, const puna_sampling *p, int32_t n
 void puna_sampler_close(puna_sampler *s)
 {
     free(s->candidates);
-    free(s->recent);
     free(s->counts);
     *s = (puna_sampler){ 0 };
 }
 
-void puna_sampler_accept(puna_sampler *s, int32_t token)
+static bool penalises(const puna_sampling *p)
 {
-    if (s->p.repeat_last_n <= 0 || token < 0 || token >= s->n_vocab)
-        return;
-    if (s->n_recent == s->p.repeat_last_n)
-        s->counts[s->recent[s->next_recent]]--;
-    else
-        s->n_recent++;
-    s->recent[s->next_recent] = token;
-    s->next_recent = (s->next_recent + 1) % s->p.repeat_last_n;
-    s->counts[token]++;
+    return p->repeat_penalty != 1 || p->frequency_penalty != 0 || p->presence_penalty != 0;
 }
 
 /* Repetition: Keskar et al. 2019 (arXiv 1909.05858): a positive logit is divided, a negative one
@@ -44,7 +34,7 @@ void puna_sampler_accept(puna_sampler *s, int32_t token)
 void puna_sample_penalties(puna_sampler *s)
 {
     const puna_sampling *p = &s->p;
-    if (p->repeat_penalty == 1 && p->frequency_penalty == 0 && p->presence_penalty == 0)
+    if (!penalises(p))
         return;
     for (int32_t i = 0; i < s->n; i++) {
         puna_candidate *c = &s->candidates[i];
@@ -83,17 +73,22 @@ static void sink(puna_candidate *heap, int32_t n)
     }
 }
 
-/* The k best of all move to the front: a heap of the k best so far, whose root is the worst of
- * them, is compared with every other candidate. */
-static void keep_best(puna_sampler *s, int32_t k)
+/* The first k candidates as a heap whose root is the worst of them. */
+static void make_heap(puna_candidate *c, int32_t k)
 {
-    puna_candidate *c = s->candidates;
     qsort(c, (size_t)k, sizeof *c, compare);
     for (int32_t i = 0; i < k / 2; i++) { /* reversed order is a valid heap */
         puna_candidate swap = c[i];
         c[i] = c[k - 1 - i];
         c[k - 1 - i] = swap;
     }
+}
+
+/* The k best of all move to the front: a heap of the k best so far is compared with every other candidate. */
+static void keep_best(puna_sampler *s, int32_t k)
+{
+    puna_candidate *c = s->candidates;
+    make_heap(c, k);
     for (int32_t i = k; i < s->n; i++)
         if (before(c[i], c[0])) {
             c[0] = c[i];
@@ -183,7 +178,72 @@ void puna_sample_draw(puna_sampler *s)
     s->n = 1;
 }
 
-int32_t puna_sampler_draw(puna_sampler *s, const float *logits)
+/* Vocabularies are large and nothing else can run while one draws, so that the usual draws read the
+ * logits once, LANES at a time. Comparisons with a NaN are false: it is never the highest. */
+enum { LANES = 16 };
+
+static float highest_of(const float *logits)
+{
+    float best[LANES], highest = -INFINITY;
+    for (int k = 0; k < LANES; k++)
+        best[k] = logits[k] > -INFINITY ? logits[k] : -INFINITY;
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int k = 0; k < half; k++)
+            best[k] = best[k + half] > best[k] ? best[k + half] : best[k];
+    return best[0] > highest ? best[0] : highest;
+}
+
+/* What the chain comes to without penalties at temperature 0. */
+static int32_t most_probable(const float *logits, int32_t n)
+{
+    float best[LANES], highest;
+    int32_t i = 0;
+    for (int k = 0; k < LANES; k++)
+        best[k] = -INFINITY;
+    for (; i + LANES <= n; i += LANES)
+        for (int k = 0; k < LANES; k++)
+            best[k] = logits[i + k] > best[k] ? logits[i + k] : best[k];
+    highest = highest_of(best);
+    for (; i < n; i++)
+        highest = logits[i] > highest ? logits[i] : highest;
+    for (i = 0; i < n; i++)
+        if (logits[i] == highest)
+            return i;
+    return 0;
+}
+
+/* The k best of all logits become the candidates, in order. */
+static void gather_best(puna_sampler *s, const float *logits, int32_t k)
+{
+    puna_candidate *c = s->candidates;
+    int32_t i = 0;
+    for (; i < s->n_vocab && s->n < k; i++)
+        if (!isnan(logits[i]))
+            c[s->n++] = (puna_candidate){ i, logits[i] };
+    make_heap(c, s->n);
+    while (i < s->n_vocab) {
+        if (s->n_vocab - i >= LANES && !(highest_of(logits + i) > c[0].logit)) {
+            i += LANES;
+            continue;
+        }
+        for (int32_t end = s->n_vocab - i >= LANES ? i + LANES : s->n_vocab; i < end; i++)
+            if (logits[i] > c[0].logit) { /* of equals the earlier one stays */
+                c[0] = (puna_candidate){ i, logits[i] };
+                sink(c, s->n);
+            }
+    }
+    qsort(c, (size_t)s->n, sizeof *c, compare);
+    s->sorted = true;
+}
+
+static void gather_all(puna_sampler *s, const float *logits)
+{
+    for (int32_t i = 0; i < s->n_vocab; i++)
+        if (!isnan(logits[i]))
+            s->candidates[s->n++] = (puna_candidate){ i, logits[i] };
+}
+
+static void run_chain(puna_sampler *s, const float *logits)
 {
     static void (*const chain[])(puna_sampler *) = {
 #define S(ID, name) puna_sample_##name,
@@ -192,12 +252,31 @@ int32_t puna_sampler_draw(puna_sampler *s, const float *logits)
     };
     s->n = 0;
     s->sorted = false;
-    for (int32_t i = 0; i < s->n_vocab; i++)
-        if (!isnan(logits[i]))
-            s->candidates[s->n++] = (puna_candidate){ i, logits[i] };
+    if (s->p.top_k > 0 && s->p.top_k < s->n_vocab && !penalises(&s->p))
+        gather_best(s, logits, s->p.top_k); /* what top_k would leave */
+    else
+        gather_all(s, logits);
     if (s->n == 0)
         s->candidates[s->n++] = (puna_candidate){ 0, 0 };
     for (size_t i = 0; i < sizeof chain / sizeof *chain; i++)
         chain[i](s);
+}
+
+int32_t puna_sampler_draw(puna_sampler *s, const puna_sampling *p, const int32_t *tokens, size_t n_tokens,
+                          const float *logits)
+{
+    if (p->temperature <= 0 && !penalises(p))
+        return most_probable(logits, s->n_vocab);
+    size_t n = p->repeat_last_n > 0 && penalises(p) ? (size_t)p->repeat_last_n : 0;
+    n = n < n_tokens ? n : n_tokens;
+    const int32_t *recent = n ? tokens + (n_tokens - n) : NULL;
+    puna_rng seeded = puna_rng_make(p->seed);
+    s->p = *p;
+    s->rng = puna_rng_make(puna_rng_next(&seeded) ^ n_tokens);
+    for (size_t i = 0; i < n; i++)
+        s->counts[recent[i]]++;
+    run_chain(s, logits);
+    for (size_t i = 0; i < n; i++)
+        s->counts[recent[i]] = 0;
     return s->candidates[0].token;
 }

@@ -2,7 +2,7 @@
 # Commands, options, help, completion and errors: how the command line itself behaves.
 . "$(dirname "$0")/lib.bash"
 
-commands="run tokenize detokenize logits perplexity bench show formats doctor help completion"
+commands="run tokenize detokenize logits perplexity bench profile show formats doctor help completion"
 run --version; exits 0; has '^puna [0-9]+\.[0-9]+\.[0-9]+$'; quiet
 run --help; exits 0; quiet; for c in $commands 'models ls' 'template render'; do has "^  $c "; done
 cp out whole

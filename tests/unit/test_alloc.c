@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "base/status.h"
 #include "harness.h"
 #include "puna.h"
 
@@ -105,6 +106,56 @@ static puna_status whole_run(const char *backend, int *n_tokens)
     return status;
 }
 
+enum { STREAMS = 3, STREAM_TOKENS = 100 };
+
+/* Streams side by side, with a prompt each that begins like the first's, one of them cut short midway. */
+static puna_status step_streams(puna_session *const *sessions, int32_t lists[][STREAM_TOKENS], const puna_params *params)
+{
+    const int32_t *tokens[STREAMS];
+    size_t n[STREAMS];
+    for (size_t i = 0; i < STREAMS; i++) {
+        n[i] = 40 + i;
+        tokens[i] = lists[i];
+        for (size_t k = 0; k < n[i]; k++)
+            lists[i][k] = (int32_t)(k < 35 ? 10 + k : 60 + i * k);
+    }
+    for (int step = 0; step < 50; step++) {
+        TRY(puna_sessions_sync(sessions, tokens, n, STREAMS, NULL));
+        watch(NULL, 0, NULL, 0);
+        for (size_t i = 0; i < STREAMS; i++)
+            TRY(puna_session_sample(sessions[i], params, &lists[i][n[i]++], NULL));
+        if (step == 25)
+            n[1] = 20;
+    }
+    return PUNA_OK;
+}
+
+static puna_status whole_group(const char *backend)
+{
+    static int32_t lists[STREAMS][STREAM_TOKENS];
+    puna_model *model = NULL;
+    puna_session *sessions[STREAMS] = { NULL };
+    puna_params *params = puna_params_new();
+    puna_status status = params ? PUNA_OK : PUNA_ERR_MEMORY;
+    if (!status)
+        status = puna_params_set(params, "backend", backend, NULL);
+    if (!status)
+        status = puna_params_set(params, "repeat_penalty", "1.1", NULL);
+    if (!status)
+        status = puna_model_open(&model, "builtin:stories260K", params, NULL);
+    if (!status)
+        status = puna_session_open(&sessions[0], model, params, NULL);
+    for (size_t i = 1; i < STREAMS && !status; i++)
+        status = puna_session_open_beside(&sessions[i], sessions[0], NULL);
+    if (!status)
+        status = step_streams(sessions, lists, params);
+    for (size_t i = 0; i < STREAMS; i++)
+        puna_session_free(sessions[i]);
+    puna_model_free(model);
+    puna_params_free(params);
+    return status;
+}
+
 static void no_allocation_in_the_token_loop(void)
 {
     static const char *const backends[] = { "cpu", "ref" };
@@ -119,20 +170,31 @@ static void no_allocation_in_the_token_loop(void)
         CHECK_INT(n_tokens, 100);
         CHECK(n_when_first > 0);
         CHECK_INT(n_when_last - n_when_first, 0);
+        n_when_first = -1;
+        CHECK_INT(whole_group(backends[i]), PUNA_OK);
+        CHECK(n_when_first > 0);
+        CHECK_INT(n_when_last - n_when_first, 0);
     }
 }
 
-static void any_allocation_may_fail(void)
+static puna_status one_session(void)
 {
-    int n_tokens, n_failed = 0;
-    if (!HAVE_GUARD) {
-        test_skip("malloc belongs to the sanitizer");
-        return;
-    }
+    int n_tokens;
+    return whole_run("cpu", &n_tokens);
+}
+
+static puna_status group_of_sessions(void)
+{
+    return whole_group("cpu");
+}
+
+static void fail_each_allocation(puna_status (*run)(void))
+{
+    int n_failed = 0;
     for (long n = 1;; n++) {
         atomic_store(&n_allocations, 0);
         atomic_store(&fail_at, n);
-        puna_status status = whole_run("cpu", &n_tokens);
+        puna_status status = run();
         bool reached = atomic_load(&n_allocations) >= n;
         atomic_store(&fail_at, 0);
         if (!reached)
@@ -142,6 +204,16 @@ static void any_allocation_may_fail(void)
         n_failed += status == PUNA_ERR_MEMORY;
     }
     CHECK(n_failed > 20);
+}
+
+static void any_allocation_may_fail(void)
+{
+    if (!HAVE_GUARD) {
+        test_skip("malloc belongs to the sanitizer");
+        return;
+    }
+    fail_each_allocation(one_session);
+    fail_each_allocation(group_of_sessions);
 }
 
 int main(int argc, char **argv)

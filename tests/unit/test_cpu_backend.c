@@ -22,6 +22,7 @@ typedef struct traits {
     int32_t n_rot, window;
     float softcap, logit_cap, yarn;
     bool bias, qk_norm, full_norm, post_norm, parallel, factors, late_select, early_select;
+    bool no_kernels; /* weights in an encoding that kernels.def does not know */
 } traits;
 
 static const traits plain = {
@@ -77,7 +78,14 @@ static puna_tensor *tensor(model *m, puna_format format, int32_t n_in, int32_t n
 
 static puna_tensor *matrix(model *m, int32_t n_in, int32_t n_out)
 {
-    return tensor(m, m->t.format, n_in, n_out, 0, 1 / sqrtf((float)n_in));
+    puna_tensor *t = tensor(m, m->t.format, n_in, n_out, 0, 1 / sqrtf((float)n_in));
+    if (m->t.no_kernels) {
+        puna_format_info *info = puna_arena_alloc(&m->arena, sizeof *info);
+        *info = *t->format;
+        info->id = PUNA_FORMAT_COUNT_MAX - 1;
+        t->format = info;
+    }
+    return t;
 }
 
 static puna_tensor *vector(model *m, int32_t n, float mean)
@@ -250,9 +258,10 @@ static void step(runner *r, int32_t n_sequences, const int32_t *n, const int32_t
 {
     puna_error err = { 0 };
     static int32_t ids[MAX_ROWS], positions[MAX_ROWS], outputs[MAX_ROWS];
+    static float *rows[MAX_ROWS];
     puna_span spans[MAX_SEQUENCES];
     puna_batch b = {
-        .tokens = ids, .positions = positions, .spans = spans, .output_rows = outputs, .logits = logits
+        .tokens = ids, .positions = positions, .spans = spans, .output_rows = outputs, .logits = rows
     };
     for (int32_t s = 0; s < n_sequences; s++) {
         if (n[s] == 0)
@@ -260,6 +269,7 @@ static void step(runner *r, int32_t n_sequences, const int32_t *n, const int32_t
         spans[b.n_spans++] =
             (puna_span){ .first = b.n_tokens, .n = n[s], .pos = r->length[s], .blocks = r->blocks[s] };
         for (int32_t i = 0; i < n[s]; i++) {
+            rows[b.n_outputs] = logits + (size_t)b.n_outputs * (size_t)r->m->plan.n_vocab;
             outputs[b.n_outputs++] = b.n_tokens;
             positions[b.n_tokens] = r->length[s];
             ids[b.n_tokens++] = tokens[s][r->length[s]++];
@@ -525,7 +535,8 @@ static void quantised_weights_agree_within_their_error(void)
         puna_format format;
         double tolerance;
     } formats[] = { { PUNA_FORMAT_F16, 1e-3 },  { PUNA_FORMAT_BF16, 1e-3 }, { PUNA_FORMAT_Q8_0, 3e-2 },
-                    { PUNA_FORMAT_Q4_0, 3e-2 }, { PUNA_FORMAT_Q4_K, 3e-2 }, { PUNA_FORMAT_Q6_K, 3e-2 } };
+                    { PUNA_FORMAT_Q4_0, 3e-2 },  { PUNA_FORMAT_Q4_K, 3e-2 }, { PUNA_FORMAT_Q6_K, 3e-2 },
+                    { PUNA_FORMAT_NVFP4, 3e-2 }, { PUNA_FORMAT_TQ1_0, 3e-2 }, { PUNA_FORMAT_Q1_0, 3e-2 } };
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
         traits t = plain;
         t.name = puna_format_get((uint32_t)formats[i].format)->name;
@@ -552,6 +563,32 @@ static void quantised_weights_agree_within_their_error(void)
         free(want);
         drop(&m);
     }
+}
+
+/* What a new encoding gets before it has kernels: the reference, and a line that says so. */
+static void weights_without_kernels_are_slow_right_and_named(void)
+{
+    traits t = plain;
+    t.format = PUNA_FORMAT_F16;
+    t.no_kernels = true;
+    model m;
+    char text[64], two[2];
+    puna_program *program = NULL;
+    puna_error err = { 0 };
+    if (!build(&m, &t, 21) ||
+        !CHECK_OK(puna_backend_cpu.program_open(&program, &m.plan, &(puna_program_options){ 0 }, &err), err))
+        return;
+    CHECK_INT(puna_backend_cpu.n_fallback(program, text, sizeof text), 2 * 7 + 1);
+    CHECK_TEXT(text, "linear f16 x 15");
+    CHECK_INT(puna_backend_cpu.n_fallback(program, two, sizeof two), 15);
+    CHECK_TEXT(two, "l");
+    puna_backend_cpu.program_close(program);
+    float *want = evaluate(&puna_backend_ref, &m, (config){ 0 }, 24, 24, 24);
+    float *got = evaluate(&puna_backend_cpu, &m, (config){ 0 }, 24, 18, 1);
+    compare("no kernels", got, want, &m, 24, 1e-4);
+    free(got);
+    free(want);
+    drop(&m);
 }
 
 static void scalar_level_agrees_with_the_oracle(void)
@@ -707,6 +744,7 @@ int main(int argc, char **argv)
         TEST(sequences_in_one_batch_do_not_meet),
         TEST(long_contexts_are_split_and_merged),
         TEST(quantised_weights_agree_within_their_error),
+        TEST(weights_without_kernels_are_slow_right_and_named),
         TEST(scalar_level_agrees_with_the_oracle),
         TEST(not_a_number_ends_in_not_a_number),
         TEST(tracing_shows_every_node),

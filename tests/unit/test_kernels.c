@@ -51,11 +51,14 @@ static const struct halves {
     uint32_t format;
     int at[2];
 } halves[] = {
-    { PUNA_FORMAT_Q4_0, { 0, -1 } },   { PUNA_FORMAT_Q4_1, { 0, 2 } },     { PUNA_FORMAT_Q5_0, { 0, -1 } },
-    { PUNA_FORMAT_Q5_1, { 0, 2 } },    { PUNA_FORMAT_Q8_0, { 0, -1 } },    { PUNA_FORMAT_Q2_K, { 80, 82 } },
-    { PUNA_FORMAT_Q3_K, { 108, -1 } }, { PUNA_FORMAT_Q4_K, { 0, 2 } },     { PUNA_FORMAT_Q5_K, { 0, 2 } },
-    { PUNA_FORMAT_Q6_K, { 208, -1 } }, { PUNA_FORMAT_IQ4_NL, { 0, -1 } },  { PUNA_FORMAT_IQ4_XS, { 0, -1 } },
-    { PUNA_FORMAT_TQ1_0, { 52, -1 } }, { PUNA_FORMAT_IQ2_XXS, { 0, -1 } }, { PUNA_FORMAT_MXFP4, { -1, -1 } },
+    { PUNA_FORMAT_Q4_0, { 0, -1 } },    { PUNA_FORMAT_Q4_1, { 0, 2 } },    { PUNA_FORMAT_Q5_0, { 0, -1 } },
+    { PUNA_FORMAT_Q5_1, { 0, 2 } },     { PUNA_FORMAT_Q8_0, { 0, -1 } },   { PUNA_FORMAT_Q2_K, { 80, 82 } },
+    { PUNA_FORMAT_Q3_K, { 108, -1 } },  { PUNA_FORMAT_Q4_K, { 0, 2 } },    { PUNA_FORMAT_Q5_K, { 0, 2 } },
+    { PUNA_FORMAT_Q6_K, { 208, -1 } },  { PUNA_FORMAT_IQ4_NL, { 0, -1 } }, { PUNA_FORMAT_IQ4_XS, { 0, -1 } },
+    { PUNA_FORMAT_TQ1_0, { 52, -1 } },  { PUNA_FORMAT_TQ2_0, { 64, -1 } }, { PUNA_FORMAT_Q1_0, { 0, -1 } },
+    { PUNA_FORMAT_Q2_0, { 0, -1 } },    { PUNA_FORMAT_Q8_1, { 0, -1 } },   { PUNA_FORMAT_IQ1_S, { 0, -1 } },
+    { PUNA_FORMAT_IQ2_XXS, { 0, -1 } }, { PUNA_FORMAT_IQ2_XS, { 0, -1 } }, { PUNA_FORMAT_IQ2_S, { 0, -1 } },
+    { PUNA_FORMAT_IQ3_XXS, { 0, -1 } }, { PUNA_FORMAT_IQ3_S, { 0, -1 } },
 };
 
 enum { WEIGHT_RANDOM, WEIGHT_ONES, WEIGHT_ZEROS, WEIGHT_LARGE, WEIGHT_TINY, WEIGHT_KINDS };
@@ -76,39 +79,68 @@ static float scale_of(puna_rng *rng, int kind)
     return (float)(u * 0.1);
 }
 
-static void fill_plain(uint8_t *data, size_t n, uint32_t format, int kind, puna_rng *rng)
+/* Integers have no scale of their own: large ones are as large as the type allows, but for i64, whose
+ * sums would leave float's range. */
+static int64_t integer_of(puna_rng *rng, int kind, size_t size)
 {
-    for (size_t i = 0; i < n; i++) {
-        float v = kind == WEIGHT_ZEROS ? 0.0f : scale_of(rng, kind);
-        if (format == PUNA_FORMAT_F32)
-            puna_store_f32(data + 4 * i, v);
-        else
-            puna_store_u16(data + 2 * i,
-                           format == PUNA_FORMAT_F16 ? puna_f32_to_f16(v) : puna_f32_to_bf16(v));
+    const int shift = kind == WEIGHT_TINY ? 62 : size == 8 ? 24 : 64 - 8 * (int)size;
+    return kind == WEIGHT_ZEROS ? 0 : kind == WEIGHT_ONES ? -1 : (int64_t)puna_rng_next(rng) >> shift;
+}
+
+static void fill_plain(uint8_t *data, size_t n, const puna_format_info *format, int kind, puna_rng *rng)
+{
+    for (size_t i = 0; i < n; i++, data += format->block_bytes) {
+        const float v = kind == WEIGHT_ZEROS ? 0.0f : scale_of(rng, kind);
+        if (format->quantize)
+            format->quantize(&v, data, 1);
+        else {
+            const uint64_t bits = (uint64_t)integer_of(rng, kind, format->block_bytes);
+            for (uint32_t j = 0; j < format->block_bytes; j++)
+                data[j] = (uint8_t)(bits >> 8 * j);
+        }
     }
+}
+
+/* Writes v as place i of a block's float scales. False: there is no such place. */
+static bool store_scale(uint8_t *block, uint32_t format, int i, float v)
+{
+    if (format == PUNA_FORMAT_Q8_K && i == 0) {
+        puna_store_f32(block, v);
+        return true;
+    }
+    if (format == PUNA_FORMAT_IQ1_M && i == 0) {
+        const uint16_t half = puna_f32_to_f16(v);
+        for (int k = 0; k < 4; k++)
+            block[49 + 2 * k] = (uint8_t)((block[49 + 2 * k] & 15) | (half >> 4 * k & 15) << 4);
+        return true;
+    }
+    for (size_t k = 0; k < sizeof halves / sizeof *halves; k++) {
+        if (halves[k].format == format && halves[k].at[i] >= 0) {
+            puna_store_f16(block + halves[k].at[i], v);
+            return true;
+        }
+    }
+    return false;
 }
 
 static void fill_weights(uint8_t *data, const puna_format_info *format, size_t n_blocks, int kind,
                          puna_rng *rng)
 {
-    const struct halves *h = NULL;
-    for (size_t i = 0; i < sizeof halves / sizeof *halves; i++)
-        h = halves[i].format == format->id ? &halves[i] : h;
-    if (!h && format->block_elems == 1) {
-        fill_plain(data, n_blocks, format->id, kind, rng);
+    if (format->block_elems == 1) {
+        fill_plain(data, n_blocks, format, kind, rng);
         return;
     }
+    const bool bytes = format->id == PUNA_FORMAT_Q8_0 || format->id == PUNA_FORMAT_Q8_1 ||
+                       format->id == PUNA_FORMAT_Q8_K;
     for (size_t b = 0; b < n_blocks; b++, data += format->block_bytes) {
         for (uint32_t i = 0; i < format->block_bytes; i++)
             data[i] = kind == WEIGHT_ONES ? 0xff : kind == WEIGHT_ZEROS ? 0 : (uint8_t)puna_rng_next(rng);
-        if (format->id == PUNA_FORMAT_Q8_0 && kind == WEIGHT_ONES)
+        if (bytes && kind == WEIGHT_ONES)
             memset(data, b % 2 ? 0x80 : 0x7f, format->block_bytes);
         if (format->id == PUNA_FORMAT_MXFP4)
             data[0] = (uint8_t)(118 + puna_rng_next(rng) % 16);
-        for (int i = 0; h && i < 2; i++) {
-            if (h->at[i] >= 0)
-                puna_store_f16(data + h->at[i], scale_of(rng, kind));
-        }
+        for (int i = 0; i < 2; i++)
+            store_scale(data, format->id, i, scale_of(rng, kind));
     }
 }
 
@@ -149,6 +181,7 @@ static void decode(puna_act act, const void *row, int32_t n_in, float *x)
 typedef struct problem {
     const puna_format_info *format;
     puna_act act;
+    bool nan; /* expected where exact is one */
     int32_t n_in, n_out, n_rows;
     size_t row_bytes, act_bytes;
     guarded weights, rows;
@@ -251,6 +284,8 @@ static bool problem_check(const problem *p, const float *y, size_t stride, int32
                 continue;
             }
             const double exact = p->exact[r * p->n_out + o], size = p->size[r * p->n_out + o];
+            if (p->nan && isnan(exact) && isnan(got))
+                continue;
             if (!(fabs(got - exact) <= max_err * size))
                 return test_fail(
                     __FILE__, __LINE__,
@@ -343,9 +378,21 @@ static puna_act act_of(uint32_t format)
 /* Widths: single blocks, odd counts, the edges of a panel's slice, and beyond. */
 static const int32_t *widths_of(const puna_format_info *format)
 {
-    static const int32_t plain[] = { 1, 7, 64, 172, 513, 0 }, short_blocks[] = { 32, 96, 160, 576, 1568, 0 },
-                         superblocks[] = { 256, 768, 2048, 0 };
-    return format->block_elems == 1 ? plain : format->block_elems <= 64 ? short_blocks : superblocks;
+    static const int32_t plain[] = { 1, 7, 64, 172, 513, 0 }, of_32[] = { 32, 96, 160, 576, 1568, 0 },
+                         of_64[] = { 64, 192, 320, 1600, 0 }, of_128[] = { 128, 384, 1664, 0 },
+                         of_256[] = { 256, 768, 2048, 0 };
+    switch (format->block_elems) {
+    case 1:
+        return plain;
+    case 32:
+        return of_32;
+    case 64:
+        return of_64;
+    case 128:
+        return of_128;
+    default:
+        return of_256;
+    }
 }
 
 static bool check_row(const puna_kernel *k, puna_rng *rng)
@@ -517,6 +564,32 @@ static void encoding_is_as_near_as_can_be(void)
     free(row);
 }
 
+/* A scale that is not a number spoils its own output and no other; so does an activation its row. */
+static void not_a_number_stays_where_it_is(void)
+{
+    enum { N_OUT = 19, N_ROWS = 6, BAD = 5 };
+    size_t n;
+    const puna_kernel *kernels = puna_kernel_list(&n);
+    puna_rng rng = puna_rng_make(seed + 5);
+    for (size_t i = 0; i < n; i++) {
+        const puna_format_info *format = puna_format_get(kernels[i].format);
+        if (format->block_elems == 1 || (kernels[i].needs & puna_cpu_have()) != kernels[i].needs)
+            continue;
+        const int32_t n_in = widths_of(format)[1];
+        problem p =
+            problem_make(format, PUNA_ACT_Q8, n_in, N_OUT, N_ROWS, WEIGHT_RANDOM, ACT_NORMAL, &rng);
+        store_scale(p.weight + BAD * p.row_bytes + format->block_bytes, format->id, 0, NAN);
+        p.raw[2 * n_in - 1] = NAN;
+        puna_act_encode(PUNA_ACT_Q8, p.raw + n_in, n_in, p.encoded + p.act_bytes, 0);
+        decode(PUNA_ACT_Q8, p.encoded + p.act_bytes, n_in, p.decoded + n_in);
+        problem_solve(&p);
+        p.nan = true;
+        CHECK(isnan(p.exact[N_OUT]) && !isnan(p.exact[0]));
+        run_kernel(&kernels[i], &p, N_ROWS, 0, N_OUT);
+        problem_free(&p);
+    }
+}
+
 /* puna_linear_*: any format, exactly the scratch that was asked for, any division of the rows. */
 static void check_linear(const puna_format_info *format, uint32_t allowed, puna_rng *rng)
 {
@@ -548,16 +621,27 @@ static void check_linear(const puna_format_info *format, uint32_t allowed, puna_
 
 static void every_format_multiplies(void)
 {
+    size_t n;
+    const puna_format_info *formats = puna_format_list(&n);
     puna_rng rng = puna_rng_make(seed + 4);
-    for (size_t i = 0; i < sizeof halves / sizeof *halves; i++) {
-        check_linear(puna_format_get(halves[i].format), UINT32_MAX & puna_cpu_have(), &rng);
-        check_linear(puna_format_get(halves[i].format), 0, &rng);
+    for (size_t i = 0; i < n; i++) {
+        check_linear(&formats[i], puna_cpu_have(), &rng);
+        check_linear(&formats[i], 0, &rng);
     }
-    const uint32_t plain[] = { PUNA_FORMAT_F32, PUNA_FORMAT_F16, PUNA_FORMAT_BF16 };
-    for (int i = 0; i < 3; i++) {
-        check_linear(puna_format_get(plain[i]), puna_cpu_have(), &rng);
-        check_linear(puna_format_get(plain[i]), 0, &rng);
-    }
+}
+
+/* An encoding that has no row of kernels.def, as a new one has none. */
+static void a_format_without_kernels_multiplies(void)
+{
+    puna_format_info format = *puna_format_get(PUNA_FORMAT_F16);
+    puna_rng rng = puna_rng_make(seed + 6);
+    puna_tensor tensor = { .name = "w", .format = &format, .n_dims = 2, .ne = { 256, 8, 1, 1 } };
+    CHECK(!puna_linear_choose(&tensor, puna_cpu_have()).reference);
+    format.id = PUNA_FORMAT_COUNT_MAX - 1;
+    const puna_linear linear = puna_linear_choose(&tensor, puna_cpu_have());
+    CHECK(linear.reference && linear.act == PUNA_ACT_F32);
+    check_linear(&format, puna_cpu_have(), &rng);
+    check_linear(&format, 0, &rng);
 }
 
 static void levels_have_names(void)
@@ -577,8 +661,9 @@ static void levels_have_names(void)
 }
 
 static const test_case cases[] = {
-    TEST(levels_have_names),       TEST(encoders_agree),          TEST(encoding_is_as_near_as_can_be),
-    TEST(kernels_match_float64),   TEST(many_rows_match_float64), TEST(every_format_multiplies),
+    TEST(levels_have_names),     TEST(encoders_agree),          TEST(encoding_is_as_near_as_can_be),
+    TEST(kernels_match_float64), TEST(many_rows_match_float64), TEST(every_format_multiplies),
+    TEST(not_a_number_stays_where_it_is), TEST(a_format_without_kernels_multiplies),
     TEST(packed_rows_do_not_meet),
 };
 

@@ -9,11 +9,11 @@ enum { N = 8 };
 static const float logits[N] = { 1.0f, 3.0f, 2.0f, 0.0f, 3.0f, -1.0f, 2.5f, -INFINITY };
 static const puna_sampling plain = { .temperature = 1, .top_p = 1, .repeat_penalty = 1, .repeat_last_n = 4, .seed = 7 };
 
-static puna_sampler opened(puna_sampling p)
+static puna_sampler opened(void)
 {
     puna_sampler s;
     puna_error err = { 0 };
-    CHECK_OK(puna_sampler_open(&s, &p, N, &err), err);
+    CHECK_OK(puna_sampler_open(&s, N, &err), err);
     return s;
 }
 
@@ -21,9 +21,9 @@ static void greedy_takes_the_lowest_of_equals(void)
 {
     puna_sampling p = plain;
     p.temperature = 0;
-    puna_sampler s = opened(p);
-    for (int i = 0; i < 5; i++)
-        CHECK_INT(puna_sampler_draw(&s, logits), 1);
+    puna_sampler s = opened();
+    for (size_t i = 0; i < 5; i++)
+        CHECK_INT(puna_sampler_draw(&s, &p, NULL, i, logits), 1);
     puna_sampler_close(&s);
 }
 
@@ -32,9 +32,9 @@ static void distribution(puna_sampling p, const double *expected)
 {
     enum { DRAWS = 40000 };
     int counts[N] = { 0 };
-    puna_sampler s = opened(p);
-    for (int i = 0; i < DRAWS; i++)
-        counts[puna_sampler_draw(&s, logits)]++;
+    puna_sampler s = opened();
+    for (size_t i = 0; i < DRAWS; i++)
+        counts[puna_sampler_draw(&s, &p, NULL, i, logits)]++;
     for (int i = 0; i < N; i++) {
         CHECK_NEAR((double)counts[i] / DRAWS, expected[i], 0.012);
         CHECK(expected[i] > 0 || counts[i] == 0);
@@ -97,19 +97,17 @@ static void min_p_is_relative_to_the_best(void)
     distribution(p, want);
 }
 
-static float penalised(puna_sampling p, int32_t token, const int32_t *recent, int n)
+/* What the penalties make of one token's logit: the draw has no other choice, and leaves it. */
+static float penalised(puna_sampling p, int32_t token, const int32_t *before, size_t n)
 {
-    float value = NAN;
-    puna_sampler s = opened(p);
-    for (int i = 0; i < n; i++)
-        puna_sampler_accept(&s, recent[i]);
+    float alone[N];
+    puna_sampler s = opened();
     for (int32_t i = 0; i < N; i++)
-        s.candidates[i] = (puna_candidate){ i, logits[i] };
-    s.n = N;
-    puna_sample_penalties(&s);
-    for (int32_t i = 0; i < N; i++)
-        if (s.candidates[i].token == token)
-            value = s.candidates[i].logit;
+        alone[i] = i == token ? logits[i] : NAN;
+    CHECK_INT(puna_sampler_draw(&s, &p, before, n, alone), token);
+    float value = s.candidates[0].logit;
+    CHECK_INT(puna_sampler_draw(&s, &p, before, n, alone), token); /* nothing is left of the first draw */
+    CHECK(s.candidates[0].logit == value);
     puna_sampler_close(&s);
     return value;
 }
@@ -142,12 +140,38 @@ static void bad_logits_do_not_break_it(void)
     p.top_k = 3;
     p.top_p = 0.9f;
     p.min_p = 0.1f;
-    puna_sampler s = opened(p);
-    int32_t token = puna_sampler_draw(&s, all_nan);
-    CHECK(token >= 0 && token < N);
-    token = puna_sampler_draw(&s, none);
-    CHECK(token >= 0 && token < N);
-    CHECK_INT(puna_sampler_draw(&s, one), 5);
+    puna_sampler s = opened();
+    for (int greedy = 0; greedy < 2; greedy++) {
+        p.temperature = greedy ? 0 : 1;
+        int32_t token = puna_sampler_draw(&s, &p, NULL, 0, all_nan);
+        CHECK(token >= 0 && token < N);
+        token = puna_sampler_draw(&s, &p, NULL, 0, none);
+        CHECK(token >= 0 && token < N);
+        CHECK_INT(puna_sampler_draw(&s, &p, NULL, 0, one), 5);
+    }
+    puna_sampler_close(&s);
+}
+
+/* The short ways that greedy and top_k draws take, against the chain, on logits longer than a vector. */
+static void short_ways_equal_the_chain(void)
+{
+    enum { LONG = 1003 };
+    static const int32_t before[200];
+    float x[LONG];
+    puna_error err = { 0 };
+    puna_sampler s;
+    puna_rng rng = puna_rng_make(3);
+    puna_sampling p = plain, chained = plain;
+    chained.presence_penalty = 1e-30f; /* takes the chain, changes nothing */
+    CHECK_OK(puna_sampler_open(&s, LONG, &err), err);
+    for (int pass = 0; pass < 200; pass++) {
+        for (int i = 0; i < LONG; i++)
+            x[i] = (float)(puna_rng_next(&rng) % 900) - 500;
+        x[puna_rng_next(&rng) % LONG] = pass % 3 ? NAN : INFINITY;
+        p.temperature = chained.temperature = pass % 2 ? 0 : 80;
+        p.top_k = chained.top_k = 1 + pass * 5;
+        CHECK_INT(puna_sampler_draw(&s, &p, before, (size_t)pass, x), puna_sampler_draw(&s, &chained, before, (size_t)pass, x));
+    }
     puna_sampler_close(&s);
 }
 
@@ -157,6 +181,7 @@ int main(int argc, char **argv)
         TEST(greedy_takes_the_lowest_of_equals), TEST(draws_follow_the_softmax),    TEST(top_k_keeps_the_best),
         TEST(top_p_keeps_the_smallest_set),      TEST(min_p_is_relative_to_the_best),
         TEST(penalties_look_at_the_last_tokens), TEST(bad_logits_do_not_break_it),
+        TEST(short_ways_equal_the_chain),
     };
     return test_main("sample", cases, sizeof cases / sizeof *cases, argc, argv);
 }

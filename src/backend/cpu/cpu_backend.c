@@ -11,6 +11,7 @@
 #include "backend/cpu/limits.h"
 #include "backend/cpu/worker.h"
 #include "base/checked.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "ops/run.h"
 
@@ -64,15 +65,18 @@ static puna_status program_open(puna_program **out, const puna_plan *plan, const
     return PUNA_OK;
 }
 
-/* One line over the formats without kernels, e.g. "linear iq3_s x 12, linear q2_k x 3". */
+/* One line over the formats without kernels, as a new one is: "linear q9_0 x 12, linear q9_k x 3". */
 static int32_t n_fallback(const puna_program *program, char *text, size_t capacity)
 {
     int32_t counts[PUNA_FORMAT_COUNT_MAX] = { 0 }, total = 0;
+    const char *names[PUNA_FORMAT_COUNT_MAX];
     for (int32_t s = 0; s < program->plain.n_steps; s++) {
         const puna_step *step = &program->plain.steps[s];
         for (int32_t i = 0; i < step->n_linears; i++)
             if (step->linears[i].linear.reference) {
-                counts[step->linears[i].linear.weight->format->id]++;
+                const puna_format_info *format = step->linears[i].linear.weight->format;
+                names[format->id] = format->name;
+                counts[format->id]++;
                 total++;
             }
     }
@@ -82,8 +86,8 @@ static int32_t n_fallback(const puna_program *program, char *text, size_t capaci
     for (uint32_t f = 0; f < PUNA_FORMAT_COUNT_MAX; f++) {
         if (counts[f] == 0 || at >= capacity)
             continue;
-        int n = snprintf(text + at, capacity - at, "%slinear %s x %d", at ? ", " : "",
-                         puna_format_get(f)->name, (int)counts[f]);
+        int n = snprintf(text + at, capacity - at, "%slinear %s x %d", at ? ", " : "", names[f],
+                         (int)counts[f]);
         at += n > 0 ? (size_t)n : 0;
     }
     return total;
@@ -253,6 +257,13 @@ static int32_t choose_threads(const puna_plan *plan)
     return (int32_t)(useful < most ? useful : most);
 }
 
+static void describe_steps(const puna_worker *w)
+{
+    puna_profile *profile = w->options.profile;
+    profile->n_steps = w->steps->n_steps;
+    memcpy(profile->step_of, w->steps->step_of, (size_t)w->program->plan->n_nodes * sizeof *profile->step_of);
+}
+
 static puna_status worker_open(puna_worker **out, const puna_program *program,
                                const puna_backend_options *options, puna_error *err)
 {
@@ -270,6 +281,8 @@ static puna_status worker_open(puna_worker **out, const puna_program *program,
     puna_status status = puna_pool_open(&w->pool, w->n_threads, err);
     if (status == PUNA_OK)
         status = take_memory(w, err);
+    if (status == PUNA_OK && options->profile)
+        describe_steps(w);
     if (status != PUNA_OK) {
         worker_close(w);
         return status;
@@ -330,6 +343,26 @@ static void run_all(void *user, int thread, int n_threads)
         run_step(w, thread, s);
 }
 
+/* As run_all; thread 0 notes when each step ended: threads leave a step together. The first begins
+ * when the run does, for the others may be through with it before thread 0 gets a processor. */
+static void run_timed(void *user, int thread, int n_threads)
+{
+    (void)n_threads;
+    puna_worker *w = user;
+    int64_t before = w->started_ns;
+    for (int32_t s = 0; s < w->steps->n_steps; s++) {
+        if (s == 0)
+            run_first(w, thread);
+        else
+            run_step(w, thread, s);
+        if (thread != 0)
+            continue;
+        int64_t now = puna_clock_ns();
+        w->options.profile->step_ns[s] += (uint64_t)(now - before);
+        before = now;
+    }
+}
+
 static void run_one(void *user, int thread, int n_threads)
 {
     (void)n_threads;
@@ -386,10 +419,13 @@ static puna_status run(puna_worker *w, const puna_batch *batch, puna_kv *kv, pun
     w->kv = kv;
     cut_spans(w);
     w->epoch = w->epoch == UINT32_MAX ? 1 : w->epoch + 1;
+    w->started_ns = w->options.profile ? puna_clock_ns() : 0;
     if (w->options.trace)
         run_traced(w);
     else
-        puna_pool_run(w->pool, run_all, w);
+        puna_pool_run(w->pool, w->options.profile ? run_timed : run_all, w);
+    if (w->options.profile)
+        puna_profile_count(w->options.profile, batch, kv);
     return PUNA_OK;
 }
 

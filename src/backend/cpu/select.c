@@ -43,7 +43,8 @@ const puna_kernel *puna_kernel_select(puna_kernel_op op, uint32_t format, uint32
 
 bool puna_kernel_is_float(uint32_t format)
 {
-    return format == PUNA_FORMAT_F32 || format == PUNA_FORMAT_F16 || format == PUNA_FORMAT_BF16;
+    const puna_format_info *info = puna_format_get(format);
+    return info && info->block_elems == 1;
 }
 
 puna_act puna_kernel_act(const puna_kernel *kernel)

@@ -461,7 +461,7 @@ puna_status puna_steps_compile(puna_steps *out, const puna_plan *plan, uint32_t 
     *out = (puna_steps){ 0 };
     compiler c = { .plan = plan, .out = out, .allowed = allowed, .fusion = fusion };
     bool done = compile(&c);
-    free(c.step_of);
+    out->step_of = c.step_of;
     free(c.absorbed);
     free(c.n_readers);
     if (done)
@@ -473,6 +473,7 @@ puna_status puna_steps_compile(puna_steps *out, const puna_plan *plan, uint32_t 
 void puna_steps_free(puna_steps *steps)
 {
     free(steps->steps);
+    free(steps->step_of);
     free(steps->values);
     free(steps->ropes);
     *steps = (puna_steps){ 0 };

@@ -71,6 +71,7 @@ typedef struct puna_rope_table {
 typedef struct puna_steps {
     puna_step *steps;
     int32_t n_steps;
+    int32_t *step_of;        /* per node of the plan: the step that runs it */
     puna_value_info *values; /* the plan's, with offsets for these steps */
     size_t row_floats;
     puna_rope_table *ropes;

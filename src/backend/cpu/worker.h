@@ -92,6 +92,7 @@ struct puna_worker {
     bool single;    /* every span has one row */
     uint32_t epoch; /* of the run */
     int32_t trace_step;
+    int64_t started_ns; /* of the run, when it is timed */
 };
 
 static inline float *puna_worker_row(const puna_worker *w, puna_value v, size_t row)

@@ -217,15 +217,11 @@ static void run_piece(puna_worker *w, int thread, const puna_step *step, const e
     size_t stride = (size_t)l->linear.n_out, n = (size_t)(end - begin);
     for (int32_t first = 0; first < n_rows; first += PUNA_WORKER_ROWS) {
         int32_t rows = n_rows - first < PUNA_WORKER_ROWS ? n_rows - first : PUNA_WORKER_ROWS;
-        float *y = l->out < 0 ? w->batch->logits + (size_t)first * stride
-                              : puna_worker_row(w, l->out, (size_t)first);
+        float *y = puna_worker_row(w, l->out, (size_t)first);
         product(w, thread, l, x, first, rows, begin, end, y, stride);
-        for (int32_t r = 0; r < rows; r++) {
+        for (int32_t r = 0; r < rows && step->residual >= 0; r++) {
             float *at = y + (size_t)r * stride + begin;
-            if (step->residual >= 0)
-                vector->add(puna_worker_row(w, step->residual, (size_t)(first + r)) + begin, at, at, n);
-            if (step->logits && (step->logits->p.logits.scale != 1 || step->logits->p.logits.softcap > 0))
-                vector->softcap(step->logits->p.logits.scale, step->logits->p.logits.softcap, at, n);
+            vector->add(puna_worker_row(w, step->residual, (size_t)(first + r)) + begin, at, at, n);
         }
     }
 }
@@ -234,6 +230,26 @@ static void run_piece(puna_worker *w, int thread, const puna_step *step, const e
 static float *shifted(float *tile, int32_t begin)
 {
     return (float *)((uintptr_t)tile - (uintptr_t)begin * sizeof *tile);
+}
+
+/* Rows of logits lie wherever the batch wants each: several pass through the thread's tile. */
+static void run_logits(puna_worker *w, int thread, const puna_step *step, const encoded *x, int32_t n_rows,
+                       int32_t begin, int32_t end)
+{
+    const float scale = step->logits->p.logits.scale, cap = step->logits->p.logits.softcap;
+    size_t n = (size_t)(end - begin);
+    for (int32_t first = 0; first < n_rows; first += PUNA_WORKER_ROWS) {
+        int32_t rows = n_rows - first < PUNA_WORKER_ROWS ? n_rows - first : PUNA_WORKER_ROWS;
+        float *tile = rows == 1 ? w->batch->logits[first] + begin : w->threads[thread].tile;
+        product(w, thread, &step->linears[0], x, first, rows, begin, end, shifted(tile, begin), n);
+        for (size_t r = 0; r < (size_t)rows; r++) {
+            float *at = tile + r * n;
+            if (scale != 1 || cap > 0)
+                w->program->vector->softcap(scale, cap, at, n);
+            if (rows > 1)
+                memcpy(w->batch->logits[(size_t)first + r] + begin, at, n * sizeof *at);
+        }
+    }
 }
 
 /* Gate goes to where the result will be, up beside it into the thread's tile. */
@@ -257,7 +273,7 @@ static void run_gated(puna_worker *w, int thread, const puna_step *step, const e
 /* The most outputs of one piece, so that a piece of all rows stays in the second-level cache. */
 static int32_t most_outputs(int32_t n_rows)
 {
-    return n_rows < 8 ? PUNA_WORKER_TILE / 8 : PUNA_WORKER_TILE / PUNA_WORKER_ROWS;
+    return PUNA_WORKER_TILE / (n_rows < 8 ? 8 : n_rows < PUNA_WORKER_ROWS ? n_rows : PUNA_WORKER_ROWS);
 }
 
 /* How the outputs of a step's products are cut into units; a gated pair counts once. */
@@ -295,6 +311,8 @@ static void run_units(puna_worker *w, int thread, const puna_step *step, const e
             l->linear.n_out - (to - 1) * d->unit[i] > d->unit[i] ? to * d->unit[i] : l->linear.n_out;
         if (step->glu)
             run_gated(w, thread, step, x, n_rows, from * d->unit[i], last);
+        else if (step->logits)
+            run_logits(w, thread, step, x, n_rows, from * d->unit[i], last);
         else
             run_piece(w, thread, step, x, n_rows, l, from * d->unit[i], last);
     }

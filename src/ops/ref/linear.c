@@ -53,13 +53,15 @@ void puna_ref_linear(const puna_run *run, const puna_node *node)
 
 void puna_ref_logits(const puna_run *run, const puna_node *node)
 {
-    int32_t n_rows = run->batch->n_outputs;
-    float *y = run->batch->logits, cap = node->p.logits.softcap;
-    size_t n = (size_t)n_rows * node->weight->ne[1];
-    product(run, node->weight, puna_run_value(run, node->in[0]), y, n_rows);
-    for (size_t i = 0; i < n; i++) {
-        y[i] *= node->p.logits.scale;
-        if (cap > 0)
-            y[i] = cap * tanhf(y[i] / cap);
+    float cap = node->p.logits.softcap;
+    size_t n_in = node->weight->ne[0], n_out = node->weight->ne[1];
+    for (int32_t r = 0; r < run->batch->n_outputs; r++) {
+        float *y = run->batch->logits[r];
+        product(run, node->weight, puna_run_value(run, node->in[0]) + (size_t)r * n_in, y, 1);
+        for (size_t i = 0; i < n_out; i++) {
+            y[i] *= node->p.logits.scale;
+            if (cap > 0)
+                y[i] = cap * tanhf(y[i] / cap);
+        }
     }
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "ops/run.h"
 
 puna_ref_fn *const puna_ref_functions[PUNA_OP_COUNT] = {
@@ -91,7 +92,11 @@ static puna_status run_plan(puna_worker *worker, const puna_batch *batch, puna_k
     run->kv = kv;
     for (int32_t i = 0; i < run->plan->n_nodes; i++) {
         const puna_node *node = &run->plan->nodes[i];
+        puna_profile *profile = worker->options.profile;
+        int64_t start = profile ? puna_clock_ns() : 0;
         puna_ref_functions[node->op](run, node);
+        if (profile)
+            profile->step_ns[i] += (uint64_t)(puna_clock_ns() - start);
         if (!worker->options.trace)
             continue;
         bool has = node->out >= 0;
@@ -99,6 +104,8 @@ static puna_status run_plan(puna_worker *worker, const puna_batch *batch, puna_k
                               has ? puna_run_n_rows(run, node->out) : 0,
                               has ? run->plan->values[node->out].width : 0);
     }
+    if (worker->options.profile)
+        puna_profile_count(worker->options.profile, batch, kv);
     return PUNA_OK;
 }
 

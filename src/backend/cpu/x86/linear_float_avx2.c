@@ -1,5 +1,5 @@
-/* linear_float_avx2.c - F32, F16 and BF16 weights with float activations. Rows may have any
- * length: the last values are read through a copy, never past the end.
+/* linear_float_avx2.c - the plain types, floats and integers, with float activations. Rows may have
+ * any length: the last values are read through a copy, never past the end.
  *
  * tile: a panel is 16 rows by FLOAT_SLICE inputs as floats, the 16 values of one input together;
  * an activation is broadcast and meets 16 rows in two instructions. */
@@ -28,10 +28,43 @@ INLINE __m256 read_bf16(const uint8_t *at)
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load_128(at)), 16));
 }
 
+INLINE __m256 read_f64(const uint8_t *at)
+{
+    const double *v = (const double *)(const void *)at;
+    return _mm256_set_m128(_mm256_cvtpd_ps(_mm256_loadu_pd(v + 4)), _mm256_cvtpd_ps(_mm256_loadu_pd(v)));
+}
+
+INLINE __m256 read_i8(const uint8_t *at)
+{
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)at)));
+}
+
+INLINE __m256 read_i16(const uint8_t *at)
+{
+    return _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(load_128(at)));
+}
+
+INLINE __m256 read_i32(const uint8_t *at)
+{
+    return _mm256_cvtepi32_ps(load_256(at));
+}
+
+INLINE __m256 read_i64(const uint8_t *at)
+{
+    float v[8];
+    UNROLL
+    for (int i = 0; i < 8; i++) {
+        int64_t value;
+        memcpy(&value, at + 8 * i, sizeof value);
+        v[i] = (float)value;
+    }
+    return _mm256_loadu_ps(v);
+}
+
 /* The first n < 8 values, then zeros. */
 INLINE __m256 read_some(const uint8_t *at, int32_t n, size_t size, read_fn *read)
 {
-    uint8_t copy[32] = { 0 };
+    uint8_t copy[64] = { 0 };
     memcpy(copy, at, (size_t)n * size);
     return read(copy);
 }
@@ -176,3 +209,8 @@ static void tile_rows(const puna_linear_call *call, const float *panel, int32_t 
 KERNELS(F32, read_f32, 4)
 KERNELS(F16, read_f16, 2)
 KERNELS(BF16, read_bf16, 2)
+KERNELS(F64, read_f64, 8)
+KERNELS(I8, read_i8, 1)
+KERNELS(I16, read_i16, 2)
+KERNELS(I32, read_i32, 4)
+KERNELS(I64, read_i64, 8)

@@ -2,25 +2,6 @@
  * formats: they are unpacked by the linear_*_avx2.c files. */
 #include "backend/cpu/x86/tile_avx2.h"
 
-INLINE __m256i broadcast_codes(const int8_t *q)
-{
-    return _mm256_set1_epi32(load_i32(q));
-}
-
-INLINE void store_tile(const tile *t, int tokens, __m256 acc[TILE_TOKENS][2])
-{
-    UNROLL
-    for (int i = 0; i < tokens; i++) {
-        UNROLL
-        for (int h = 0; h < 2; h++) {
-            __m256 v = acc[i][h];
-            if (t->add)
-                v = _mm256_add_ps(v, _mm256_loadu_ps(t->y[i] + 8 * h));
-            _mm256_storeu_ps(t->y[i] + 8 * h, v);
-        }
-    }
-}
-
 /* Codes of 4 bits, whose products of 8 groups fit in 16 bits, or of 5 (4 groups), with d for 32
  * and m, or value = d * (q - offset). */
 INLINE void micro_unsigned(const uint8_t *panel, int32_t n, const tile *t, int tokens, int groups, int offset)
@@ -170,26 +151,6 @@ INLINE void micro_sub_blocks(const uint8_t *panel, int32_t n, const tile *t, int
     }
     store_tile(t, tokens, acc);
 }
-
-/* One instance for each number of rows, so that accumulators are registers. */
-#define MICRO(name, call)                                                                                    \
-    void puna_micro_##name##_avx2(const uint8_t *panel, int32_t n, const tile *t, int tokens)                \
-    {                                                                                                        \
-        switch (tokens) {                                                                                    \
-        case 1:                                                                                              \
-            call(1);                                                                                         \
-            break;                                                                                           \
-        case 2:                                                                                              \
-            call(2);                                                                                         \
-            break;                                                                                           \
-        case 3:                                                                                              \
-            call(3);                                                                                         \
-            break;                                                                                           \
-        default:                                                                                             \
-            call(TILE_TOKENS);                                                                               \
-            break;                                                                                           \
-        }                                                                                                    \
-    }
 
 #define FOUR_BITS(tokens)  micro_unsigned(panel, n, t, tokens, 8, 0)
 #define FIVE_BITS(tokens)  micro_unsigned(panel, n, t, tokens, 4, 0)

@@ -24,7 +24,7 @@ static_assert((PANEL_BLOCKS + 1) * PANEL_STRIDE + ACT_ROWS * PUNA_TILE_ROWS * 4 
 /* After the codes of a block of a panel. */
 typedef struct panel_scales {
     float d[PUNA_TILE_ROWS];
-    float m[PUNA_TILE_ROWS]; /* 4 and 5 bits: value = d * q + m */
+    float m[PUNA_TILE_ROWS]; /* 4 and 5 bits: value = d * q + m; halves: the scale of the last 16 */
     /* Scales for 16, each twice: value = d * sub * q + what the pairs in `offset` and the sums of
      * the activations give: d * offset, or dmin * offset. */
     int16_t sub[2][PUNA_TILE_ROWS][2];
@@ -55,6 +55,7 @@ typedef void tile_fn(const uint8_t *panel, int32_t n, const tile *t, int tokens)
 
 tile_fn puna_micro_4_bits_avx2, puna_micro_5_bits_avx2, puna_micro_q4_0_avx2, puna_micro_q5_0_avx2;
 tile_fn puna_micro_2_bits_avx2, puna_micro_6_bits_avx2, puna_micro_8_bits_avx2;
+tile_fn puna_micro_5_bits_halves_avx2, puna_micro_8_bits_halves_avx2;
 
 /* The whole product: unpack says how the format becomes panels, run multiplies them. */
 void puna_tile_all_avx2(const puna_linear_call *call, unpack_fn *unpack, tile_fn *run);
@@ -71,5 +72,44 @@ INLINE panel_scales *panel_scales_at(uint8_t *block)
 {
     return (panel_scales *)(void *)(block + PANEL_CODES);
 }
+
+INLINE __m256i broadcast_codes(const int8_t *q)
+{
+    return _mm256_set1_epi32(load_i32(q));
+}
+
+INLINE void store_tile(const tile *t, int tokens, __m256 acc[TILE_TOKENS][2])
+{
+    UNROLL
+    for (int i = 0; i < tokens; i++) {
+        UNROLL
+        for (int h = 0; h < 2; h++) {
+            __m256 v = acc[i][h];
+            if (t->add)
+                v = _mm256_add_ps(v, _mm256_loadu_ps(t->y[i] + 8 * h));
+            _mm256_storeu_ps(t->y[i] + 8 * h, v);
+        }
+    }
+}
+
+/* One instance for each number of rows, so that accumulators are registers. */
+#define MICRO(name, call)                                                                                    \
+    void puna_micro_##name##_avx2(const uint8_t *panel, int32_t n, const tile *t, int tokens)                \
+    {                                                                                                        \
+        switch (tokens) {                                                                                    \
+        case 1:                                                                                              \
+            call(1);                                                                                         \
+            break;                                                                                           \
+        case 2:                                                                                              \
+            call(2);                                                                                         \
+            break;                                                                                           \
+        case 3:                                                                                              \
+            call(3);                                                                                         \
+            break;                                                                                           \
+        default:                                                                                             \
+            call(TILE_TOKENS);                                                                               \
+            break;                                                                                           \
+        }                                                                                                    \
+    }
 
 #endif
