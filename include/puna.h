@@ -62,9 +62,9 @@ PUNA_API const char *puna_version(void);
 PUNA_API int puna_api_version(void);
 
 /* What this build and machine offer, as one JSON document in fresh memory (puna_free). Topics:
- * "formats" (architectures, containers, encodings), "options", "machine" (processor, ISA,
- * threads, memory), "limits" (measured for about a second: read bandwidth, int8 rate). params: the
- * isa and threads to describe, NULL for the defaults. */
+ * "formats" (architectures, containers, encodings), "options", "machine" (processor, ISA, topology,
+ * threads and why, memory, huge pages), "limits" (measured for about a second: read bandwidth, int8
+ * rate). params: the isa and threads to describe, NULL for the defaults. */
 PUNA_API puna_status puna_describe(const char *topic, const puna_params *params, char **json, puna_error *err);
 
 /* Frees what a function of this header handed out as "fresh memory". NULL is allowed. */

@@ -47,7 +47,8 @@ static void add_encodings(puna_table *table, const json_t *list)
 static void add_network(puna_table *table, const json_t *s)
 {
     const json_t *memory = json_object_get(s, "memory");
-    char kv[16], more[64];
+    const json_t *types = json_object_get(memory, "kv_types");
+    char kv[16], q8[16], q4[16], more[128];
     puna_table_add(table, "parameters");
     puna_table_add(table, "%.1f M", json_number_value(json_object_get(s, "parameters")) / 1e6);
     add_text(table, "context", json_object_get(s, "context_length"));
@@ -63,7 +64,10 @@ static void add_network(puna_table *table, const json_t *s)
                    (long long)json_integer_value(json_object_get(s, "heads_kv")));
     add_size(table, "memory: weights", json_object_get(memory, "weights_bytes"), "");
     puna_size_text(kv, json_number_value(json_object_get(memory, "kv_bytes_per_token")));
-    snprintf(more, sizeof more, " for the whole context, %s a token", kv);
+    puna_size_text(q8, json_number_value(json_object_get(types, "q8_0")));
+    puna_size_text(q4, json_number_value(json_object_get(types, "q4_0")));
+    snprintf(more, sizeof more, " for the whole context, %s a token in %s (q8_0 %s, q4_0 %s)", kv,
+             json_string_value(json_object_get(memory, "kv_type")), q8, q4);
     add_size(table, "memory: cache", json_object_get(memory, "kv_bytes"), more);
     add_size(table, "read per token", json_object_get(s, "bytes_per_token"), "");
 }

@@ -110,3 +110,10 @@ puna_status puna_file_read(char **text, size_t *n, const char *path, size_t max,
         fclose(stream);
     return status;
 }
+
+FILE *puna_file_under(const char *root, const char *name)
+{
+    char path[4500];
+    int n = snprintf(path, sizeof path, "%s/%s", root, name);
+    return n > 0 && n < (int)sizeof path ? fopen(path, "re") : NULL;
+}

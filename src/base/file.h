@@ -4,6 +4,8 @@
 #ifndef PUNA_BASE_FILE_H
 #define PUNA_BASE_FILE_H
 
+#include <stdio.h>
+
 #include "base/status.h"
 
 typedef struct puna_file {
@@ -24,5 +26,8 @@ void puna_file_release(const void *data, size_t size_bytes);
 /* Reads a stream (a path, or "-" for standard input) of at most max bytes into fresh memory,
  * terminated; *n gets its length. Free with free(). */
 puna_status puna_file_read(char **text, size_t *n, const char *path, size_t max, puna_error *err);
+
+/* Opens root/name for reading, for trees like /proc that tests make up; NULL when that fails. */
+FILE *puna_file_under(const char *root, const char *name);
 
 #endif

@@ -41,6 +41,9 @@ static puna_status open_parts(puna_scheduler *c, const puna_params *params, puna
         TRY(puna_profile_open(&c->profile, &model->net.plan, err));
     puna_backend_options options = {
         .n_threads = (int32_t)puna_params_int(params, PUNA_KEY_threads),
+        .n_threads_prefill = (int32_t)puna_params_int(params, PUNA_KEY_threads_batch),
+        .pin = strcmp(params->texts[PUNA_KEY_affinity], "on") == 0,
+        .deterministic = puna_params_int(params, PUNA_KEY_deterministic) != 0,
         .max_tokens = c->n_batch,
         .max_outputs = c->n_batch,
         .fusion = puna_params_int(params, PUNA_KEY_fusion) != 0,

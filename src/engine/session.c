@@ -9,8 +9,9 @@
 /* A cache coarser than the weights would be the largest error of a float32 model. */
 puna_format puna_session_kv_format(const puna_model *model, const char *wanted)
 {
-    if (strcmp(wanted, "auto") != 0)
-        return strcmp(wanted, "f32") == 0 ? PUNA_FORMAT_F32 : PUNA_FORMAT_F16;
+    const puna_format_info *named = puna_format_find(wanted);
+    if (named)
+        return named->id;
     bool exact = model->backend == &puna_backend_ref || model->net.layers[0].wk->format->id == PUNA_FORMAT_F32;
     return exact ? PUNA_FORMAT_F32 : PUNA_FORMAT_F16;
 }

@@ -32,6 +32,8 @@ struct puna_batch {
     float *const *logits;       /* [n_outputs] rows of plan->n_vocab each, written by LOGITS */
 };
 
+enum { PUNA_PREFILL_ROWS = 8 }; /* from here on a run is limited by arithmetic, not by memory */
+
 /* Called after each node with the rows of its output (NULL when it has none); for tracing. */
 typedef void puna_trace_fn(void *user, const puna_node *node, const float *rows, int32_t n_rows,
                            int32_t width);
@@ -46,7 +48,10 @@ typedef struct puna_program_options {
 } puna_program_options;
 
 typedef struct puna_backend_options {
-    int32_t n_threads;      /* 0 = choose */
+    int32_t n_threads;         /* 0 = choose */
+    int32_t n_threads_prefill; /* of runs of PUNA_PREFILL_ROWS and more; 0 = n_threads, or choose */
+    bool pin;                  /* threads to processors */
+    bool deterministic;        /* a row's logits are the same bits whatever else is in its batch */
     int32_t max_tokens;     /* rows of the largest batch */
     int32_t max_outputs;    /* rows of logits of the largest batch */
     bool fusion;            /* false: one step per node */
@@ -64,6 +69,7 @@ typedef struct puna_backend_limits {
     double int8_gmac_per_s; /* 1e9 int8 multiply-adds per second, by the fastest instructions there are */
     const char *int8_way;   /* which instructions those were, for people; static */
     int32_t n_threads;
+    uint64_t read_bytes, read_huge_bytes; /* of the memory that was read; how much lay on huge pages */
 } puna_backend_limits;
 
 typedef struct puna_backend {

@@ -8,17 +8,17 @@
 
 #include "base/checked.h"
 
-static bool tile_bytes(int32_t head_dim, int32_t n_head, size_t elem, size_t *out)
+static bool block_bytes(puna_format format, int32_t dim, bool key, int32_t n_head, size_t *out)
 {
-    return puna_mul_size((size_t)head_dim * PUNA_KV_BLOCK, elem, out) && puna_mul_size(*out, (size_t)n_head, out);
+    return puna_kv_tile_bytes(format, dim, key, out) && puna_mul_size(*out, (size_t)n_head, out);
 }
 
-static bool sizes(puna_kv_cache *cache, int32_t n_blocks, size_t elem, size_t *total)
+static bool sizes(puna_kv_cache *cache, int32_t n_blocks, puna_format format, size_t *total)
 {
     size_t k, v;
     const puna_cache_layout *l = &cache->layout;
-    return tile_bytes(l->head_dim_k, l->n_head, elem, &cache->k_block_bytes) &&
-           tile_bytes(l->head_dim_v, l->n_head, elem, &cache->v_block_bytes) &&
+    return block_bytes(format, l->head_dim_k, true, l->n_head, &cache->k_block_bytes) &&
+           block_bytes(format, l->head_dim_v, false, l->n_head, &cache->v_block_bytes) &&
            puna_mul_size(cache->k_block_bytes, (size_t)n_blocks, &k) &&
            puna_mul_size(cache->v_block_bytes, (size_t)n_blocks, &v) && puna_add_size(*total, k, total) &&
            puna_add_size(*total, v, total);
@@ -28,13 +28,12 @@ puna_status puna_kv_open(puna_kv *kv, const puna_plan *plan, int32_t n_blocks, p
                          puna_error *err)
 {
     *kv = (puna_kv){ .n_caches = plan->n_caches, .n_blocks = n_blocks, .format = format };
-    size_t elem = format == PUNA_FORMAT_F16 ? 2 : 4;
     kv->caches = calloc((size_t)plan->n_caches + 1, sizeof *kv->caches);
     if (!kv->caches)
         return puna_fail_memory(err, "key/value cache", (size_t)plan->n_caches * sizeof *kv->caches);
     for (int32_t i = 0; i < plan->n_caches; i++) {
         kv->caches[i].layout = plan->caches[i];
-        if (!sizes(&kv->caches[i], n_blocks, elem, &kv->size_bytes)) {
+        if (!sizes(&kv->caches[i], n_blocks, format, &kv->size_bytes)) {
             puna_kv_close(kv);
             return puna_fail_memory(err, "key/value cache", SIZE_MAX);
         }

@@ -6,6 +6,7 @@ run show builtin:stories260K; exits 0; quiet; has '^architecture +llama$'; has '
 cp out by_operand; run show -m builtin:stories260K; ok cmp -s out by_operand
 run show builtin:stories260K --json; exits 0; lines 1
 for key in name fingerprint architecture parameters context_length encodings memory tokenizer chat_template; do has "\"$key\":"; done
+has '"kv_type":"f32","kv_types":{"f32":1280,"f16":640,"bf16":640,"q8_0":400,"q4_0":280}'
 hasnt '"tensors":\[\{"name"'
 has '"kv_bytes_per_token":1280,' # 5 layers of 4 + 4 heads of 8 values, float32 as a session of this model chooses
 run show builtin:stories260K --json --tensors --metadata; exits 0; lines 1
@@ -29,9 +30,10 @@ fi
 run formats; exits 0; has '^architectures: .*llama'; has '^q4_k '; has '^containers: gguf'
 run formats --json; exits 0; lines 1; has '"architectures":\["llama"'; has '"encodings":\[\{"name":"f32"'
 
-run doctor; exits 0; has '^self-test +passed$'; has '^threads +[0-9]+: '; has 'GB/s measured'
+run doctor; exits 0; has '^self-test +passed$'; has '^(prefill|decode) threads +[0-9]+: '; has '^processors +[0-9]+ usable of [0-9]+, '; has '^huge pages +.*got for [0-9]+ %'; has 'GB/s measured'
 run doctor --json; exits 0; lines 1; has '"self_test":\{"passed":true,"problem":""\}'; has '"read_gb_per_s":[0-9]'
-PUNA_ISA=scalar run doctor --json -t 1; exits 0; has '"passed":true'; has '"threads":"1: asked for'
+PUNA_ISA=scalar run doctor --json -t 1; exits 0; has '"passed":true'; has '"chosen":\{"threads":\{"prefill":1,"prefill_because":"asked for'; has '"topology":\{"online":[0-9]'
+run doctor --json -t 1 --threads-batch 2; has '"prefill":2,"prefill_because":"asked for with --threads-batch'; has '"decode":1,'
 run doctor --isa scalar; exits 0; has '^computes with +scalar'; has 'as asked for'
 run doctor --backend ref; exits 0; has '^self-test +passed$'
 

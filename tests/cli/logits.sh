@@ -45,8 +45,8 @@ refuses 2 "at least 2" perplexity $model -f nothing
 
 # bench: shapes, and the same hash twice.
 run bench $model -p 16,32 -n 4 -d 0,8 -r 2 --json; exits 0; lines 1
-has '^\{"model":"[^"]*","fingerprint":"[0-9a-f]{16}","version":"[^"]*","machine":\{"cpu":"[^"]*","isa":"[^"]*","threads":[0-9]+,"read_gb_per_s":[0-9.]+,"int8_gmac_per_s":[0-9.]+\},"results":\['
-has '\{"test":"prefill","tokens":16,"depth":0,"median_tok_per_s":[0-9.]+,"min":[0-9.]+,"max":[0-9.]+,"limit_share":[0-9.e-]+,"logits_hash":"[0-9a-f]{16}"\}'
+has '^\{"model":"[^"]*","fingerprint":"[0-9a-f]{16}","version":"[^"]*","machine":\{"cpu":"[^"]*","isa":"[^"]*","threads":[0-9]+,"read_gb_per_s":[0-9.]+,"int8_gmac_per_s":[0-9.]+,"int8_way":"[^"]*"\},"results":\['
+has '\{"test":"prefill","tokens":16,"depth":0,"median_tok_per_s":[0-9.]+,"min":[0-9.]+,"max":[0-9.]+,"logits_hash":"[0-9a-f]{16}","limit_share":[0-9.e-]+\}'
 has '"test":"decode","tokens":4,"depth":8,'
 ok test "$(grep -o '"test"' out | wc -l)" -eq 6
 grep -o '"logits_hash":"[0-9a-f]*"' out >hashes

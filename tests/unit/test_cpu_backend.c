@@ -217,7 +217,8 @@ typedef struct runner {
 
 typedef struct config {
     int n_threads;
-    bool no_fusion, f16;
+    bool no_fusion, deterministic;
+    puna_format kv; /* F32 unless it is said */
     const char *isa;
     puna_trace_fn *trace;
     void *user;
@@ -235,12 +236,12 @@ static bool open_runner(runner *r, const puna_backend *backend, const model *m, 
                                      .max_tokens = MAX_ROWS,
                                      .max_outputs = MAX_ROWS,
                                      .fusion = !c.no_fusion,
+                                     .deterministic = c.deterministic,
                                      .trace = c.trace,
                                      .trace_user = c.user };
-    return CHECK_OK(puna_kv_open(&r->kv, &m->plan, n, c.f16 ? PUNA_FORMAT_F16 : PUNA_FORMAT_F32, &err),
-                    err) &&
+    return CHECK_OK(puna_kv_open(&r->kv, &m->plan, n, c.kv, &err), err) &&
            CHECK_OK(backend->program_open(&r->program, &m->plan,
-                                           &(puna_program_options){ .isa = c.isa, .repack = c.repack }, &err),
+                                          &(puna_program_options){ .isa = c.isa, .repack = c.repack }, &err),
                     err) &&
            CHECK_OK(backend->worker_open(&r->worker, r->program, &options, &err), err);
 }
@@ -413,22 +414,36 @@ static void every_trait_agrees_with_the_oracle(void)
     }
 }
 
-static void half_precision_caches_agree_with_the_oracle(void)
+/* A key on the edge between two codes may be rounded the other way: its numbers differ by 1e-7
+ * before that. The bounds are some of a code's steps. */
+static void caches_of_every_encoding_agree_with_the_oracle(void)
 {
-    for (int i = 0; i < N_VARIANTS; i++) {
-        model m;
-        if (!build(&m, &variants[i], 12))
-            return;
-        float *want = evaluate(&puna_backend_ref, &m, (config){ .f16 = true }, LENGTH, LENGTH, LENGTH);
-        float *got = evaluate(&puna_backend_cpu, &m, (config){ .f16 = true }, LENGTH, LENGTH, LENGTH);
-        compare("prefill", got, want, &m, LENGTH, 1e-3);
-        free(got);
-        got = evaluate(&puna_backend_cpu, &m, (config){ .f16 = true }, LENGTH, LENGTH - 12, 1);
-        compare("one by one", got, want, &m, LENGTH, 1e-3);
-        free(got);
-        free(want);
-        drop(&m);
-    }
+    static const struct {
+        puna_format format;
+        double tolerance;
+    } kinds[] = { { PUNA_FORMAT_F16, 1e-3 },
+                  { PUNA_FORMAT_BF16, 2e-3 },
+                  { PUNA_FORMAT_Q8_0, 2e-3 },
+                  { PUNA_FORMAT_Q4_0, 1e-2 } };
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
+        for (int i = 0; i < N_VARIANTS; i++) {
+            model m;
+            if (!build(&m, &variants[i], 12))
+                return;
+            const config c = { .kv = kinds[k].format }, scalar = { .kv = kinds[k].format, .isa = "scalar" };
+            float *want = evaluate(&puna_backend_ref, &m, c, LENGTH, LENGTH, LENGTH);
+            float *got = evaluate(&puna_backend_cpu, &m, c, LENGTH, LENGTH, LENGTH);
+            compare("prefill", got, want, &m, LENGTH, kinds[k].tolerance);
+            free(got);
+            got = evaluate(&puna_backend_cpu, &m, c, LENGTH, LENGTH - 12, 1);
+            compare("one by one", got, want, &m, LENGTH, kinds[k].tolerance);
+            free(got);
+            got = evaluate(&puna_backend_cpu, &m, scalar, LENGTH, LENGTH - 12, 1);
+            compare("scalar", got, want, &m, LENGTH, kinds[k].tolerance);
+            free(got);
+            free(want);
+            drop(&m);
+        }
 }
 
 /* Bit for bit: nodes run through the same functions on the same rows, and no sum depends on how
@@ -591,14 +606,139 @@ static void weights_without_kernels_are_slow_right_and_named(void)
     drop(&m);
 }
 
+/* Batches of all, some and single rows, on 1 to 3 threads: the same bits. */
+static void check_one_way(const model *m, const char *isa, bool f16, puna_repack repack, int32_t n)
+{
+    const struct {
+        int n_threads;
+        int32_t first, chunk;
+    } ways[] = { { 1, 1, 1 },  { 2, 7, 7 }, { 3, 512, 512 }, { 2, n < 512 ? n - 9 : 500, 1 },
+                 { 3, 33, 2 }, { 1, 5, 64 } };
+    config c = { .n_threads = 2,
+                 .kv = f16 ? PUNA_FORMAT_F16 : PUNA_FORMAT_F32,
+                 .isa = isa,
+                 .repack = repack,
+                 .deterministic = true };
+    float *want = evaluate(&puna_backend_cpu, m, c, n, n < 512 ? n : 512, 512);
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        c.n_threads = ways[i].n_threads;
+        c.no_fusion = i % 2;
+        float *got =
+            evaluate(&puna_backend_cpu, m, c, n, ways[i].first < n ? ways[i].first : n, ways[i].chunk);
+        char what[64];
+        snprintf(what, sizeof what, "%s, %d threads, %d rows", isa, ways[i].n_threads, (int)ways[i].chunk);
+        compare(what, got, want, m, n, 0);
+        free(got);
+    }
+    free(want);
+}
+
+static void deterministic_logits_do_not_depend_on_batches(void)
+{
+    static const char *const levels[] = { "scalar", "" };
+    for (int k = 0; k < 2; k++)
+        for (int i = 0; i < N_VARIANTS; i++) {
+            model m;
+            if (!build(&m, &variants[i], 22))
+                return;
+            check_one_way(&m, levels[k], i % 2, PUNA_REPACK_AUTO, LENGTH);
+            drop(&m);
+        }
+    size_t n_formats;
+    const puna_format_info *formats = puna_format_list(&n_formats);
+    for (size_t f = 0; f < n_formats; f++) {
+        traits t = plain;
+        t.name = formats[f].name;
+        t.format = formats[f].id;
+        t.n_layers = 1;
+        t.width = t.n_ff = 256;
+        t.n_head = 4;
+        t.head_dim = t.head_dim_v = 64;
+        t.n_rot = 64;
+        model m;
+        for (int k = 0; k < 4 && formats[f].quantize; k++) {
+            if (!build(&m, &t, 23))
+                return;
+            check_one_way(&m, levels[k % 2], k, k < 2 ? PUNA_REPACK_ON : PUNA_REPACK_OFF, 24);
+            drop(&m);
+        }
+    }
+}
+
+/* Past several tiles of blocks and past where single rows are else divided into ranges, with and without a window. */
+static void deterministic_logits_hold_in_long_contexts(void)
+{
+    traits t = plain;
+    t.n_layers = 1;
+    t.n_head = 2;
+    t.n_head_kv = 1;
+    t.width = t.n_ff = 16;
+    for (int window = 0; window <= 300; window += 150) {
+        model m;
+        t.window = window;
+        if (!build(&m, &t, 24))
+            return;
+        check_one_way(&m, "", true, PUNA_REPACK_AUTO, 700);
+        drop(&m);
+    }
+}
+
+/* The rows of one sequence alone and beside others that advance by other numbers of tokens. */
+static void deterministic_logits_do_not_depend_on_neighbours(void)
+{
+    enum { N = 3, TOTAL = 130 };
+    static const int32_t counts[][N] = { { 40, 3, 17 }, { 1, 1, 1 }, { 7, 0, 1 },
+                                         { 1, 90, 1 },  { 1, 0, 0 }, { 60, 1, 33 } };
+    static int32_t tokens[N][TOTAL];
+    const int32_t *lists[N];
+    for (int s = 0; s < N; s++) {
+        tokens_of(tokens[s], TOTAL, variants[3].n_vocab, (uint64_t)s + 200);
+        lists[s] = tokens[s];
+    }
+    for (int k = 0; k < 2; k++) {
+        traits t = variants[3];
+        t.format = k ? PUNA_FORMAT_Q8_0 : PUNA_FORMAT_F32;
+        model m;
+        static runner together;
+        const config c = { .deterministic = true, .kv = k ? PUNA_FORMAT_F16 : PUNA_FORMAT_F32 };
+        if (!build(&m, &t, 25) || !open_runner(&together, &puna_backend_cpu, &m, c))
+            return;
+        size_t vocab = (size_t)t.n_vocab, row = 0;
+        float *logits = calloc(MAX_ROWS * vocab, sizeof *logits);
+        static runner alone;
+        float *single = calloc(MAX_ROWS * vocab, sizeof *single);
+        for (size_t b = 0; b < sizeof counts / sizeof *counts; b++) {
+            int32_t before[N];
+            memcpy(before, together.length, sizeof before);
+            step(&together, N, counts[b], lists, logits);
+            row = 0;
+            for (int s = 0; s < N; s++) {
+                if (counts[b][s] == 0 || !open_runner(&alone, &puna_backend_cpu, &m, c))
+                    continue;
+                int32_t all = before[s] + counts[b][s];
+                step(&alone, 1, &all, (const int32_t *const[]){ tokens[s] }, single);
+                compare("neighbours", logits + row * vocab, single + (size_t)before[s] * vocab, &m,
+                        counts[b][s], 0);
+                row += (size_t)counts[b][s];
+                close_runner(&alone);
+            }
+        }
+        free(single);
+        free(logits);
+        close_runner(&together);
+        drop(&m);
+    }
+}
+
 static void scalar_level_agrees_with_the_oracle(void)
 {
     for (int i = 0; i < N_VARIANTS; i++) {
         model m;
         if (!build(&m, &variants[i], 17))
             break;
-        float *want = evaluate(&puna_backend_ref, &m, (config){ .f16 = true }, 40, 30, 10);
-        float *got = evaluate(&puna_backend_cpu, &m, (config){ .f16 = true, .isa = "scalar" }, 40, 30, 10);
+        float *want = evaluate(&puna_backend_ref, &m, (config){ .kv = PUNA_FORMAT_F16 }, 40, 30, 10);
+        float *got =
+            evaluate(&puna_backend_cpu, &m, (config){ .kv = PUNA_FORMAT_F16, .isa = "scalar" }, 40, 30, 10);
         compare("scalar", got, want, &m, 40, 1e-3);
         free(got);
         free(want);
@@ -614,7 +754,7 @@ static void not_a_number_ends_in_not_a_number(void)
     for (int32_t i = 0; i < m.plan.n_nodes; i++)
         if (m.plan.nodes[i].op == PUNA_OP_LINEAR && i % 3 == 0)
             ((float *)(uintptr_t)m.plan.nodes[i].weight->data)[i] = i % 2 ? NAN : -INFINITY;
-    float *got = evaluate(&puna_backend_cpu, &m, (config){ .f16 = true }, LENGTH, 20, 20);
+    float *got = evaluate(&puna_backend_cpu, &m, (config){ .kv = PUNA_FORMAT_F16 }, LENGTH, 20, 20);
     CHECK(!isfinite(got[LENGTH * 83 - 1]));
     free(got);
     drop(&m);
@@ -739,12 +879,15 @@ int main(int argc, char **argv)
 {
     const test_case cases[] = {
         TEST(every_trait_agrees_with_the_oracle),
-        TEST(half_precision_caches_agree_with_the_oracle),
+        TEST(caches_of_every_encoding_agree_with_the_oracle),
         TEST(fusion_and_threads_change_no_bit),
         TEST(sequences_in_one_batch_do_not_meet),
         TEST(long_contexts_are_split_and_merged),
         TEST(quantised_weights_agree_within_their_error),
         TEST(weights_without_kernels_are_slow_right_and_named),
+        TEST(deterministic_logits_do_not_depend_on_batches),
+        TEST(deterministic_logits_hold_in_long_contexts),
+        TEST(deterministic_logits_do_not_depend_on_neighbours),
         TEST(scalar_level_agrees_with_the_oracle),
         TEST(not_a_number_ends_in_not_a_number),
         TEST(tracing_shows_every_node),

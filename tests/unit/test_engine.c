@@ -111,6 +111,8 @@ static void full_vector(const char *path, const char *const *options, double tol
 static const char *const with_ref[] = { "backend", "ref", NULL };
 static const char *const with_cpu[] = { "threads", "2", NULL };
 static const char *const with_cpu_f16[] = { "threads", "2", "kv_type", "f16", NULL };
+static const char *const with_cpu_q8[] = { "threads", "2", "kv_type", "q8_0", NULL };
+static const char *const with_cpu_q4[] = { "threads", "2", "kv_type", "q4_0", NULL };
 static const char *const with_scalar[] = { "threads", "1", "isa", "scalar", NULL };
 
 static void builtin_matches_llama2c(void)
@@ -199,6 +201,9 @@ static void perplexity_matches_llama2c(void)
     CHECK_NEAR(perplexity(with_ref), 6.3315, 0.0005);
     CHECK_NEAR(perplexity(with_cpu), 6.3315, 0.0005);
     CHECK_NEAR(perplexity(with_cpu_f16), 6.3315, 0.005);
+    CHECK_NEAR(perplexity(with_cpu_q8), 6.3315,
+               0.01); /* coarser caches: heads of 8 leave little to average over */
+    CHECK_NEAR(perplexity(with_cpu_q4), 6.3315, 0.13);
 }
 
 static double furthest(const float *a, const float *b, size_t n)
@@ -271,9 +276,9 @@ static void sync_equals_a_fresh_run(void)
     close_all(&fresh);
 }
 
-static void saved_sessions_go_on(void)
+static void save_and_go_on(const char *const *options)
 {
-    opened a = open_with("builtin:stories260K", with_cpu), b = open_with("builtin:stories260K", with_cpu);
+    opened a = open_with("builtin:stories260K", options), b = open_with("builtin:stories260K", options);
     puna_error err = { 0 };
     int32_t tokens[100];
     void *data = NULL;
@@ -293,6 +298,32 @@ static void saved_sessions_go_on(void)
         puna_session_load(b.session, data, size, &err);
         ((unsigned char *)data)[i] ^= 0x41;
     }
+    puna_free(data);
+    close_all(&a);
+    close_all(&b);
+}
+
+static void saved_sessions_go_on(void)
+{
+    save_and_go_on(with_cpu);
+    save_and_go_on(with_cpu_q8);
+    save_and_go_on(with_cpu_q4);
+}
+
+/* What was saved in one encoding is not read in another. */
+static void saved_sessions_keep_their_encoding(void)
+{
+    opened a = open_with("builtin:stories260K", with_cpu_q8),
+           b = open_with("builtin:stories260K", with_cpu_q4);
+    puna_error err = { 0 };
+    int32_t tokens[40];
+    void *data = NULL;
+    size_t size = 0;
+    story(&a, tokens, 40);
+    CHECK_OK(puna_session_sync(a.session, tokens, 40, &err), err);
+    CHECK_OK(puna_session_save(a.session, &data, &size, &err), err);
+    CHECK(puna_session_load(b.session, data, size, &err) == PUNA_ERR_FORMAT &&
+          strstr(err.message, "kv_type"));
     puna_free(data);
     close_all(&a);
     close_all(&b);
@@ -415,9 +446,16 @@ static void top_logprobs_are_sorted(void)
 int main(int argc, char **argv)
 {
     static const test_case cases[] = {
-        TEST(builtin_matches_llama2c),   TEST(containers_match_llama2c), TEST(perplexity_matches_llama2c),
-        TEST(prefill_equals_steps),      TEST(sync_equals_a_fresh_run),  TEST(saved_sessions_go_on),
-        TEST(greedy_text_is_known),      TEST(generation_stops_and_repeats), TEST(mistakes_are_errors),
+        TEST(builtin_matches_llama2c),
+        TEST(containers_match_llama2c),
+        TEST(perplexity_matches_llama2c),
+        TEST(prefill_equals_steps),
+        TEST(sync_equals_a_fresh_run),
+        TEST(saved_sessions_go_on),
+        TEST(saved_sessions_keep_their_encoding),
+        TEST(greedy_text_is_known),
+        TEST(generation_stops_and_repeats),
+        TEST(mistakes_are_errors),
         TEST(top_logprobs_are_sorted),
     };
     int status = test_main("engine", cases, sizeof cases / sizeof *cases, argc, argv);

@@ -1,7 +1,9 @@
 /* test_sessions.c - several sessions over one model at once, each on its own thread: what one
- * computes does not depend on the others. Meant to be run under ThreadSanitizer too. */
+ * computes does not depend on the others, and idle ones cost nothing. Meant to be run under ThreadSanitizer too. */
+#define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "harness.h"
 #include "puna.h"
@@ -80,8 +82,38 @@ static void sessions_do_not_meet(void)
     puna_model_free(model);
 }
 
+/* A session between two turns takes no processor time, with any number of threads. */
+static void idle_sessions_take_no_processor_time(void)
+{
+    static const int32_t tokens[] = { 1, 403, 407, 261 };
+    static const char *const counts[] = { "0", "2", "5" };
+    puna_error err = { PUNA_OK, "", "" };
+    puna_model *model = NULL;
+    if (!CHECK_OK(puna_model_open(&model, "builtin:stories260K", NULL, &err), err))
+        return;
+    puna_session *sessions[3] = { NULL, NULL, NULL };
+    for (int i = 0; i < 3; i++) {
+        puna_params *params = puna_params_new();
+        CHECK_OK(puna_params_set(params, "threads", counts[i], &err), err);
+        if (CHECK_OK(puna_session_open(&sessions[i], model, params, &err), err))
+            CHECK_OK(puna_session_sync(sessions[i], tokens, 4, &err), err);
+        puna_params_free(params);
+    }
+    nanosleep(&(struct timespec){ .tv_nsec = 50 * 1000 * 1000 }, NULL);
+    clock_t before = clock();
+    nanosleep(&(struct timespec){ .tv_sec = 1 }, NULL);
+    double ms = (double)(clock() - before) * 1e3 / CLOCKS_PER_SEC;
+    if (!(ms < 5))
+        test_fail(__FILE__, __LINE__, "got %.1f ms of processor time in an idle second, expected less than 5",
+                  ms);
+    for (int i = 0; i < 3; i++)
+        puna_session_free(sessions[i]);
+    puna_model_free(model);
+}
+
 int main(int argc, char **argv)
 {
-    static const test_case cases[] = { TEST(sessions_do_not_meet) };
+    static const test_case cases[] = { TEST(sessions_do_not_meet),
+                                       TEST(idle_sessions_take_no_processor_time) };
     return test_main("sessions", cases, sizeof cases / sizeof *cases, argc, argv);
 }

@@ -1,4 +1,5 @@
-/* attention.c - the online softmax over tiles of blocks, its masks, and the portable kernels. */
+/* attention.c - the online softmax over tiles of blocks, its masks, the tree of merges, and the
+ * portable kernels. */
 #include "backend/cpu/attention.h"
 
 #include <math.h>
@@ -16,13 +17,46 @@ void puna_attention_range(int32_t window, int32_t pos, int32_t n_rows, int32_t *
     *end = (pos + n_rows - 1) / PUNA_KV_BLOCK + 1;
 }
 
-void puna_attention_begin(puna_attention_job *job)
+size_t puna_attention_unpacked_bytes(int32_t head_dim, int32_t head_dim_v)
 {
-    size_t n = (size_t)job->n_rows * (size_t)job->n_group;
-    memset(job->sums, 0, n * (size_t)job->p->head_dim_v * sizeof *job->sums);
+    size_t k = 0, v = 0;
+    puna_kv_tile_bytes(PUNA_FORMAT_Q8_0, head_dim, true, &k);
+    puna_kv_tile_bytes(PUNA_FORMAT_Q8_0, head_dim_v, false, &v);
+    return PUNA_ATTENTION_TILE_BLOCKS * (k + v);
+}
+
+size_t puna_attention_part_floats(const puna_attention_params *p, size_t n)
+{
+    return n * (puna_kv_padded(p->head_dim_v) + 2);
+}
+
+static int32_t n_queries(const puna_attention_job *job)
+{
+    return job->n_rows * job->n_group;
+}
+
+/* Sums into `part` from here on, which starts empty. */
+static void begin_part(puna_attention_job *job, float *part)
+{
+    size_t n = (size_t)n_queries(job);
+    job->sums = part;
+    job->highest = part + n * puna_kv_padded(job->p->head_dim_v);
+    job->total = job->highest + n;
+    memset(part, 0, n * puna_kv_padded(job->p->head_dim_v) * sizeof *part);
     for (size_t i = 0; i < n; i++) {
         job->highest[i] = LOWEST;
         job->total[i] = 0;
+    }
+}
+
+void puna_attention_queries(const puna_attention_job *job)
+{
+    if (!puna_kv_is_rotated(job->kv->format))
+        return;
+    const size_t dim = (size_t)job->p->head_dim, padded = puna_kv_padded(job->p->head_dim);
+    for (size_t i = 0; i < (size_t)n_queries(job); i++) {
+        job->kernels->rotate(job->q + i * dim, job->p->head_dim);
+        job->q_scale[i] = job->kernels->quantize(job->q + i * dim, job->p->head_dim, job->codes + i * padded);
     }
 }
 
@@ -39,28 +73,116 @@ static void mask(const puna_attention_params *p, float *s, int32_t pos, int32_t 
         s[j] = -INFINITY;
 }
 
-/* Queries [first, first + m) of the job over up to TILE_BLOCKS blocks. */
-static void absorb_strip(puna_attention_job *job, int32_t first, int32_t m, int32_t begin, int32_t end)
+/* The keys and values of up to TILE_BLOCKS blocks from block `begin` on, ready for the kernels, and
+ * where those of the tile after it lie in the cache (or, behind the end, these again). */
+typedef struct tiles {
+    const void *k[PUNA_ATTENTION_TILE_BLOCKS], *v[PUNA_ATTENTION_TILE_BLOCKS];
+    const void *next_k[PUNA_ATTENTION_TILE_BLOCKS], *next_v[PUNA_ATTENTION_TILE_BLOCKS];
+    int32_t begin, end;
+} tiles;
+
+static const void *key_tile(const puna_attention_job *job, int32_t block)
+{
+    return puna_kv_k(job->kv, job->p->cache, job->blocks[block], job->head_kv);
+}
+
+static const void *value_tile(const puna_attention_job *job, int32_t block)
+{
+    return puna_kv_v(job->kv, job->p->cache, job->blocks[block], job->head_kv);
+}
+
+static tiles take_tiles(const puna_attention_job *job, int32_t begin, int32_t end, int32_t stop)
+{
+    tiles t = { .begin = begin, .end = end };
+    for (int32_t i = 0; i < end - begin; i++) {
+        const int32_t next = begin + i + PUNA_ATTENTION_TILE_BLOCKS < stop
+                                 ? begin + i + PUNA_ATTENTION_TILE_BLOCKS
+                                 : begin + i;
+        t.k[i] = key_tile(job, begin + i);
+        t.v[i] = value_tile(job, begin + i);
+        t.next_k[i] = key_tile(job, next);
+        t.next_v[i] = value_tile(job, next);
+    }
+    return t;
+}
+
+static void unpack_tiles(const puna_attention_job *job, tiles *t)
 {
     const puna_attention_params *p = job->p;
-    const bool f16 = job->kv->format == PUNA_FORMAT_F16;
-    const int32_t low = job->pos + first / job->n_group, high = job->pos + (first + m - 1) / job->n_group;
-    const int32_t from = begin * PUNA_KV_BLOCK;
-    if (p->window > 0 && end * PUNA_KV_BLOCK <= low - p->window + 1)
-        return;
-    if (end > high / PUNA_KV_BLOCK + 1)
-        end = high / PUNA_KV_BLOCK + 1;
-    if (end <= begin)
-        return;
-    const float *q = job->q + (size_t)first * (size_t)p->head_dim;
-    const void *v[PUNA_ATTENTION_TILE_BLOCKS];
-    float factor[PUNA_ATTENTION_STRIP];
-    for (int32_t b = begin; b < end; b++) {
-        const void *k = puna_kv_k(job->kv, p->cache, job->blocks[b], job->head_kv);
-        v[b - begin] = puna_kv_v(job->kv, p->cache, job->blocks[b], job->head_kv);
-        job->kernels->scores(m, q, (size_t)p->head_dim, k, p->head_dim, f16,
-                             job->scores + (b - begin) * PUNA_KV_BLOCK, PUNA_ATTENTION_TILE);
+    unsigned char *to = job->unpacked;
+    size_t k_bytes = 0, v_bytes = 0;
+    puna_kv_tile_bytes(PUNA_FORMAT_Q8_0, p->head_dim, true, &k_bytes);
+    puna_kv_tile_bytes(PUNA_FORMAT_Q8_0, p->head_dim_v, false, &v_bytes);
+    for (int32_t i = 0; i < t->end - t->begin; i++) {
+        job->kernels->unpack(t->k[i], p->head_dim, true, to);
+        t->k[i] = to;
+        to += k_bytes;
+        job->kernels->unpack(t->v[i], p->head_dim_v, false, to);
+        t->v[i] = to;
+        to += v_bytes;
     }
+}
+
+/* Asks for a tile of the next ones: what is computed meanwhile takes longer than it needs to come
+ * from memory. */
+static void fetch(const void *tile, size_t bytes)
+{
+    for (size_t line = 0; line < bytes; line += 64)
+        __builtin_prefetch((const char *)tile + line);
+}
+
+static void fetch_next(const puna_attention_job *job, const tiles *t, int32_t i)
+{
+    const puna_kv_cache *cache = &job->kv->caches[job->p->cache];
+    fetch(t->next_k[i], cache->k_block_bytes / (size_t)cache->layout.n_head);
+    fetch(t->next_v[i], cache->v_block_bytes / (size_t)cache->layout.n_head);
+}
+
+/* Scores of queries [first, first + m) and the keys of block number i of the tiles. */
+static void score(const puna_attention_job *job, int32_t first, int32_t m, const tiles *t, int32_t i)
+{
+    const int32_t dim = job->p->head_dim;
+    const size_t at = (size_t)first, padded = puna_kv_padded(dim);
+    const bool own_fetch = job->kv->format == PUNA_FORMAT_Q8_0;
+    float *s = job->scores + i * PUNA_KV_BLOCK;
+    if (first == 0 && !own_fetch)
+        fetch_next(job, t, i);
+    if (puna_kv_is_rotated(job->kv->format))
+        job->kernels->scores_q8(m, job->codes + at * padded, padded, job->q_scale + at, t->k[i],
+                                first == 0 && own_fetch ? t->next_k[i] : t->k[i], dim, s,
+                                PUNA_ATTENTION_TILE);
+    else
+        job->kernels->scores(m, job->q + at * (size_t)dim, (size_t)dim, t->k[i], dim, job->kv->format, s,
+                             PUNA_ATTENTION_TILE);
+}
+
+static void weigh_tiles(const puna_attention_job *job, int32_t first, int32_t m, const tiles *t,
+                        const float *factor, int32_t n_keys)
+{
+    const puna_attention_params *p = job->p;
+    const size_t stride = puna_kv_padded(p->head_dim_v);
+    float *sums = job->sums + (size_t)first * stride;
+    if (puna_kv_is_rotated(job->kv->format))
+        job->kernels->weigh_q8(m, job->scores, PUNA_ATTENTION_TILE, factor, t->v,
+                               first == 0 && job->kv->format == PUNA_FORMAT_Q8_0 ? t->next_v : t->v, n_keys,
+                               p->head_dim_v, sums, stride);
+    else
+        job->kernels->weigh(m, job->scores, PUNA_ATTENTION_TILE, factor, t->v, n_keys, p->head_dim_v,
+                            job->kv->format, sums, stride);
+}
+
+/* Queries [first, first + m) of the job over tiles. */
+static void absorb_strip(puna_attention_job *job, int32_t first, int32_t m, const tiles *t)
+{
+    const puna_attention_params *p = job->p;
+    const int32_t low = job->pos + first / job->n_group, high = job->pos + (first + m - 1) / job->n_group;
+    const int32_t begin = t->begin, from = begin * PUNA_KV_BLOCK;
+    const int32_t end = t->end < high / PUNA_KV_BLOCK + 1 ? t->end : high / PUNA_KV_BLOCK + 1;
+    if (end <= begin || (p->window > 0 && end * PUNA_KV_BLOCK <= low - p->window + 1))
+        return;
+    float factor[PUNA_ATTENTION_STRIP];
+    for (int32_t i = 0; i < end - begin; i++)
+        score(job, first, m, t, i);
     int32_t n = (end - begin) * PUNA_KV_BLOCK;
     int32_t n_keys = high + 1 - from < n ? high + 1 - from : n;
     bool edge = low < from + n - 1 || (p->window > 0 && high - from >= p->window);
@@ -72,63 +194,107 @@ static void absorb_strip(puna_attention_job *job, int32_t first, int32_t m, int3
             mask(p, s, job->pos + (first + i) / job->n_group, from, n);
         factor[i] = job->kernels->softmax(s, n, &job->highest[first + i], &job->total[first + i]);
     }
-    job->kernels->weigh(m, job->scores, PUNA_ATTENTION_TILE, factor, v, n_keys, p->head_dim_v, f16,
-                        job->sums + (size_t)first * (size_t)p->head_dim_v, (size_t)p->head_dim_v);
+    weigh_tiles(job, first, m, t, factor, n_keys);
 }
 
-void puna_attention_absorb(puna_attention_job *job, int32_t begin, int32_t end)
+/* Blocks [begin, end) of one leaf, before those up to stop_all; tiles are aligned too. */
+static void absorb_leaf(puna_attention_job *job, int32_t begin, int32_t end, int32_t stop_all)
 {
-    int32_t n = job->n_rows * job->n_group;
+    int32_t n = n_queries(job);
     int32_t n_strips = (n + PUNA_ATTENTION_STRIP - 1) / PUNA_ATTENTION_STRIP;
     int32_t strip = (n + n_strips - 1) / n_strips;
-    for (int32_t b = begin; b < end; b += PUNA_ATTENTION_TILE_BLOCKS) {
-        int32_t stop = b + PUNA_ATTENTION_TILE_BLOCKS < end ? b + PUNA_ATTENTION_TILE_BLOCKS : end;
+    for (int32_t b = begin, stop; b < end; b = stop) {
+        stop = (b / PUNA_ATTENTION_TILE_BLOCKS + 1) * PUNA_ATTENTION_TILE_BLOCKS;
+        stop = stop < end ? stop : end;
+        tiles t = take_tiles(job, b, stop, stop_all);
+        if (job->kv->format == PUNA_FORMAT_Q4_0)
+            unpack_tiles(job, &t);
         for (int32_t i = 0; i < n; i += strip)
-            absorb_strip(job, i, n - i < strip ? n - i : strip, b, stop);
+            absorb_strip(job, i, n - i < strip ? n - i : strip, &t);
     }
 }
 
-void puna_attention_merge(puna_attention_job *job, const float *sums, const float *highest,
-                          const float *total)
+/* part += other. Merging what has seen no key changes nothing. */
+static void merge(const puna_attention_job *job, float *part, const float *other)
 {
-    size_t n = (size_t)job->n_rows * (size_t)job->n_group, dim = (size_t)job->p->head_dim_v;
+    size_t n = (size_t)n_queries(job), dim = puna_kv_padded(job->p->head_dim_v);
+    float *highest = part + n * dim, *total = highest + n;
+    const float *highest_2 = other + n * dim, *total_2 = highest_2 + n;
     for (size_t i = 0; i < n; i++) {
-        float top = job->highest[i] > highest[i] ? job->highest[i] : highest[i];
-        float a = expf(job->highest[i] - top), b = expf(highest[i] - top);
-        job->highest[i] = top;
-        job->total[i] = job->total[i] * a + total[i] * b;
-        for (size_t d = 0; d < dim; d++)
-            job->sums[i * dim + d] = job->sums[i * dim + d] * a + sums[i * dim + d] * b;
+        float top = highest[i] > highest_2[i] ? highest[i] : highest_2[i];
+        float a = highest[i] == top ? 1 : expf(highest[i] - top);
+        float b = highest_2[i] == top ? 1 : expf(highest_2[i] - top);
+        highest[i] = top;
+        total[i] = total[i] * a + total_2[i] * b;
+        job->kernels->mix(part + i * dim, a, other + i * dim, b, dim);
     }
 }
 
-void puna_attention_end(const puna_attention_job *job, float *y, size_t y_stride)
+void puna_attention_absorb(puna_attention_job *job, int32_t begin, int32_t end, float *part)
 {
-    size_t dim = (size_t)job->p->head_dim_v, group = (size_t)job->n_group;
-    for (size_t i = 0; i < (size_t)job->n_rows * group; i++) {
+    const size_t size = puna_attention_part_floats(job->p, (size_t)n_queries(job));
+    const int32_t first = begin / PUNA_ATTENTION_LEAF_BLOCKS, last = (end - 1) / PUNA_ATTENTION_LEAF_BLOCKS;
+    float *top = first == last ? part : job->stack;
+    for (int32_t leaf = first; leaf <= last; leaf++, top += size) {
+        int32_t from = leaf * PUNA_ATTENTION_LEAF_BLOCKS, to = from + PUNA_ATTENTION_LEAF_BLOCKS;
+        begin_part(job, top);
+        absorb_leaf(job, from > begin ? from : begin, to < end ? to : end, end);
+        /* The node that ends here is a right one, and its left one is not empty. */
+        for (int32_t node = leaf, level = 0; node % 2 && node << level > first;
+             node /= 2, level++, top -= size)
+            merge(job, top - size, top);
+    }
+    if (first == last)
+        return;
+    for (top -= size; top > job->stack; top -= size)
+        merge(job, top - size, top);
+    memcpy(part, job->stack, size * sizeof *part);
+}
+
+void puna_attention_merge_nodes(puna_attention_job *job, float *parts, size_t stride, int32_t first,
+                                int32_t n)
+{
+    for (int32_t width = 1; width < first + n; width *= 2)
+        for (int32_t i = first / (2 * width) * (2 * width); i + width < first + n; i += 2 * width)
+            if (i + width > first) /* the left node is not empty, and lies where its first one lay */
+                merge(job, parts + (size_t)((i > first ? i : first) - first) * stride,
+                      parts + (size_t)(i + width - first) * stride);
+}
+
+void puna_attention_end(const puna_attention_job *job, const float *part, float *y, size_t y_stride)
+{
+    size_t dim = (size_t)job->p->head_dim_v, group = (size_t)job->n_group, n = (size_t)n_queries(job);
+    size_t padded = puna_kv_padded(job->p->head_dim_v);
+    const float *total = part + n * padded + n;
+    for (size_t i = 0; i < n; i++) {
         float *out = y + i / group * y_stride + i % group * dim;
-        const float *sums = job->sums + i * dim;
-        float inverse = 1 / job->total[i];
+        const float *sums = part + i * padded;
+        float inverse = 1 / total[i];
         for (size_t d = 0; d < dim; d++)
             out[d] = sums[d] * inverse;
+        if (puna_kv_is_rotated(job->kv->format))
+            job->kernels->rotate(out, job->p->head_dim_v);
     }
 }
 
 /* ---- portable kernels ------------------------------------------------------------------- */
 
-static inline float load(const void *values, size_t i, bool f16)
+static inline float load(const void *values, size_t i, puna_format format)
 {
-    return f16 ? puna_f16_to_f32(((const uint16_t *)values)[i]) : ((const float *)values)[i];
+    if (format == PUNA_FORMAT_F32)
+        return ((const float *)values)[i];
+    const uint16_t half = ((const uint16_t *)values)[i];
+    return format == PUNA_FORMAT_F16 ? puna_f16_to_f32(half) : puna_bf16_to_f32(half);
 }
 
-static void scores(int32_t m, const float *q, size_t q_stride, const void *k, int32_t dim, bool f16, float *s,
-                   size_t s_stride)
+static void scores(int32_t m, const float *q, size_t q_stride, const void *k, int32_t dim, puna_format format,
+                   float *s, size_t s_stride)
 {
     for (int32_t i = 0; i < m; i++)
         memset(s + (size_t)i * s_stride, 0, PUNA_KV_BLOCK * sizeof *s);
     for (size_t d = 0; d < (size_t)dim; d++)
         for (size_t j = 0; j < PUNA_KV_BLOCK; j++) {
-            float key = load(k, d * PUNA_KV_BLOCK + j, f16);
+            float key = load(k, d * PUNA_KV_BLOCK + j, format);
             for (size_t i = 0; i < (size_t)m; i++)
                 s[i * s_stride + j] += q[i * q_stride + d] * key;
         }
@@ -151,7 +317,7 @@ static float softmax(float *s, int32_t n, float *highest, float *total)
 }
 
 static void weigh(int32_t m, const float *p, size_t p_stride, const float *factor, const void *const *v,
-                  int32_t n_keys, int32_t dim, bool f16, float *sums, size_t sums_stride)
+                  int32_t n_keys, int32_t dim, puna_format format, float *sums, size_t sums_stride)
 {
     size_t n = (size_t)dim;
     for (size_t i = 0; i < (size_t)m; i++)
@@ -159,13 +325,113 @@ static void weigh(int32_t m, const float *p, size_t p_stride, const float *facto
             sums[i * sums_stride + d] *= factor[i];
     for (size_t j = 0; j < (size_t)n_keys; j++)
         for (size_t d = 0; d < n; d++) {
-            float value = load(v[j / PUNA_KV_BLOCK], j % PUNA_KV_BLOCK * n + d, f16);
+            float value = load(v[j / PUNA_KV_BLOCK], j % PUNA_KV_BLOCK * n + d, format);
             for (size_t i = 0; i < (size_t)m; i++)
                 sums[i * sums_stride + d] += p[i * p_stride + j] * value;
         }
 }
 
-const puna_attention_kernels puna_attention_scalar = { .scores = scores, .softmax = softmax, .weigh = weigh };
+/* ---- and in integers -------------------------------------------------------------------- */
+
+static float quantize(const float *q, int32_t dim, int16_t *codes)
+{
+    const float limit = (float)INT16_MAX;
+    float most = 0, bad = 0;
+    for (int32_t d = 0; d < dim; d++) {
+        most = fabsf(q[d]) > most ? fabsf(q[d]) : most;
+        bad += q[d] * 0;
+    }
+    const float inverse = most > 0 && bad == 0 ? limit / most : 0;
+    for (size_t d = 0; d < puna_kv_padded(dim); d++)
+        codes[d] = d < (size_t)dim ? (int16_t)rintf(q[d] * inverse) : 0;
+    return most / limit + bad;
+}
+
+/* Chunk c of a tile of Q8_0. */
+typedef struct chunk {
+    const int8_t *codes;
+    const uint16_t *scales; /* [PUNA_KV_BLOCK] */
+    size_t first, padded;   /* its dimensions */
+} chunk;
+
+static chunk chunk_at(const void *tile, int32_t dim, bool key, size_t first)
+{
+    const size_t left = puna_kv_padded(dim) - first, n = left < PUNA_KV_CHUNK ? left : PUNA_KV_CHUNK;
+    const size_t skipped = first / PUNA_KV_CHUNK * puna_kv_chunk_bytes(PUNA_FORMAT_Q8_0, PUNA_KV_CHUNK, key);
+    const int8_t *codes = (const int8_t *)tile + skipped;
+    return (chunk){ codes, (const uint16_t *)(const void *)(codes + n * PUNA_KV_BLOCK), first, n };
+}
+
+static void scores_q8(int32_t m, const int16_t *q, size_t q_stride, const float *q_scale, const void *k,
+                      const void *next, int32_t dim, float *s, size_t s_stride)
+{
+    (void)next;
+    for (size_t first = 0; first < (size_t)dim; first += PUNA_KV_CHUNK) {
+        const chunk c = chunk_at(k, dim, true, first);
+        for (size_t i = 0; i < (size_t)m; i++)
+            for (size_t j = 0; j < PUNA_KV_BLOCK; j++) {
+                int32_t sum = 0;
+                for (size_t d = 0; d < c.padded; d++)
+                    sum += q[i * q_stride + first + d] * c.codes[(d / 4 * PUNA_KV_BLOCK + j) * 4 + d % 4];
+                const float score = (float)sum * (q_scale[i] * puna_bf16_to_f32(c.scales[j]));
+                s[i * s_stride + j] = first ? s[i * s_stride + j] + score : score;
+            }
+    }
+}
+
+/* Weights times the scales of a chunk's values, as 16-bit codes; returns their scale. */
+static float encode_weights(const float *p, const void *const *v, int32_t n_keys, int32_t dim, size_t first,
+                            int16_t *codes)
+{
+    float w[PUNA_ATTENTION_TILE] = { 0 }, most = 0, bad = 0;
+    for (int32_t j = 0; j < n_keys; j++) {
+        const chunk c = chunk_at(v[j / PUNA_KV_BLOCK], dim, false, first);
+        w[j] = p[j] * puna_bf16_to_f32(c.scales[j % PUNA_KV_BLOCK]);
+        most = w[j] > most ? w[j] : most;
+        bad += w[j] * 0;
+    }
+    const float inverse = most > 0 && bad == 0 ? (float)INT16_MAX / most : 0;
+    for (int32_t j = 0; j < n_keys; j++)
+        codes[j] = (int16_t)rintf(w[j] * inverse);
+    return most / (float)INT16_MAX + bad;
+}
+
+static void weigh_q8(int32_t m, const float *p, size_t p_stride, const float *factor, const void *const *v,
+                     const void *const *next, int32_t n_keys, int32_t dim, float *sums, size_t sums_stride)
+{
+    (void)next;
+    int16_t codes[PUNA_ATTENTION_TILE];
+    for (size_t first = 0; first < (size_t)dim; first += PUNA_KV_CHUNK)
+        for (size_t i = 0; i < (size_t)m; i++) {
+            const float scale = encode_weights(p + i * p_stride, v, n_keys, dim, first, codes);
+            const size_t padded = chunk_at(v[0], dim, false, first).padded;
+            float *out = sums + i * sums_stride + first;
+            for (size_t d = 0; d < padded; d++) {
+                int32_t sum = 0;
+                for (size_t j = 0; j < (size_t)n_keys; j++) {
+                    const chunk c = chunk_at(v[j / PUNA_KV_BLOCK], dim, false, first);
+                    sum += codes[j] * c.codes[(j % PUNA_KV_BLOCK / 4 * padded + d) * 4 + j % 4];
+                }
+                out[d] = factor[i] * out[d] + scale * (float)sum;
+            }
+        }
+}
+
+static void mix(float *sums, float a, const float *other, float b, size_t n)
+{
+    for (size_t d = 0; d < n; d++)
+        sums[d] = a * sums[d] + b * other[d];
+}
+
+const puna_attention_kernels puna_attention_scalar = { .scores = scores,
+                                                       .softmax = softmax,
+                                                       .weigh = weigh,
+                                                       .quantize = quantize,
+                                                       .scores_q8 = scores_q8,
+                                                       .weigh_q8 = weigh_q8,
+                                                       .unpack = puna_kv_unpack,
+                                                       .rotate = puna_kv_rotate,
+                                                       .mix = mix };
 
 const puna_attention_kernels *puna_attention_choose(uint32_t allowed)
 {

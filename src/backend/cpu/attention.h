@@ -18,20 +18,37 @@
 enum {
     PUNA_ATTENTION_STRIP = 6,       /* queries that a kernel takes at once */
     PUNA_ATTENTION_TILE_BLOCKS = 4, /* blocks between two rescalings of the sums */
-    PUNA_ATTENTION_TILE = PUNA_ATTENTION_TILE_BLOCKS * PUNA_KV_BLOCK
+    PUNA_ATTENTION_TILE = PUNA_ATTENTION_TILE_BLOCKS * PUNA_KV_BLOCK,
+    PUNA_ATTENTION_LEAF_BLOCKS = 8, /* blocks summed up before they are merged with others */
+    PUNA_ATTENTION_LEVELS = 18      /* of merging, for PUNA_MAX_CTX positions */
 };
 
-/* Inner loops of one ISA level; m <= PUNA_ATTENTION_STRIP. */
+/* Inner loops of one ISA level; m <= PUNA_ATTENTION_STRIP. Tiles of keys and values are F32, F16,
+ * BF16 (`format` says which) or, for those named q8, Q8_0, as kv_tile.c lays them out. A query's
+ * results do not depend on m: every kernel sums in the same order for each. */
 typedef struct puna_attention_kernels {
-    /* s[i * s_stride + j] = q_i . k_j for the 32 keys of a block, k[dim][32]. */
-    void (*scores)(int32_t m, const float *q, size_t q_stride, const void *k, int32_t dim, bool f16, float *s,
-                   size_t s_stride);
+    /* s[i * s_stride + j] = q_i . k_j for the 32 keys of a tile. */
+    void (*scores)(int32_t m, const float *q, size_t q_stride, const void *k, int32_t dim, puna_format format,
+                   float *s, size_t s_stride);
     /* s[n] becomes exp(s - highest); *highest and *total go on; returns what older sums are to be
      * multiplied with. n is a multiple of 32. */
     float (*softmax)(float *s, int32_t n, float *highest, float *total);
-    /* sums[i][dim] = factor[i] * sums[i][dim] + p_i v over n_keys values in blocks v[.][32][dim]. */
+    /* sums[i][dim] = factor[i] * sums[i][dim] + p_i v over n_keys values in tiles. */
     void (*weigh)(int32_t m, const float *p, size_t p_stride, const float *factor, const void *const *v,
-                  int32_t n_keys, int32_t dim, bool f16, float *sums, size_t sums_stride);
+                  int32_t n_keys, int32_t dim, puna_format format, float *sums, size_t sums_stride);
+    /* q as 16-bit codes, padded with zeros; returns their scale. */
+    float (*quantize)(const float *q, int32_t dim, int16_t *codes);
+    /* scores and weigh over Q8_0 in integers, exact but for the encoding of queries and weights;
+     * strides and sums are padded as tiles are. `next` are tiles that may be asked for meanwhile. */
+    void (*scores_q8)(int32_t m, const int16_t *q, size_t q_stride, const float *q_scale, const void *k,
+                      const void *next, int32_t dim, float *s, size_t s_stride);
+    void (*weigh_q8)(int32_t m, const float *p, size_t p_stride, const float *factor, const void *const *v,
+                     const void *const *next, int32_t n_keys, int32_t dim, float *sums, size_t sums_stride);
+    /* puna_kv_unpack, puna_kv_rotate. */
+    void (*unpack)(const void *tile, int32_t dim, bool key, void *q8);
+    void (*rotate)(float *x, int32_t dim);
+    /* sums = a * sums + b * other. */
+    void (*mix)(float *sums, float a, const float *other, float b, size_t n);
 } puna_attention_kernels;
 
 extern const puna_attention_kernels puna_attention_scalar;
@@ -48,23 +65,42 @@ typedef struct puna_attention_job {
     int32_t head_kv;
     int32_t pos, n_rows, n_group;
     float *q;               /* [n_rows * n_group, head_dim], already times p->scale */
-    float *sums;            /* [n_rows * n_group, head_dim_v] */
+    int16_t *codes;         /* [n_rows * n_group, padded head_dim], for quantised caches */
+    float *q_scale;         /* [n_rows * n_group], of the codes */
+    float *sums;            /* [n_rows * n_group, padded head_dim_v] */
     float *highest, *total; /* [n_rows * n_group] */
     float *scores;          /* [PUNA_ATTENTION_STRIP, PUNA_ATTENTION_TILE] */
+    unsigned char *unpacked; /* puna_attention_unpacked_bytes, for Q4_0 */
+    float *stack;            /* [PUNA_ATTENTION_LEVELS, puna_attention_part_floats] */
     void (*softcap)(float factor, float cap, float *x, size_t n);
 } puna_attention_job;
+
+/* Scratch for the tiles that a job unpacks at a time. */
+size_t puna_attention_unpacked_bytes(int32_t head_dim, int32_t head_dim_v);
+
+/* Sums, highest and total of n queries. */
+size_t puna_attention_part_floats(const puna_attention_params *p, size_t n);
 
 /* The blocks [*begin, *end) that the queries at pos .. pos + n_rows - 1 see some key of. */
 void puna_attention_range(int32_t window, int32_t pos, int32_t n_rows, int32_t *begin, int32_t *end);
 
-void puna_attention_begin(puna_attention_job *job);
-void puna_attention_absorb(puna_attention_job *job, int32_t begin, int32_t end);
+/* The queries, once they are in job->q: rotated and encoded as the cache wants them. */
+void puna_attention_queries(const puna_attention_job *job);
 
-/* job += another one's sums, highest and total, each packed as in the job. */
-void puna_attention_merge(puna_attention_job *job, const float *sums, const float *highest,
-                          const float *total);
+/* Sums, highest and total over the blocks [begin, end), which `part` then holds: the same bits
+ * whatever else the job's other rows see, and for [begin, end) cut at any aligned node and merged
+ * by puna_attention_merge_nodes.
+ *
+ * Leaves of LEAF_BLOCKS blocks, aligned, are summed one by one and merged as a binary tree over
+ * their numbers, so that the order of additions depends on positions alone. */
+void puna_attention_absorb(puna_attention_job *job, int32_t begin, int32_t end, float *part);
 
-/* y[row * y_stride + group * head_dim_v + d] = sums / total. */
-void puna_attention_end(const puna_attention_job *job, float *y, size_t y_stride);
+/* Merges the parts of the aligned nodes [first, first + n) of one level in the same tree, into
+ * the first. Parts lie `stride` floats apart. */
+void puna_attention_merge_nodes(puna_attention_job *job, float *parts, size_t stride, int32_t first,
+                                int32_t n);
+
+/* y[row * y_stride + group * head_dim_v + d] = sums / total, rotated back. */
+void puna_attention_end(const puna_attention_job *job, const float *part, float *y, size_t y_stride);
 
 #endif

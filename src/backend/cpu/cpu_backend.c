@@ -95,6 +95,8 @@ static int32_t n_fallback(const puna_program *program, char *text, size_t capaci
 
 /* ---- memory ----------------------------------------------------------------------------- */
 
+enum { WORKER_PAGE = 4096 };
+
 /* Carves one block of memory; with base NULL it only measures. */
 typedef struct carver {
     unsigned char *base;
@@ -115,9 +117,17 @@ static void *carve(carver *c, size_t n, size_t size)
     return at;
 }
 
+/* What follows begins a page: the system places pages on the memory node of the thread that first
+ * writes them, so what threads have for themselves must not share pages with others. */
+static void to_page(carver *c)
+{
+    c->failed |= !puna_add_size(c->used, WORKER_PAGE - 1, &c->used);
+    c->used &= ~(size_t)(WORKER_PAGE - 1);
+}
+
 /* The largest of everything a plan's steps ask for. */
 typedef struct needs {
-    size_t act[PUNA_ACT_KINDS], linear, part_floats, q, sums, queries;
+    size_t act[PUNA_ACT_KINDS], linear, part_floats, queries, part, unpacked;
     int32_t width, head, n_head_kv, group;
 } needs;
 
@@ -163,7 +173,13 @@ static needs measure(const puna_worker *w)
         n.group = p->n_head / p->n_head_kv > n.group ? p->n_head / p->n_head_kv : n.group;
     }
     n.queries = (size_t)rows_of_group(n.group) * (size_t)n.group;
-    n.q = n.sums = n.queries * (size_t)n.head;
+    for (int32_t s = 0; s < w->steps->n_steps; s++) {
+        if (!w->steps->steps[s].attention)
+            continue;
+        const puna_attention_params *p = &w->steps->steps[s].attention->p.attention;
+        n.part = larger(n.part, puna_attention_part_floats(p, n.queries));
+        n.unpacked = larger(n.unpacked, puna_attention_unpacked_bytes(p->head_dim, p->head_dim_v));
+    }
     return n;
 }
 
@@ -174,14 +190,13 @@ static void carve_thread(carver *c, puna_worker_thread *t, const needs *n)
         t->act[kind] = carve(c, n->act[kind], 1);
     t->tile = carve(c, PUNA_WORKER_TILE, sizeof(float));
     t->linear = carve(c, n->linear, 1);
-    t->q = carve(c, n->q, sizeof(float));
-    t->sums = carve(c, n->sums, sizeof(float));
-    t->part_sums = carve(c, n->sums, sizeof(float));
-    t->highest = carve(c, n->queries, sizeof(float));
-    t->total = carve(c, n->queries, sizeof(float));
-    t->part_highest = carve(c, n->queries, sizeof(float));
-    t->part_total = carve(c, n->queries, sizeof(float));
+    t->q = carve(c, n->queries * (size_t)n->head, sizeof(float));
+    t->codes = carve(c, n->queries * puna_kv_padded(n->head), sizeof *t->codes);
+    t->q_scale = carve(c, n->queries, sizeof(float));
     t->scores = carve(c, (size_t)PUNA_ATTENTION_STRIP * PUNA_ATTENTION_TILE, sizeof(float));
+    t->unpacked = carve(c, n->unpacked, 1);
+    t->part = carve(c, n->part, sizeof(float));
+    t->stack = carve(c, PUNA_ATTENTION_LEVELS * n->part, sizeof(float));
     t->head = carve(c, (size_t)n->head, sizeof(float));
     t->half = carve(c, (size_t)n->head, sizeof(uint16_t));
 }
@@ -190,7 +205,7 @@ static void carve_thread(carver *c, puna_worker_thread *t, const needs *n)
 static void carve_worker(carver *c, puna_worker *w, const needs *n)
 {
     size_t tokens = (size_t)w->options.max_tokens;
-    size_t n_threads = (size_t)w->n_threads;
+    size_t n_threads = (size_t)puna_pool_threads(w->pool);
     size_t value_floats;
     c->failed |= !puna_mul_size(w->steps->row_floats, tokens, &value_floats);
     w->values = carve(c, value_floats, sizeof(float));
@@ -209,8 +224,10 @@ static void carve_worker(carver *c, puna_worker *w, const needs *n)
             w->angles[i] = table;
     }
     puna_worker_thread measured;
-    for (size_t i = 0; i < n_threads; i++)
+    for (size_t i = 0; i < n_threads; i++) {
+        to_page(c);
         carve_thread(c, c->base ? &w->threads[i] : &measured, n);
+    }
 }
 
 /* ---- worker ----------------------------------------------------------------------------- */
@@ -232,7 +249,7 @@ static puna_status take_memory(puna_worker *w, puna_error *err)
     w->tile_rows = rows_of_group(n.group);
     carve_worker(&c, w, &n);
     if (!c.failed)
-        w->memory = aligned_alloc(64, c.used ? c.used : 64);
+        w->memory = aligned_alloc(WORKER_PAGE, (c.used + WORKER_PAGE - 1) & ~(size_t)(WORKER_PAGE - 1));
     if (!w->memory)
         return puna_fail_memory(err, "activations", c.used);
     c = (carver){ .base = w->memory };
@@ -246,15 +263,46 @@ static puna_status take_memory(puna_worker *w, puna_error *err)
     return PUNA_OK;
 }
 
-/* Waiting for each other costs more than it saves when a step is only a few microseconds of work. */
-static int32_t choose_threads(const puna_plan *plan)
+static uint64_t weight_bytes(const puna_plan *plan)
 {
     uint64_t bytes = 0;
     for (int32_t i = 0; i < plan->n_nodes; i++)
         if (plan->nodes[i].op == PUNA_OP_LINEAR || plan->nodes[i].op == PUNA_OP_LOGITS)
             bytes += plan->nodes[i].weight->size_bytes;
-    uint64_t useful = 1 + bytes / PUNA_WORKER_THREAD_BYTES, most = (uint64_t)puna_pool_processors();
-    return (int32_t)(useful < most ? useful : most);
+    return bytes;
+}
+
+/* Threads of a run. Waiting for each other costs more than it saves when a step is only a few
+ * microseconds of work, so what was not asked for is also bounded by the work there is. */
+static int32_t threads_for(const puna_worker *w, int32_t n_tokens)
+{
+    bool prefill = n_tokens >= PUNA_PREFILL_ROWS;
+    int32_t n = prefill ? w->choice.prefill : w->choice.decode;
+    if (w->options.n_threads > 0 || (prefill && w->options.n_threads_prefill > 0))
+        return n;
+    uint64_t useful = 1 + w->weight_bytes * (uint64_t)n_tokens / PUNA_WORKER_THREAD_BYTES;
+    return useful < (uint64_t)n ? (int32_t)useful : n;
+}
+
+/* The pool has the threads that the largest run can use. */
+static puna_status start_threads(puna_worker *w, puna_error *err)
+{
+    puna_topology topology;
+    puna_topology_read(&topology, "");
+    puna_threads_choose(&w->choice, &topology, w->options.n_threads, w->options.n_threads_prefill);
+    w->weight_bytes = weight_bytes(w->program->plan);
+    int32_t prefill = threads_for(w, w->options.max_tokens), decode = threads_for(w, 1);
+    if (w->options.max_tokens >= PUNA_PREFILL_ROWS) /* the largest run below it may use more than one row's */
+        decode = threads_for(w, PUNA_PREFILL_ROWS - 1);
+    w->n_threads = prefill > decode ? prefill : decode;
+    TRY(puna_pool_open(&w->pool, w->n_threads, err));
+    puna_pool_limit_spin(w->pool, w->choice.n_busy);
+    if (w->options.pin) {
+        int32_t order[PUNA_MAX_PROCESSORS];
+        puna_topology_order(&topology, order);
+        puna_pool_pin(w->pool, order, topology.n);
+    }
+    return PUNA_OK;
 }
 
 static void describe_steps(const puna_worker *w)
@@ -277,8 +325,7 @@ static puna_status worker_open(puna_worker **out, const puna_program *program,
     w->program = program;
     w->options = *options;
     w->steps = options->fusion && !options->trace ? &program->fused : &program->plain;
-    w->n_threads = options->n_threads > 0 ? options->n_threads : choose_threads(program->plan);
-    puna_status status = puna_pool_open(&w->pool, w->n_threads, err);
+    puna_status status = start_threads(w, err);
     if (status == PUNA_OK)
         status = take_memory(w, err);
     if (status == PUNA_OK && options->profile)
@@ -376,7 +423,7 @@ static void run_one(void *user, int thread, int n_threads)
 static void run_traced(puna_worker *w)
 {
     for (w->trace_step = 0; w->trace_step < w->steps->n_steps; w->trace_step++) {
-        puna_pool_run(w->pool, run_one, w);
+        puna_pool_share(w->pool, w->n_threads, run_one, w);
         const puna_node *node = w->steps->steps[w->trace_step].last;
         bool has = node->out >= 0;
         w->options.trace(w->options.trace_user, node, has ? puna_worker_row(w, node->out, 0) : NULL,
@@ -419,11 +466,12 @@ static puna_status run(puna_worker *w, const puna_batch *batch, puna_kv *kv, pun
     w->kv = kv;
     cut_spans(w);
     w->epoch = w->epoch == UINT32_MAX ? 1 : w->epoch + 1;
+    w->n_threads = threads_for(w, batch->n_tokens);
     w->started_ns = w->options.profile ? puna_clock_ns() : 0;
     if (w->options.trace)
         run_traced(w);
     else
-        puna_pool_run(w->pool, w->options.profile ? run_timed : run_all, w);
+        puna_pool_share(w->pool, w->n_threads, w->options.profile ? run_timed : run_all, w);
     if (w->options.profile)
         puna_profile_count(w->options.profile, batch, kv);
     return PUNA_OK;

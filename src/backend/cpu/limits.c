@@ -9,7 +9,9 @@
 
 #include "backend/cpu/cpu.h"
 #include "base/clock.h"
+#include "base/pages.h"
 #include "base/pool.h"
+#include "base/threads.h"
 
 enum { LEAST_PASSES = 5, MOST_PASSES = 20 };
 static const double READ_NS = 4e8, INT8_NS = 1e8; /* spent at least, unless MOST_PASSES come first */
@@ -128,7 +130,7 @@ puna_status puna_limits_measure(puna_backend_limits *limits, uint32_t allowed, i
     if (can & PUNA_CPU_NEON)
         m.read = puna_limit_read__neon;
 #endif
-    TRY(puna_pool_open(&pool, n_threads > 0 ? n_threads : puna_pool_processors(), err));
+    TRY(puna_pool_open(&pool, n_threads > 0 ? n_threads : puna_threads_usable(), err));
     m.buffer = mmap(NULL, BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (m.buffer == MAP_FAILED) {
         puna_pool_close(pool);
@@ -136,9 +138,10 @@ puna_status puna_limits_measure(puna_backend_limits *limits, uint32_t allowed, i
     }
     madvise(m.buffer, BUFFER_BYTES, MADV_HUGEPAGE);
     memset(m.buffer, 1, BUFFER_BYTES);
-    *limits = (puna_backend_limits){ .n_threads = puna_pool_threads(pool) };
+    *limits = (puna_backend_limits){ .n_threads = puna_pool_threads(pool), .read_bytes = BUFFER_BYTES };
     limits->read_gb_per_s = (double)BUFFER_BYTES / fastest_ns(pool, read_all, &m, READ_NS);
     measure_int8(pool, &m, can, limits);
+    puna_pages_on_huge("", m.buffer, BUFFER_BYTES, &limits->read_huge_bytes);
     munmap(m.buffer, BUFFER_BYTES);
     puna_pool_close(pool);
     return PUNA_OK;

@@ -38,6 +38,7 @@ puna_linear puna_linear_choose(const puna_tensor *weight, uint32_t allowed)
     linear.kernel[DOT] = dot;
     linear.kernel[TILE] = tile;
     linear.kernel[PACKED] = puna_kernel_select(PUNA_KERNEL_packed, format, allowed);
+    linear.uniform = !tile; /* the two kinds sum in different orders */
     return linear;
 }
 
@@ -51,6 +52,7 @@ void puna_linear_use(puna_linear *linear, const void *packed)
     assert(linear->kernel[PACKED]);
     linear->packed = packed;
     linear->act = PUNA_ACT_STRIP;
+    linear->uniform = true;
 }
 
 size_t puna_linear_scratch_bytes(const puna_linear *linear, int32_t n_rows)

@@ -26,6 +26,7 @@ struct puna_linear {
     int32_t n_in, n_out;
     int32_t chunk;              /* output rows are best divided in multiples of this */
     bool reference;             /* no kernel row: dequantised row by row */
+    bool uniform;               /* a row's bits are the same for every number of rows in a call */
     const void *kernel[3];      /* chosen rows of kernels.def; private to linear.c */
 };
 

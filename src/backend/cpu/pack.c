@@ -15,12 +15,6 @@ typedef struct unit {
 
 typedef uint32_t lanes4 __attribute__((vector_size(16)));
 
-#ifdef __clang__
-#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (lanes4){ __VA_ARGS__ })
-#endif
-
 static inline lanes4 load4(const uint8_t *at)
 {
     lanes4 v;
@@ -28,20 +22,21 @@ static inline lanes4 load4(const uint8_t *at)
     return v;
 }
 
+/* Takes four lanes of two vectors; gcc and clang call it differently. */
+#ifdef __clang__
+#define LANES(a, b, i0, i1, i2, i3) __builtin_shufflevector(a, b, i0, i1, i2, i3)
+#else
+#define LANES(a, b, i0, i1, i2, i3) __builtin_shuffle(a, b, (lanes4){ i0, i1, i2, i3 })
+#endif
+
 /* Four lanes of four rows: lane l goes to to[64 * l]. */
 static inline void transpose4(const uint8_t *const row[4], size_t at, uint8_t *to)
 {
     const lanes4 a = load4(row[0] + at), b = load4(row[1] + at), c = load4(row[2] + at), d = load4(row[3] + at);
-    const lanes4 ab0 = SHUFFLE(a, b, 0, 4, 1, 5);
-    const lanes4 ab1 = SHUFFLE(a, b, 2, 6, 3, 7);
-    const lanes4 cd0 = SHUFFLE(c, d, 0, 4, 1, 5);
-    const lanes4 cd1 = SHUFFLE(c, d, 2, 6, 3, 7);
-    const lanes4 out[4] = {
-        SHUFFLE(ab0, cd0, 0, 1, 4, 5),
-        SHUFFLE(ab0, cd0, 2, 3, 6, 7),
-        SHUFFLE(ab1, cd1, 0, 1, 4, 5),
-        SHUFFLE(ab1, cd1, 2, 3, 6, 7),
-    };
+    const lanes4 ab0 = LANES(a, b, 0, 4, 1, 5), ab1 = LANES(a, b, 2, 6, 3, 7);
+    const lanes4 cd0 = LANES(c, d, 0, 4, 1, 5), cd1 = LANES(c, d, 2, 6, 3, 7);
+    const lanes4 out[4] = { LANES(ab0, cd0, 0, 1, 4, 5), LANES(ab0, cd0, 2, 3, 6, 7),
+                            LANES(ab1, cd1, 0, 1, 4, 5), LANES(ab1, cd1, 2, 3, 6, 7) };
     for (size_t l = 0; l < 4; l++)
         memcpy(to + sizeof(puna_lanes) * l, &out[l], sizeof out[l]);
 }

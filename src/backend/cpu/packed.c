@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/pool.h"
+#include "base/threads.h"
 
 enum {
     HUGE_PAGE = 2 << 20,
@@ -99,7 +100,7 @@ static puna_status copy(puna_packed *packed, size_t bytes, puna_error *err)
 {
     puna_pool *pool = NULL;
     copying c = { .packed = packed };
-    size_t useful = 1 + bytes / THREAD_BYTES, most = (size_t)puna_pool_processors();
+    size_t useful = 1 + bytes / THREAD_BYTES, most = (size_t)puna_threads_usable();
     TRY(puna_pool_open(&pool, (int)(useful < most ? useful : most), err));
     puna_pool_run(pool, copy_all, &c);
     puna_pool_close(pool);

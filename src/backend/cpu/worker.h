@@ -18,6 +18,7 @@
 #include "backend/cpu/steps.h"
 #include "backend/cpu/vector.h"
 #include "base/pool.h"
+#include "base/threads.h"
 #include "ops/backend.h"
 
 enum {
@@ -26,7 +27,6 @@ enum {
     PUNA_WORKER_TILE = 32768,           /* floats of a thread for one piece of a gated activation */
     PUNA_WORKER_QUERIES = 32,           /* queries of an attention job, more for larger groups */
     PUNA_WORKER_SPLITS = 16,            /* key ranges of one query, at most */
-    PUNA_WORKER_SPLIT_BLOCKS = 4,       /* and blocks in one, at least */
     PUNA_WORKER_SPLIT_TILES = 4         /* batches of more queries are not split */
 };
 
@@ -45,10 +45,12 @@ typedef struct puna_worker_thread {
     unsigned char *act[PUNA_ACT_KINDS]; /* one encoded row */
     float *tile;           /* [PUNA_WORKER_TILE] */
     void *linear;          /* scratch of puna_linear_run */
-    float *q, *sums, *highest, *total, *scores;
-    float *part_sums, *part_highest, *part_total; /* the range being absorbed */
-    float *head;                                  /* one head's keys or values */
-    uint16_t *half;                               /* the same, narrowed */
+    float *q, *q_scale, *scores; /* of an attention job, like the next four */
+    int16_t *codes;
+    unsigned char *unpacked;
+    float *part, *stack;
+    float *head;    /* one head's keys or values */
+    uint16_t *half; /* the same, narrowed */
 } puna_worker_thread;
 
 /* How far a phase is, in units: taken and done. The high halves name the run they belong to, so
@@ -73,7 +75,9 @@ struct puna_worker {
     const puna_steps *steps;
     puna_backend_options options;
     puna_pool *pool;
-    int32_t n_threads;
+    puna_threads choice;
+    uint64_t weight_bytes; /* that a token reads */
+    int32_t n_threads;     /* of the run */
     void *memory;
     /* of the plan */
     int32_t tile_rows, max_width;

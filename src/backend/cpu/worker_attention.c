@@ -4,8 +4,8 @@
  * key and value itself and attends: one phase. Otherwise keys and values are stored in a phase
  * before, a block and a head at a time.
  *
- * A single row's keys are absorbed in ranges whose ends depend on its position only; with few
- * rows the ranges are work for several threads, and who finishes last merges them in order. */
+ * Keys are summed in the order of a tree over positions (attention.h). With few rows its nodes of one
+ * level are work for several threads, and who finishes last merges them: results are the same. */
 #include "backend/cpu/worker.h"
 
 #include <string.h>
@@ -29,27 +29,34 @@ static void apply(const puna_worker *w, const puna_head_ops *ops, size_t row, in
 
 /* ---- storing ---------------------------------------------------------------------------- */
 
-/* A key becomes column `slot` of its tile. */
-static void put_key(const puna_worker *w, const puna_worker_thread *own, void *tile, size_t slot, size_t dim)
+/* x is scratch, and maybe rotated. */
+static void put_key(const puna_worker *w, const puna_worker_thread *own, void *tile, int32_t slot,
+                    int32_t dim, float *x)
 {
     if (w->kv->format == PUNA_FORMAT_F16) {
         uint16_t *to = (uint16_t *)tile + slot;
-        w->program->vector->narrow(own->head, own->half, dim);
-        for (size_t d = 0; d < dim; d++)
+        w->program->vector->narrow(x, own->half, (size_t)dim);
+        for (size_t d = 0; d < (size_t)dim; d++)
             to[d * PUNA_KV_BLOCK] = own->half[d];
-    } else {
-        float *to = (float *)tile + slot;
-        for (size_t d = 0; d < dim; d++)
-            to[d * PUNA_KV_BLOCK] = own->head[d];
+        return;
     }
+    if (puna_kv_is_rotated(w->kv->format))
+        w->program->attention->rotate(x, dim);
+    puna_kv_put_key(w->kv->format, tile, dim, slot, x);
 }
 
-static void put_value(const puna_worker *w, void *tile, size_t slot, size_t dim, const float *v)
+static void put_value(const puna_worker *w, void *tile, int32_t slot, int32_t dim, const float *v,
+                      float *scratch)
 {
-    if (w->kv->format == PUNA_FORMAT_F16)
-        w->program->vector->narrow(v, (uint16_t *)tile + slot * dim, dim);
-    else
-        memcpy((float *)tile + slot * dim, v, dim * sizeof *v);
+    if (w->kv->format == PUNA_FORMAT_F16) {
+        w->program->vector->narrow(v, (uint16_t *)tile + slot * dim, (size_t)dim);
+        return;
+    }
+    if (puna_kv_is_rotated(w->kv->format)) {
+        v = memcpy(scratch, v, (size_t)dim * sizeof *v);
+        w->program->attention->rotate(scratch, dim);
+    }
+    puna_kv_put_value(w->kv->format, tile, dim, slot, v);
 }
 
 /* Rows [first, first + n) of a span into the one block they belong to, for one head. */
@@ -63,11 +70,12 @@ static void store(const puna_worker *w, int thread, const puna_step *step, const
     size_t dk = (size_t)layout->head_dim_k, dv = (size_t)layout->head_dim_v;
     void *k = puna_kv_k(w->kv, cache, block, head), *v = puna_kv_v(w->kv, cache, block, head);
     for (int32_t i = piece->first; i < piece->first + piece->n; i++) {
-        size_t row = (size_t)(span->first + i), slot = (size_t)(span->pos + i) % PUNA_KV_BLOCK;
+        size_t row = (size_t)(span->first + i);
+        int32_t slot = (span->pos + i) % PUNA_KV_BLOCK;
         memcpy(own->head, puna_worker_row(w, step->k.in, row) + (size_t)head * dk, dk * sizeof(float));
         apply(w, &step->k, row, (int32_t)dk, own->head);
-        put_key(w, own, k, slot, dk);
-        put_value(w, v, slot, dv, puna_worker_row(w, step->v, row) + (size_t)head * dv);
+        put_key(w, own, k, slot, (int32_t)dk, own->head);
+        put_value(w, v, slot, (int32_t)dv, puna_worker_row(w, step->v, row) + (size_t)head * dv, own->head);
     }
 }
 
@@ -83,11 +91,22 @@ static void store_all(puna_worker *w, int thread, const puna_step *step, puna_wo
 
 /* ---- attending -------------------------------------------------------------------------- */
 
-/* Blocks of one key range when a query sees n of them. */
-static int32_t range_blocks(int32_t n)
+/* How the keys of a single row are divided: nodes [first, first + n) of 2^level leaves each. */
+typedef struct ranges {
+    int32_t begin, end; /* blocks that it sees */
+    int32_t node_blocks, first, n;
+} ranges;
+
+static ranges divide(const puna_attention_params *p, int32_t pos)
 {
-    int32_t least = (n + PUNA_WORKER_SPLITS - 1) / PUNA_WORKER_SPLITS;
-    return least > PUNA_WORKER_SPLIT_BLOCKS ? least : PUNA_WORKER_SPLIT_BLOCKS;
+    ranges r = { .node_blocks = PUNA_ATTENTION_LEAF_BLOCKS };
+    puna_attention_range(p->window, pos, 1, &r.begin, &r.end);
+    for (;; r.node_blocks *= 2) {
+        r.first = r.begin / r.node_blocks;
+        r.n = (r.end - 1) / r.node_blocks + 1 - r.first;
+        if (r.n <= PUNA_WORKER_SPLITS)
+            return r;
+    }
 }
 
 static puna_attention_job make_job(const puna_worker *w, int thread, const puna_step *step,
@@ -106,15 +125,16 @@ static puna_attention_job make_job(const puna_worker *w, int thread, const puna_
         .n_rows = tile->n,
         .n_group = p->n_head / p->n_head_kv,
         .q = own->q,
-        .sums = own->sums,
-        .highest = own->highest,
-        .total = own->total,
+        .codes = own->codes,
+        .q_scale = own->q_scale,
         .scores = own->scores,
+        .unpacked = own->unpacked,
+        .stack = own->stack,
         .softcap = w->program->vector->softcap,
     };
 }
 
-/* The job's queries: copied, normalised, rotated, scaled. */
+/* The job's queries: copied, normalised, rotated, scaled, encoded. */
 static void load_queries(const puna_worker *w, const puna_step *step, puna_attention_job *job,
                          int32_t first_row)
 {
@@ -127,6 +147,7 @@ static void load_queries(const puna_worker *w, const puna_step *step, puna_atten
         apply(w, &step->q, row, (int32_t)dim, q);
         w->program->vector->scale(job->p->scale, q, q, dim);
     }
+    puna_attention_queries(job);
 }
 
 static float *output(const puna_worker *w, const puna_attention_job *job, const puna_step *step,
@@ -141,83 +162,51 @@ static size_t output_stride(const puna_attention_job *job)
     return (size_t)job->p->n_head * (size_t)job->p->head_dim_v;
 }
 
-/* A single query row's range number `part` into the thread's part_* memory or, for the first of
- * several that this thread sums itself, anywhere job points to. */
-static void absorb_range(puna_attention_job *job, int32_t begin, int32_t end, int32_t size, int32_t part)
-{
-    int32_t from = begin + part * size, to = from + size < end ? from + size : end;
-    puna_attention_begin(job);
-    puna_attention_absorb(job, from, to);
-}
-
 static void attend_tile(puna_worker *w, int thread, const puna_step *step, const puna_worker_piece *tile,
                         int32_t head_kv)
 {
-    puna_attention_job job = make_job(w, thread, step, tile, head_kv), part;
+    puna_attention_job job = make_job(w, thread, step, tile, head_kv);
+    float *part = w->threads[thread].part;
     int32_t begin, end, first_row = w->batch->spans[tile->span].first + tile->first;
     puna_attention_range(job.p->window, job.pos, job.n_rows, &begin, &end);
     load_queries(w, step, &job, first_row);
-    int32_t size = job.n_rows == 1 ? range_blocks(end - begin) : end - begin;
-    absorb_range(&job, begin, end, size, 0);
-    part = job;
-    part.sums = w->threads[thread].part_sums;
-    part.highest = w->threads[thread].part_highest;
-    part.total = w->threads[thread].part_total;
-    for (int32_t i = 1; begin + i * size < end; i++) {
-        absorb_range(&part, begin, end, size, i);
-        puna_attention_merge(&job, part.sums, part.highest, part.total);
-    }
-    puna_attention_end(&job, output(w, &job, step, first_row), output_stride(&job));
+    puna_attention_absorb(&job, begin, end, part);
+    puna_attention_end(&job, part, output(w, &job, step, first_row), output_stride(&job));
 }
 
-/* Floats of one range's result: sums, highest, total of a group. */
-static size_t part_stride(const puna_attention_params *p)
+static size_t part_floats(const puna_attention_params *p)
 {
-    return (size_t)(p->n_head / p->n_head_kv) * ((size_t)p->head_dim_v + 2);
+    return puna_attention_part_floats(p, (size_t)(p->n_head / p->n_head_kv));
 }
 
 size_t puna_worker_part_floats(const puna_attention_params *p)
 {
-    return PUNA_WORKER_SPLIT_TILES * (size_t)p->n_head_kv * PUNA_WORKER_SPLITS * part_stride(p);
+    return PUNA_WORKER_SPLIT_TILES * (size_t)p->n_head_kv * PUNA_WORKER_SPLITS * part_floats(p);
 }
 
-/* One of n_parts ranges of a single row; the last of them to finish merges all in order. */
+/* Node number `part` of a single row's ranges; the last of them to finish merges all. */
 static void attend_range(puna_worker *w, int thread, const puna_step *step, int32_t tile, int32_t head_kv,
-                         int32_t part, int32_t n_parts)
+                         int32_t part, const ranges *r)
 {
     puna_attention_job job = make_job(w, thread, step, &w->tiles[tile], head_kv);
-    int32_t begin, end, first_row = w->batch->spans[w->tiles[tile].span].first + w->tiles[tile].first;
-    puna_attention_range(job.p->window, job.pos, 1, &begin, &end);
+    const int32_t first_row = w->batch->spans[w->tiles[tile].span].first + w->tiles[tile].first;
+    const int32_t from = (r->first + part) * r->node_blocks, to = from + r->node_blocks;
     load_queries(w, step, &job, first_row);
-    size_t n = (size_t)job.n_group, sums = n * (size_t)job.p->head_dim_v;
-    size_t unit = (size_t)(tile * job.p->n_head_kv + head_kv);
-    float *parts = w->parts + unit * PUNA_WORKER_SPLITS * part_stride(job.p);
-    float *own = parts + (size_t)part * part_stride(job.p);
-    job.sums = own;
-    job.highest = own + sums;
-    job.total = own + sums + n;
-    absorb_range(&job, begin, end, range_blocks(end - begin), part);
+    size_t unit = (size_t)(tile * job.p->n_head_kv + head_kv), stride = part_floats(job.p);
+    float *parts = w->parts + unit * PUNA_WORKER_SPLITS * stride;
+    puna_attention_absorb(&job, from > r->begin ? from : r->begin, to < r->end ? to : r->end,
+                          parts + (size_t)part * stride);
     atomic_int *done = &w->merges[unit].n;
-    if (atomic_fetch_add_explicit(done, 1, memory_order_acq_rel) + 1 < n_parts)
+    if (atomic_fetch_add_explicit(done, 1, memory_order_acq_rel) + 1 < r->n)
         return;
     atomic_store_explicit(done, 0, memory_order_relaxed);
-    job.sums = parts;
-    job.highest = parts + sums;
-    job.total = parts + sums + n;
-    for (int32_t i = 1; i < n_parts; i++) {
-        const float *other = parts + (size_t)i * part_stride(job.p);
-        puna_attention_merge(&job, other, other + sums, other + sums + n);
-    }
-    puna_attention_end(&job, output(w, &job, step, first_row), output_stride(&job));
+    puna_attention_merge_nodes(&job, parts, stride, r->first, r->n);
+    puna_attention_end(&job, parts, output(w, &job, step, first_row), output_stride(&job));
 }
 
-/* Ranges that the row of a tile is divided into. */
-static int32_t n_ranges(const puna_worker *w, const puna_attention_params *p, int32_t tile)
+static ranges ranges_of(const puna_worker *w, const puna_attention_params *p, int32_t tile)
 {
-    int32_t begin, end;
-    puna_attention_range(p->window, w->batch->spans[w->tiles[tile].span].pos, 1, &begin, &end);
-    int32_t size = range_blocks(end - begin);
-    return (end - begin + size - 1) / size;
+    return divide(p, w->batch->spans[w->tiles[tile].span].pos);
 }
 
 /* Unit u of few single rows: tiles in order, heads in order, ranges in order. The range that holds
@@ -225,17 +214,18 @@ static int32_t n_ranges(const puna_worker *w, const puna_attention_params *p, in
 static void attend_split(puna_worker *w, int thread, const puna_step *step, int32_t u)
 {
     const puna_attention_params *p = &step->attention->p.attention;
-    int32_t tile = 0, n = n_ranges(w, p, 0);
-    while (u >= n * p->n_head_kv) {
-        u -= n * p->n_head_kv;
-        n = n_ranges(w, p, ++tile);
+    int32_t tile = 0;
+    ranges r = ranges_of(w, p, 0);
+    while (u >= r.n * p->n_head_kv) {
+        u -= r.n * p->n_head_kv;
+        r = ranges_of(w, p, ++tile);
     }
-    if (step->store && u % n == n - 1)
-        store(w, thread, step, &w->tiles[tile], u / n);
-    if (n == 1)
+    if (step->store && u % r.n == r.n - 1)
+        store(w, thread, step, &w->tiles[tile], u / r.n);
+    if (r.n == 1)
         attend_tile(w, thread, step, &w->tiles[tile], u);
     else
-        attend_range(w, thread, step, tile, u / n, u % n, n);
+        attend_range(w, thread, step, tile, u / r.n, u % r.n, &r);
 }
 
 /* Later queries see more keys: the long jobs go first. */
@@ -262,7 +252,7 @@ void puna_worker_attention(puna_worker *w, int thread, int32_t number)
     if (split) {
         n = 0;
         for (int32_t i = 0; i < w->n_tiles; i++)
-            n += n_ranges(w, p, i) * p->n_head_kv;
+            n += ranges_of(w, p, i).n * p->n_head_kv;
     }
     for (; puna_worker_take(w, &phases[1], n, 1, &begin, &end); taken++) {
         if (split)

@@ -202,7 +202,11 @@ static void product(puna_worker *w, int thread, const puna_step_linear *l, const
     const puna_linear *linear = &l->linear;
     const unsigned char *rows = x->rows[linear->act];
     rows += (size_t)first * puna_act_bytes(linear->act, linear->n_in);
-    puna_linear_run(linear, rows, n, y, stride, begin, end, w->threads[thread].linear);
+    /* Whatever kernels sum in for many rows, for one it is one order. */
+    int32_t at_once = w->options.deterministic && !linear->uniform ? 1 : n;
+    for (int32_t r = 0; r < n; r += at_once)
+        puna_linear_run(linear, rows + (size_t)r * puna_act_bytes(linear->act, linear->n_in), at_once,
+                        y + (size_t)r * stride, stride, begin, end, w->threads[thread].linear);
     if (l->bias)
         for (int32_t r = 0; r < n; r++) {
             float *at = y + (size_t)r * stride + begin;

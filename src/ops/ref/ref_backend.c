@@ -39,7 +39,8 @@ static void program_close(puna_program *program)
     free(program);
 }
 
-/* Floats that a single row of any weight, a head in double, or the angles of a position need. */
+/* Floats that a single row of any weight, a query beside a head in double, a head on its way to the
+ * cache, or the angles of a position need. */
 static size_t widest(const puna_plan *plan)
 {
     size_t most = 1;
@@ -47,8 +48,16 @@ static size_t widest(const puna_plan *plan)
         const puna_node *node = &plan->nodes[i];
         if (node->weight && node->weight->ne[0] > most)
             most = node->weight->ne[0];
-        if (node->op == PUNA_OP_ATTENTION && (size_t)node->p.attention.head_dim_v * 2 > most)
-            most = (size_t)node->p.attention.head_dim_v * 2;
+        if (node->op == PUNA_OP_ATTENTION) {
+            const puna_attention_params *p = &node->p.attention;
+            const size_t n = (size_t)p->head_dim + 1 + 2 * (size_t)p->head_dim_v;
+            most = n > most ? n : most;
+        }
+        if (node->op == PUNA_OP_KV_STORE) {
+            const puna_cache_layout *c = &plan->caches[node->p.cache];
+            const int32_t n = c->head_dim_k > c->head_dim_v ? c->head_dim_k : c->head_dim_v;
+            most = (size_t)n > most ? (size_t)n : most;
+        }
         if (node->op == PUNA_OP_ROPE && (size_t)node->p.rope.n_rot > most)
             most = (size_t)node->p.rope.n_rot;
     }

@@ -1,36 +1,39 @@
 /* attention_avx2.c - q k^T and p v as small matrix products held in registers: up to 6 queries by
  * 16 columns, fewer queries by more columns. Keys and values are widened from binary16 as they are
- * loaded (F16C). */
+ * loaded (F16C), or from bfloat16. */
 #include "backend/cpu/attention.h"
 
 #include <string.h>
 
+#include "backend/cpu/x86/attention_avx2.h"
 #include "backend/cpu/x86/avx2.h"
 #include "backend/cpu/x86/math_avx2.h"
 
 /* Eight values at element `at`. */
-INLINE __m256 load8(const void *values, size_t at, bool f16)
+INLINE __m256 load8(const void *values, size_t at, puna_format format)
 {
-    if (f16)
-        return _mm256_cvtph_ps(
-            _mm_loadu_si128((const __m128i *)(const void *)((const uint16_t *)values + at)));
-    return _mm256_loadu_ps((const float *)values + at);
+    if (format == PUNA_FORMAT_F32)
+        return _mm256_loadu_ps((const float *)values + at);
+    const __m128i halves = load_128((const uint16_t *)values + at);
+    if (format == PUNA_FORMAT_F16)
+        return _mm256_cvtph_ps(halves);
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
 }
 
 /* Fewer than eight; nothing behind them is read. */
-static __m256 load_some(const void *values, size_t at, size_t n, bool f16)
+static __m256 load_some(const void *values, size_t at, size_t n, puna_format format)
 {
-    if (!f16)
+    if (format == PUNA_FORMAT_F32)
         return puna_avx2_load((const float *)values + at, n);
     uint16_t some[8] = { 0 };
     memcpy(some, (const uint16_t *)values + at, n * sizeof *some);
-    return load8(some, 0, true);
+    return load8(some, 0, format);
 }
 
 /* sum[i] += a[i * a_stride] * b[at ..] for M by 8 * NV results. The fewer factors are held and the
  * others pass, so that 12 sums fit into 16 registers beside them. */
 INLINE void accumulate(int M, int NV, __m256 sum[][8], const float *a, size_t a_stride, const void *b,
-                       size_t at, bool f16)
+                       size_t at, puna_format format)
 {
     __m256 held[4];
     if (M <= NV) {
@@ -39,7 +42,7 @@ INLINE void accumulate(int M, int NV, __m256 sum[][8], const float *a, size_t a_
             held[i] = _mm256_broadcast_ss(a + (size_t)i * a_stride);
         UNROLL
         for (int j = 0; j < NV; j++) {
-            __m256 passing = load8(b, at + 8 * (size_t)j, f16);
+            __m256 passing = load8(b, at + 8 * (size_t)j, format);
             UNROLL
             for (int i = 0; i < M; i++)
                 sum[i][j] = _mm256_fmadd_ps(held[i], passing, sum[i][j]);
@@ -47,7 +50,7 @@ INLINE void accumulate(int M, int NV, __m256 sum[][8], const float *a, size_t a_
     } else {
         UNROLL
         for (int j = 0; j < NV; j++)
-            held[j] = load8(b, at + 8 * (size_t)j, f16);
+            held[j] = load8(b, at + 8 * (size_t)j, format);
         UNROLL
         for (int i = 0; i < M; i++) {
             __m256 passing = _mm256_broadcast_ss(a + (size_t)i * a_stride);
@@ -70,7 +73,7 @@ INLINE void store_sums(int M, int NV, __m256 sum[][8], float *y, size_t stride)
 
 /* M queries by 8 * NV keys. */
 INLINE void scores_piece(int M, int NV, const float *q, size_t q_stride, const void *k, size_t at, size_t dim,
-                         bool f16, float *s, size_t s_stride)
+                         puna_format format, float *s, size_t s_stride)
 {
     __m256 sum[PUNA_ATTENTION_STRIP][8];
     UNROLL
@@ -80,56 +83,38 @@ INLINE void scores_piece(int M, int NV, const float *q, size_t q_stride, const v
             sum[i][j] = _mm256_setzero_ps();
     }
     for (size_t d = 0; d < dim; d++)
-        accumulate(M, NV, sum, q + d, q_stride, k, d * PUNA_KV_BLOCK + at, f16);
+        accumulate(M, NV, sum, q + d, q_stride, k, d * PUNA_KV_BLOCK + at, format);
     store_sums(M, NV, sum, s + at, s_stride);
 }
 
-INLINE void scores_strip(int M, const float *q, size_t q_stride, const void *k, size_t dim, bool f16,
-                         float *s, size_t s_stride)
+INLINE void scores_strip(int M, const float *q, size_t q_stride, const void *k, size_t dim,
+                         puna_format format, float *s, size_t s_stride)
 {
     if (M <= 3) {
-        scores_piece(M, 4, q, q_stride, k, 0, dim, f16, s, s_stride);
+        scores_piece(M, 4, q, q_stride, k, 0, dim, format, s, s_stride);
     } else {
-        scores_piece(M, 2, q, q_stride, k, 0, dim, f16, s, s_stride);
-        scores_piece(M, 2, q, q_stride, k, 16, dim, f16, s, s_stride);
+        scores_piece(M, 2, q, q_stride, k, 0, dim, format, s, s_stride);
+        scores_piece(M, 2, q, q_stride, k, 16, dim, format, s, s_stride);
     }
 }
 
-#define EACH_M(m, CALL)                                                                                      \
-    switch (m) {                                                                                             \
-    case 1:                                                                                                  \
-        CALL(1);                                                                                             \
-        break;                                                                                               \
-    case 2:                                                                                                  \
-        CALL(2);                                                                                             \
-        break;                                                                                               \
-    case 3:                                                                                                  \
-        CALL(3);                                                                                             \
-        break;                                                                                               \
-    case 4:                                                                                                  \
-        CALL(4);                                                                                             \
-        break;                                                                                               \
-    case 5:                                                                                                  \
-        CALL(5);                                                                                             \
-        break;                                                                                               \
-    default:                                                                                                 \
-        CALL(6);                                                                                             \
-        break;                                                                                               \
-    }
-
-static void scores(int32_t m, const float *q, size_t q_stride, const void *k, int32_t dim, bool f16, float *s,
-                   size_t s_stride)
+static void scores(int32_t m, const float *q, size_t q_stride, const void *k, int32_t dim, puna_format format,
+                   float *s, size_t s_stride)
 {
     size_t n = (size_t)dim;
-#define HALF(M)   scores_strip(M, q, q_stride, k, n, true, s, s_stride)
-#define SINGLE(M) scores_strip(M, q, q_stride, k, n, false, s, s_stride)
-    if (f16) {
-        EACH_M(m, HALF)
+#define F32(M)  scores_strip(M, q, q_stride, k, n, PUNA_FORMAT_F32, s, s_stride)
+#define F16(M)  scores_strip(M, q, q_stride, k, n, PUNA_FORMAT_F16, s, s_stride)
+#define BF16(M) scores_strip(M, q, q_stride, k, n, PUNA_FORMAT_BF16, s, s_stride)
+    if (format == PUNA_FORMAT_F32) {
+        EACH_M(m, F32)
+    } else if (format == PUNA_FORMAT_F16) {
+        EACH_M(m, F16)
     } else {
-        EACH_M(m, SINGLE)
+        EACH_M(m, BF16)
     }
-#undef HALF
-#undef SINGLE
+#undef F32
+#undef F16
+#undef BF16
 }
 
 static float softmax(float *s, int32_t n, float *highest, float *total)
@@ -163,7 +148,7 @@ typedef struct weighing {
 } weighing;
 
 /* M queries by 8 * NV dimensions from `at`. */
-INLINE void weigh_piece(int M, int NV, const weighing *w, size_t at, bool f16)
+INLINE void weigh_piece(int M, int NV, const weighing *w, size_t at, puna_format format)
 {
     __m256 sum[PUNA_ATTENTION_STRIP][8];
     UNROLL
@@ -178,39 +163,39 @@ INLINE void weigh_piece(int M, int NV, const weighing *w, size_t at, bool f16)
         const void *v = w->v[first / PUNA_KV_BLOCK];
         size_t n = w->n_keys - first < PUNA_KV_BLOCK ? w->n_keys - first : PUNA_KV_BLOCK;
         for (size_t k = 0; k < n; k++)
-            accumulate(M, NV, sum, w->p + first + k, w->p_stride, v, k * w->dim + at, f16);
+            accumulate(M, NV, sum, w->p + first + k, w->p_stride, v, k * w->dim + at, format);
     }
     store_sums(M, NV, sum, w->sums + at, w->sums_stride);
 }
 
 /* The last n < 8 dimensions. */
-static void weigh_some(int32_t m, const weighing *w, size_t at, size_t n, bool f16)
+static void weigh_some(int32_t m, const weighing *w, size_t at, size_t n, puna_format format)
 {
     for (size_t i = 0; i < (size_t)m; i++) {
         float *sums = w->sums + i * w->sums_stride + at;
         __m256 sum = _mm256_mul_ps(_mm256_broadcast_ss(w->factor + i), puna_avx2_load(sums, n));
         for (size_t k = 0; k < w->n_keys; k++) {
-            __m256 value = load_some(w->v[k / PUNA_KV_BLOCK], k % PUNA_KV_BLOCK * w->dim + at, n, f16);
+            __m256 value = load_some(w->v[k / PUNA_KV_BLOCK], k % PUNA_KV_BLOCK * w->dim + at, n, format);
             sum = _mm256_fmadd_ps(_mm256_broadcast_ss(w->p + i * w->p_stride + k), value, sum);
         }
         puna_avx2_store(sums, n, sum);
     }
 }
 
-INLINE void weigh_strip(int M, const weighing *w, bool f16)
+INLINE void weigh_strip(int M, const weighing *w, puna_format format)
 {
     const int widest = M == 1 ? 8 : M <= 3 ? 4 : 2;
     size_t at = 0;
     for (; at + 8 * (size_t)widest <= w->dim; at += 8 * (size_t)widest)
-        weigh_piece(M, widest, w, at, f16);
+        weigh_piece(M, widest, w, at, format);
     for (; at + 8 <= w->dim; at += 8)
-        weigh_piece(M, 1, w, at, f16);
+        weigh_piece(M, 1, w, at, format);
     if (at < w->dim)
-        weigh_some(M, w, at, w->dim - at, f16);
+        weigh_some(M, w, at, w->dim - at, format);
 }
 
 static void weigh(int32_t m, const float *p, size_t p_stride, const float *factor, const void *const *v,
-                  int32_t n_keys, int32_t dim, bool f16, float *sums, size_t sums_stride)
+                  int32_t n_keys, int32_t dim, puna_format format, float *sums, size_t sums_stride)
 {
     const weighing w = { .p = p,
                          .factor = factor,
@@ -220,15 +205,36 @@ static void weigh(int32_t m, const float *p, size_t p_stride, const float *facto
                          .dim = (size_t)dim,
                          .sums = sums,
                          .sums_stride = sums_stride };
-#define HALF(M)   weigh_strip(M, &w, true)
-#define SINGLE(M) weigh_strip(M, &w, false)
-    if (f16) {
-        EACH_M(m, HALF)
+#define F32(M)  weigh_strip(M, &w, PUNA_FORMAT_F32)
+#define F16(M)  weigh_strip(M, &w, PUNA_FORMAT_F16)
+#define BF16(M) weigh_strip(M, &w, PUNA_FORMAT_BF16)
+    if (format == PUNA_FORMAT_F32) {
+        EACH_M(m, F32)
+    } else if (format == PUNA_FORMAT_F16) {
+        EACH_M(m, F16)
     } else {
-        EACH_M(m, SINGLE)
+        EACH_M(m, BF16)
     }
-#undef HALF
-#undef SINGLE
+#undef F32
+#undef F16
+#undef BF16
 }
 
-const puna_attention_kernels puna_attention_avx2 = { .scores = scores, .softmax = softmax, .weigh = weigh };
+static void mix(float *sums, float a, const float *other, float b, size_t n)
+{
+    const __m256 va = _mm256_set1_ps(a), vb = _mm256_set1_ps(b);
+    for (size_t d = 0; d < n; d += 8) {
+        const __m256 scaled = _mm256_mul_ps(vb, _mm256_loadu_ps(other + d));
+        _mm256_storeu_ps(sums + d, _mm256_fmadd_ps(va, _mm256_loadu_ps(sums + d), scaled));
+    }
+}
+
+const puna_attention_kernels puna_attention_avx2 = { .scores = scores,
+                                                     .softmax = softmax,
+                                                     .weigh = weigh,
+                                                     .quantize = puna_attention_quantize__avx2,
+                                                     .scores_q8 = puna_attention_scores_q8__avx2,
+                                                     .weigh_q8 = puna_attention_weigh_q8__avx2,
+                                                     .unpack = puna_attention_unpack__avx2,
+                                                     .rotate = puna_attention_rotate__avx2,
+                                                     .mix = mix };

@@ -58,8 +58,10 @@ typedef struct packed_kernel {
  * keep one thread at the memory's speed. */
 INLINE void prefetch_unit(int T, const void *unit, size_t bytes)
 {
+    if (T == PUNA_STRIP_ROWS)
+        return;
     UNROLL
-    for (size_t i = 0; T < PUNA_STRIP_ROWS && i < bytes; i += 64)
+    for (size_t i = 0; i < bytes; i += 64)
         _mm_prefetch((const char *)unit + PACKED_AHEAD + i, _MM_HINT_T0);
 }
 
@@ -119,8 +121,10 @@ INLINE void add_scaled(int T, const uint8_t *act, const packed_scales *scales, b
             acc[i][h] = _mm256_fmadd_ps(_mm256_loadu_ps(scales->d + 8 * h),
                                         _mm256_mul_ps(_mm256_cvtepi32_ps(sum[i][h]), d), acc[i][h]);
     }
+    if (!minima)
+        return;
     UNROLL
-    for (int i = 0; minima && i < T; i++) {
+    for (int i = 0; i < T; i++) {
         const __m256 s = broadcast_float(act + puna_strip_s(T) + 4 * i);
         UNROLL
         for (int h = 0; h < 2; h++)

@@ -29,28 +29,36 @@ INLINE __m256i codes_at(code_kind kind, const uint8_t *unit, int g, int h, __m25
     return _mm256_or_si256(codes, _mm256_and_si256(moved, _mm256_set1_epi8(16)));
 }
 
+/* Part of n_parts of a block: products into wide. */
+INLINE void add_part(code_kind kind, int offset, int part, int n_parts, int T, const uint8_t *unit,
+                     const uint8_t *act, const __m256i fifth[2], __m256i wide[][2])
+{
+    __m256i sum[PUNA_STRIP_ROWS][2];
+    start_sums(T, act, offset, sum);
+    const int first = part * 4, last = first + 8 / n_parts;
+    UNROLL
+    for (int g = first; g < last; g++) {
+        if (g == 4 && kind != CODES_BYTES)
+            LOAD_AGAIN();
+        const __m256i codes[2] = { codes_at(kind, unit, g, 0, fifth[0]),
+                                   codes_at(kind, unit, g, 1, fifth[1]) };
+        add_products_16(T, act, g, codes, sum);
+    }
+    widen_sums(T, part == 0, sum, wide);
+}
+
 /* A block for T rows of activations. offset: 0, 8, 12 or 16; n_parts: 2 where 16 bits hold the sums of
  * half a block only. */
-INLINE void block(code_kind kind, int offset, int n_parts, bool minima, int T, const uint8_t *unit, const uint8_t *act,
-                  const packed_scales *scales, __m256 acc[][2])
+INLINE void block(code_kind kind, int offset, int n_parts, bool minima, int T, const uint8_t *unit,
+                  const uint8_t *act, const packed_scales *scales, __m256 acc[][2])
 {
     const bool five = kind == CODES_5;
     const __m256i fifth[2] = { five ? load_256(unit + 256) : _mm256_setzero_si256(),
                                five ? load_256(unit + 288) : _mm256_setzero_si256() };
     __m256i wide[PUNA_STRIP_ROWS][2];
-    UNROLL
-    for (int part = 0; part < n_parts; part++) {
-        __m256i sum[PUNA_STRIP_ROWS][2];
-        start_sums(T, act, offset, sum);
-        UNROLL
-        for (int g = part * 4; g < part * 4 + 8 / n_parts; g++) {
-            if (g == 4 && kind != CODES_BYTES)
-                LOAD_AGAIN();
-            const __m256i codes[2] = { codes_at(kind, unit, g, 0, fifth[0]), codes_at(kind, unit, g, 1, fifth[1]) };
-            add_products_16(T, act, g, codes, sum);
-        }
-        widen_sums(T, part == 0, sum, wide);
-    }
+    add_part(kind, offset, 0, n_parts, T, unit, act, fifth, wide);
+    if (n_parts == 2)
+        add_part(kind, offset, 1, n_parts, T, unit, act, fifth, wide);
     add_scaled(T, act, scales, minima, wide, acc);
 }
 

@@ -56,28 +56,42 @@ INLINE __m256i codes_k(bool five_bits, bool odd, const puna_lanes qs[8], const p
     return _mm256_or_si256(codes, _mm256_and_si256(set, _mm256_set1_epi8(16)));
 }
 
-/* Sub-block s of Q4_K or Q5_K; unpacked: its codes are bytes. */
-INLINE void block_k(bool five_bits, bool odd, bool unpacked, int T, const puna_lanes qs[8],
-                    const puna_lanes qh[8], int s, const uint8_t *bytes, const uint8_t *act, const packed_scales *scales, __m256 acc[][2])
+/* A sub-block of Q4_K or Q5_K. */
+typedef struct sub_block {
+    const puna_lanes *qs, *qh; /* [8] */
+    const uint8_t *bytes;      /* the codes unpacked, instead */
+    int s;
+} sub_block;
+
+/* Part of n_parts: products into wide. */
+INLINE void add_part_k(bool odd, bool unpacked, int part, int n_parts, int T, sub_block w, const uint8_t *act,
+                       __m256i wide[][2])
 {
-    const __m256i bit = _mm256_set1_epi8((char)(1 << s));
-    const int n_parts = five_bits ? 2 : 1;
-    __m256i wide[PUNA_STRIP_ROWS][2];
+    const __m256i bit = _mm256_set1_epi8((char)(1 << w.s));
+    __m256i sum[PUNA_STRIP_ROWS][2];
+    LOAD_AGAIN();
+    start_sums(T, act, 0, sum);
+    const int first = part * 4, last = first + 8 / n_parts;
     UNROLL
-    for (int part = 0; part < n_parts; part++) {
-        __m256i sum[PUNA_STRIP_ROWS][2];
-        LOAD_AGAIN();
-        start_sums(T, act, 0, sum);
+    for (int g = first; g < last; g++) {
+        __m256i codes[2];
         UNROLL
-        for (int g = part * 4; g < part * 4 + 8 / n_parts; g++) {
-            __m256i codes[2];
-            UNROLL
-            for (int h = 0; h < 2; h++)
-                codes[h] = unpacked ? load_bytes(bytes, g, h) : codes_k(five_bits, odd, qs, qh, g, h, bit);
-            add_products_16(T, act, g, codes, sum);
-        }
-        widen_sums(T, part == 0, sum, wide);
+        for (int h = 0; h < 2; h++)
+            codes[h] =
+                unpacked ? load_bytes(w.bytes, g, h) : codes_k(n_parts == 2, odd, w.qs, w.qh, g, h, bit);
+        add_products_16(T, act, g, codes, sum);
     }
+    widen_sums(T, part == 0, sum, wide);
+}
+
+/* Five bits fill 16-bit sums in half a block. odd: s is; unpacked: codes are bytes. */
+INLINE void block_k(bool five_bits, bool odd, bool unpacked, int T, sub_block w, const uint8_t *act,
+                    const packed_scales *scales, __m256 acc[][2])
+{
+    __m256i wide[PUNA_STRIP_ROWS][2];
+    add_part_k(odd, unpacked, 0, five_bits ? 2 : 1, T, w, act, wide);
+    if (five_bits)
+        add_part_k(odd, unpacked, 1, 2, T, w, act, wide);
     add_scaled(T, act, scales, true, wide, acc);
 }
 
@@ -88,11 +102,13 @@ INLINE void micro_k(bool five_bits, int T, const packed_chunk *chunk, const uint
     load_acc(T, sums, acc);
     for (int32_t b = 0; b < chunk->n; b += 2, act += 2 * PUNA_STRIP_BLOCK * T) {
         const uint8_t *unit = chunk->units + (size_t)(b / 8) * bytes;
-        const puna_lanes *qs = ((const puna_panel_q4_k *)unit)->qs[b % 8 / 2];
-        const puna_lanes *qh = five_bits ? ((const puna_panel_q5_k *)unit)->qh : NULL;
-        prefetch_unit(T, qs, bytes / 4);
-        block_k(five_bits, false, false, T, qs, qh, b % 8, NULL, act, chunk->scales + b, acc);
-        block_k(five_bits, true, false, T, qs, qh, b % 8 + 1, NULL, act + PUNA_STRIP_BLOCK * T, chunk->scales + b + 1, acc);
+        const sub_block w = { .qs = ((const puna_panel_q4_k *)unit)->qs[b % 8 / 2],
+                              .qh = five_bits ? ((const puna_panel_q5_k *)unit)->qh : NULL,
+                              .s = b % 8 };
+        prefetch_unit(T, w.qs, bytes / 4);
+        block_k(five_bits, false, false, T, w, act, chunk->scales + b, acc);
+        block_k(five_bits, true, false, T, (sub_block){ .qs = w.qs, .qh = w.qh, .s = w.s + 1 },
+                act + PUNA_STRIP_BLOCK * T, chunk->scales + b + 1, acc);
     }
     store_acc(T, sums, acc);
 }
@@ -102,8 +118,8 @@ INLINE void whole_k(bool five_bits, const packed_chunk *chunk, const uint8_t *ac
     __m256 acc[PUNA_STRIP_ROWS][2];
     load_acc(PUNA_STRIP_ROWS, sums, acc);
     for (int32_t b = 0; b < chunk->n; b++, act += PUNA_STRIP_BLOCK * PUNA_STRIP_ROWS)
-        block_k(five_bits, false, true, PUNA_STRIP_ROWS, NULL, NULL, 0, chunk->codes + b * PACKED_BLOCK, act,
-                chunk->scales + b, acc);
+        block_k(five_bits, false, true, PUNA_STRIP_ROWS,
+                (sub_block){ .bytes = chunk->codes + b * PACKED_BLOCK }, act, chunk->scales + b, acc);
     store_acc(PUNA_STRIP_ROWS, sums, acc);
 }
 
@@ -178,8 +194,9 @@ INLINE void block_6(int q, bool unpacked, int T, const puna_panel_q6_k *unit, in
         for (int i = 0; i < T; i++) /* from minus 32 times the sums of this half */
             sum[i][0] = sum[i][1] =
                 _mm256_slli_epi16(broadcast_lane(act + puna_strip_pairs(T) + 8 * i + 4 * part), 1);
+        const int first = 4 * part, last = first + 4;
         UNROLL
-        for (int g = 4 * part; g < 4 * part + 4; g++) {
+        for (int g = first; g < last; g++) {
             __m256i codes[2];
             UNROLL
             for (int h = 0; h < 2; h++)
