@@ -70,7 +70,8 @@ LIBS     = $(PACKAGE_LIBS) -lm -pthread $(LDLIBS)
 KERNEL_FLAGS := -O3 -fno-math-errno -fno-trapping-math -ffp-contract=fast
 ISA_avx2     := -mavx2 -mfma -mf16c -mbmi2
 ISA_avx512   := $(ISA_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni
-ISA_neon     :=
+ISA_neon     := -march=armv8.2-a+dotprod
+ISA_i8mm     := $(ISA_neon)+i8mm
 
 ARCH       := $(shell $(CC) -dumpmachine 2>/dev/null | cut -d- -f1)
 OTHER_ARCH := $(if $(filter x86_64,$(ARCH)),arm,x86)
@@ -111,6 +112,10 @@ $(OBJ)/src/backend/cpu/%.o: MORE += -fno-sanitize=all
 endif
 $(OBJ)/%_avx2.o: MORE += $(ISA_avx2)
 $(OBJ)/%_avx512.o: MORE += $(ISA_avx512)
+# gcc would move loads forward until registers run out; these processors reorder by themselves.
+$(OBJ)/src/backend/cpu/arm/%.o: MORE += $(if $(findstring clang,$(CC)),,-fno-schedule-insns)
+$(OBJ)/%_neon.o: MORE += $(ISA_neon)
+$(OBJ)/%_i8mm.o: MORE += $(ISA_i8mm)
 $(OBJ)/src/engine/version.o: MORE += -DPUNA_COMMIT='"$(COMMIT)"'
 $(OBJ)/src/engine/version.o: $(OBJ)/.commit
 $(OBJ)/src/engine/builtin.o: $(wildcard assets/*.gguf)
@@ -118,7 +123,7 @@ $(OBJ)/tests/harness.o: MORE += -DTEST_ROOT='"$(CURDIR)"'
 $(OBJ)/tests/% $(OBJ)/fuzz/% $(OBJ)/bench/%: MORE += -Itests
 
 # Files that record what objects were made with; written again, and so newer, when that changes.
-FLAGS := $(strip $(COMPILE) $(KERNEL_FLAGS) $(ISA_avx512) $(LINK) $(LIBS))
+FLAGS := $(strip $(COMPILE) $(KERNEL_FLAGS) $(ISA_avx512) $(ISA_i8mm) $(LINK) $(LIBS))
 ifneq ($(file <$(OBJ)/.flags),$(FLAGS))
 .PHONY: $(OBJ)/.flags
 endif
@@ -195,6 +200,21 @@ MODEL_SCRIPTS := $(notdir $(shell grep -l build/models tests/cli/*.sh 2>/dev/nul
 check-model: $(BIN) $(MODEL_TESTS:%=$(OBJ)/tests/%)  ## the tests that need real models (make models first)
 	$(Q)if ! ls build/models/*.gguf >/dev/null 2>&1; then echo "check-model: skipped: no models here (make models)"; \
 	else PUNA_TEST_MODELS=$(CURDIR)/build/models tests/run $(OBJ) $(BIN) $(MODEL_TESTS) $(MODEL_SCRIPTS); fi
+
+# Under qemu, where the processor is another one: statically, and without what needs other libraries.
+ARM_CC    := aarch64-linux-gnu-gcc
+ARM_TESTS := kernels attention cpu_backend
+ARM_OBJ   := $(filter $(addprefix $(OBJ)/src/,base/% quant/% ops/% backend/%),$(LIB_OBJ))
+.PHONY: check-arm arm-tests
+check-arm:  ## the tests of kernels, attention and the backend for 64-bit ARM, cross-compiled and emulated
+	$(Q)tools/bootstrap arm
+	$(Q)$(MAKE) CC=$(ARM_CC) arm-tests
+arm-tests: $(ARM_TESTS:%=$(OBJ)/arm/tests/test_%)
+	$(Q)TEST_WRAPPER="qemu-aarch64-static -cpu max" tests/run $(OBJ)/arm ""
+$(OBJ)/arm/tests/test_%: $(OBJ)/tests/unit/test_%.o $(OBJ)/tests/harness.o $(ARM_OBJ)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -static -o $@ $^ -lm -pthread
 
 .PHONY: coverage fuzz bench
 coverage:  ## line coverage of src/ and apps/ by the tests: a line a folder and the total

@@ -49,7 +49,8 @@ static void fill(bench *b, int32_t dim)
         for (int key = 0; key < 2; key++) {
             for (int32_t d = 0; d < dim; d++)
                 x[d] = (float)(puna_rng_uniform(&rng) - 0.5);
-            (key ? puna_kv_put_key : puna_kv_put_value)(b->kv.format, key ? b->cache.k : b->cache.v, dim, j, x);
+            (key ? puna_kv_put_key : puna_kv_put_value)(b->kv.format, key ? b->cache.k : b->cache.v, dim, j,
+                                                        x);
         }
     }
 }
@@ -86,7 +87,8 @@ static void open_bench(bench *b, puna_format format, int32_t dim)
                                    .q = room(QUERIES * width, sizeof(float)),
                                    .codes = room(QUERIES * width, sizeof(int16_t)),
                                    .q_scale = room(QUERIES, sizeof(float)),
-                                   .scores = room((size_t)PUNA_ATTENTION_STRIP * PUNA_ATTENTION_TILE, sizeof(float)),
+                                   .scores = room((size_t)PUNA_ATTENTION_STRIP * PUNA_ATTENTION_TILE,
+                                                  sizeof(float)),
                                    .unpacked = room(puna_attention_unpacked_bytes(dim, dim), 1),
                                    .stack = room(PUNA_ATTENTION_LEVELS * part, sizeof(float)),
                                    .softcap = puna_vector_choose(puna_cpu_have())->softcap };
@@ -135,8 +137,8 @@ static double measure(bench *b, int32_t group, int32_t n_rows, int32_t n_blocks)
 
 int main(int argc, char **argv)
 {
-    static const puna_format formats[] = { PUNA_FORMAT_F32, PUNA_FORMAT_F16, PUNA_FORMAT_BF16, PUNA_FORMAT_Q8_0,
-                                           PUNA_FORMAT_Q4_0 };
+    static const puna_format formats[] = { PUNA_FORMAT_F32, PUNA_FORMAT_F16, PUNA_FORMAT_BF16,
+                                           PUNA_FORMAT_Q8_0, PUNA_FORMAT_Q4_0 };
     static const int32_t dims[] = { 64, 128, 256 }, groups[] = { 8, 3, 1 };
     printf("attention, 1 thread   decode GB/s: 8 queries       3       1   prefill GMAC/s\n");
     for (size_t f = 0; f < sizeof formats / sizeof *formats; f++) {
@@ -148,7 +150,8 @@ int main(int argc, char **argv)
             open_bench(&b, formats[f], dims[d]);
             printf("%-8s head_dim %3d                ", name, dims[d]);
             for (size_t g = 0; g < sizeof groups / sizeof *groups; g++)
-                printf(" %7.1f", (double)b.bytes_per_block * b.kv.n_blocks * 1e-6 / measure(&b, groups[g], 1, b.kv.n_blocks));
+                printf(" %7.1f", (double)b.bytes_per_block * b.kv.n_blocks * 1e-6 /
+                                     measure(&b, groups[g], 1, b.kv.n_blocks));
             const double macs = 2.0 * QUERIES * PREFILL_BLOCKS * PUNA_KV_BLOCK * dims[d];
             printf("   %14.1f\n", macs * 1e-6 / measure(&b, 8, QUERIES / 8, PREFILL_BLOCKS));
             fflush(stdout);

@@ -55,7 +55,8 @@ static int order(const void *a, const void *b)
 static void print(const char *what, double *values, size_t n)
 {
     qsort(values, n, sizeof *values, order);
-    printf("  %-44s %8.2f us  (best %.2f, 90 %% below %.2f)\n", what, values[n / 2], values[0], values[n * 9 / 10]);
+    printf("  %-44s %8.2f us  (best %.2f, 90 %% below %.2f)\n", what, values[n / 2], values[0],
+           values[n * 9 / 10]);
 }
 
 static void time_phases(handoff *h, int64_t unit_ns)

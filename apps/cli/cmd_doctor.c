@@ -85,8 +85,8 @@ static void describe_processors(const json_t *machine, char *text, size_t capaci
         snprintf(nodes, sizeof nodes, ", %d memory nodes", n_nodes);
     if (quota)
         snprintf(limit, sizeof limit, ", a quota of %.1f", json_number_value(quota));
-    snprintf(text, capacity, "%d usable of %d, %d core%s%s%s%s", integer(t, "usable"), integer(t, "online"), cores,
-             cores == 1 ? "" : "s", slow, nodes, limit);
+    snprintf(text, capacity, "%d usable of %d, %d core%s%s%s%s", integer(t, "usable"), integer(t, "online"),
+             cores, cores == 1 ? "" : "s", slow, nodes, limit);
 }
 
 /* What the system offers, and what the memory that was read for measuring got of it. */
@@ -97,10 +97,10 @@ static void describe_pages(const json_t *machine, const json_t *limits, char *te
     double got = json_number_value(json_object_get(limits, "read_huge_bytes"));
     double of = json_number_value(json_object_get(limits, "read_bytes"));
     snprintf(text, capacity, "%s; got for %.0f %% of the memory measured (Linux %s)",
-             !setting || !*setting                ? "not offered"
-             : strcmp(setting, "always") == 0     ? "always"
-             : strcmp(setting, "madvise") == 0    ? "on request (madvise)"
-                                                  : "turned off",
+             !setting || !*setting             ? "not offered"
+             : strcmp(setting, "always") == 0  ? "always"
+             : strcmp(setting, "madvise") == 0 ? "on request (madvise)"
+                                               : "turned off",
              of > 0 ? 100 * got / of : 0, json_string_value(json_object_get(machine, "kernel")));
 }
 
@@ -127,8 +127,8 @@ static void add_threads(puna_table *table, const json_t *machine, const char *ki
     puna_table_add(table, "%d: %s", integer(chosen, kind), json_string_value(json_object_get(chosen, why)));
 }
 
-static puna_status print_table(puna_cli *cli, const json_t *machine, const json_t *limits, const char *problem,
-                               const char *store, puna_error *err)
+static puna_status print_table(puna_cli *cli, const json_t *machine, const json_t *limits,
+                               const char *problem, const char *store, puna_error *err)
 {
     char memory[16], processors[160], pages[160];
     puna_table table = puna_table_make("DOCTOR|~");
@@ -141,7 +141,8 @@ static puna_status print_table(puna_cli *cli, const json_t *machine, const json_
     add_row(&table, "because", reason_for_isa(cli));
     add_threads(&table, machine, "prefill");
     add_threads(&table, machine, "decode");
-    add_row(&table, "memory", puna_size_text(memory, json_number_value(json_object_get(machine, "memory_bytes"))));
+    add_row(&table, "memory",
+            puna_size_text(memory, json_number_value(json_object_get(machine, "memory_bytes"))));
     add_row(&table, "huge pages", pages);
     add_row(&table, "store", store);
     add_row(&table, "self-test", *problem ? problem : "passed");
@@ -160,10 +161,11 @@ static puna_status print(puna_cli *cli, json_t *machine, json_t *limits, const c
     TRY(puna_store_open(&store, NULL, err));
     puna_status status = PUNA_OK;
     if (cli->json) {
-        json_t *document = json_pack("{s:s, s:O, s:O, s:{s:O, s:s}, s:s, s:{s:b, s:s}}", "version", puna_version(),
-                                     "machine", machine, "limits", limits, "chosen", "threads",
-                                     json_object_get(machine, "threads_chosen"), "isa", reason_for_isa(cli), "store",
-                                     puna_store_folder(store), "self_test", "passed", !*problem, "problem", problem);
+        json_t *document =
+            json_pack("{s:s, s:O, s:O, s:{s:O, s:s}, s:s, s:{s:b, s:s}}", "version", puna_version(),
+                      "machine", machine, "limits", limits, "chosen", "threads",
+                      json_object_get(machine, "threads_chosen"), "isa", reason_for_isa(cli), "store",
+                      puna_store_folder(store), "self_test", "passed", !*problem, "problem", problem);
         status = puna_out_json(cli, document, err);
     } else {
         status = print_table(cli, machine, limits, problem, puna_store_folder(store), err);

@@ -14,7 +14,7 @@
 #define PUNA_MAX_LAYERS 4096u             /* 126 is the most in use */
 #define PUNA_MAX_CONTEXT (1 << 24)        /* 16 Mi tokens: more than any model was trained for */
 #define PUNA_MAX_THREADS 256              /* beyond, one socket's memory limits everything */
-#define PUNA_MAX_PROCESSORS 1024          /* numbers of processors looked at: what cpu_set_t holds */
+#define PUNA_MAX_PROCESSORS      1024             /* numbers of processors looked at: what cpu_set_t holds */
 #define PUNA_MAX_BATCH 2048               /* tokens evaluated at once: bounds activation memory */
 #define PUNA_MAX_TEXT_BYTES (1u << 30)    /* one text to tokenize: 1 GiB */
 #define PUNA_MAX_TEMPLATE_BYTES (1u << 20)/* a chat template; real ones are < 32 KiB */

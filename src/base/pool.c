@@ -55,7 +55,7 @@ typedef struct member {
 struct puna_pool {
     alignas(64) puna_pool_word n_finished; /* members, in this run */
     bed bed;                               /* inside a run, and for its end */
-    alignas(64) atomic_bool spins; /* in this run and after it */
+    alignas(64) atomic_bool spins;         /* in this run and after it */
     int n_threads, n_started, most_spinning;
     uint64_t n_runs;
     member *members; /* [n_threads], the first unused */
@@ -145,7 +145,8 @@ static void bed_sleep(bed *b, puna_pool_word *word, uint64_t value, bool equal)
     atomic_fetch_sub(&b->n_sleepers, 1);
 }
 
-static void wait_for(puna_pool *pool, bed *b, puna_pool_word *word, uint64_t value, bool equal, int64_t spin_ns)
+static void wait_for(puna_pool *pool, bed *b, puna_pool_word *word, uint64_t value, bool equal,
+                     int64_t spin_ns)
 {
     int64_t begin = 0;
     if (!atomic_load_explicit(&pool->spins, memory_order_relaxed))

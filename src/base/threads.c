@@ -37,7 +37,8 @@ static int32_t for_prefill(const puna_topology *t, char *why, size_t capacity)
     else if (t->n > n)
         snprintf(why, capacity, "one per core: processors that share a core share its multipliers");
     else
-        snprintf(why, capacity, "the processors that this process may use, of %d in the machine", (int)t->n_online);
+        snprintf(why, capacity, "the processors that this process may use, of %d in the machine",
+                 (int)t->n_online);
     return n;
 }
 
@@ -58,7 +59,8 @@ static int32_t for_decode(const puna_topology *t, char *why, size_t capacity)
     } else if (t->n > n) {
         snprintf(why, capacity, "one per core: memory is the limit");
     } else {
-        snprintf(why, capacity, "the processors that this process may use, of %d in the machine", (int)t->n_online);
+        snprintf(why, capacity, "the processors that this process may use, of %d in the machine",
+                 (int)t->n_online);
     }
     return n;
 }
@@ -79,7 +81,8 @@ void puna_threads_choose(puna_threads *out, const puna_topology *t, int32_t want
     }
     if (wanted_prefill > 0) {
         out->prefill = wanted_prefill;
-        snprintf(out->why_prefill, sizeof out->why_prefill, "asked for with --threads-batch or PUNA_THREADS_BATCH");
+        snprintf(out->why_prefill, sizeof out->why_prefill,
+                 "asked for with --threads-batch or PUNA_THREADS_BATCH");
     }
 }
 

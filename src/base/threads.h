@@ -14,13 +14,14 @@
 #include "base/topology.h"
 
 typedef struct puna_threads {
-    int32_t prefill, decode;   /* 1 to PUNA_MAX_THREADS */
-    int32_t n_busy;            /* processors that waiting threads may keep busy */
+    int32_t prefill, decode; /* 1 to PUNA_MAX_THREADS */
+    int32_t n_busy;          /* processors that waiting threads may keep busy */
     char why_prefill[120], why_decode[120];
 } puna_threads;
 
 /* wanted, wanted_prefill: as the options threads and threads_batch; 0 = choose. */
-void puna_threads_choose(puna_threads *out, const puna_topology *topology, int32_t wanted, int32_t wanted_prefill);
+void puna_threads_choose(puna_threads *out, const puna_topology *topology, int32_t wanted,
+                         int32_t wanted_prefill);
 
 /* This machine's choice for work limited by arithmetic. */
 int32_t puna_threads_usable(void);

@@ -207,7 +207,8 @@ static bool read_speeds(puna_topology *t, const char *root, const char *file)
  * (favoured cores, a cluster of middle ones), the small ones of ARM and AMD by more. */
 static void find_slow(puna_topology *t, const char *root)
 {
-    static const char *const files[] = { "cpu_capacity", "cpufreq/cpuinfo_max_freq", "acpi_cppc/highest_perf" };
+    static const char *const files[] = { "cpu_capacity", "cpufreq/cpuinfo_max_freq",
+                                         "acpi_cppc/highest_perf" };
     set fast, slow, slowest;
     bool listed = read_list_file(root, "sys/devices/cpu_core/cpus", &fast);
     listed &= read_list_file(root, "sys/devices/cpu_atom/cpus", &slow);
@@ -326,10 +327,12 @@ static void find_quota(puna_topology *t, const char *root)
         *group++ = '\0';
         controllers++;
         if (controllers[0] == '\0')
-            t->quota_millis = smaller_limit(t->quota_millis, quota_of_path(root, "sys/fs/cgroup", group, quota_v2));
+            t->quota_millis =
+                smaller_limit(t->quota_millis, quota_of_path(root, "sys/fs/cgroup", group, quota_v2));
         else if (strcmp(controllers, "cpu") == 0 || strcmp(controllers, "cpu,cpuacct") == 0 ||
                  strcmp(controllers, "cpuacct,cpu") == 0)
-            t->quota_millis = smaller_limit(t->quota_millis, quota_of_path(root, "sys/fs/cgroup/cpu", group, quota_v1));
+            t->quota_millis =
+                smaller_limit(t->quota_millis, quota_of_path(root, "sys/fs/cgroup/cpu", group, quota_v1));
     }
     if (file)
         fclose(file);

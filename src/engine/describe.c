@@ -93,10 +93,12 @@ static json_int_t kv_bytes_per_token(const puna_model *model, puna_format format
 /* A cache's bytes per token in every encoding that it can have. */
 static json_t *kv_types(const puna_model *model)
 {
-    static const puna_format formats[] = { PUNA_FORMAT_F32, PUNA_FORMAT_F16, PUNA_FORMAT_BF16, PUNA_FORMAT_Q8_0, PUNA_FORMAT_Q4_0 };
+    static const puna_format formats[] = { PUNA_FORMAT_F32, PUNA_FORMAT_F16, PUNA_FORMAT_BF16,
+                                           PUNA_FORMAT_Q8_0, PUNA_FORMAT_Q4_0 };
     json_t *json = json_object();
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
-        json_object_set_new(json, puna_format_get(formats[i])->name, json_integer(kv_bytes_per_token(model, formats[i])));
+        json_object_set_new(json, puna_format_get(formats[i])->name,
+                            json_integer(kv_bytes_per_token(model, formats[i])));
     return json;
 }
 
@@ -106,16 +108,20 @@ static void describe_network(json_t *json, const puna_model *model)
     const puna_hparams *hp = &net->hp;
     const puna_layer_hparams *l = &hp->layers[0];
     char fallback[256];
-    puna_format kv_type = puna_session_kv_format(model, "auto"); /* what a session chooses unless it is told */
-    json_int_t kv = kv_bytes_per_token(model, kv_type), weights = (json_int_t)puna_container_size_bytes(model->container);
+    puna_format kv_type =
+        puna_session_kv_format(model, "auto"); /* what a session chooses unless it is told */
+    json_int_t kv = kv_bytes_per_token(model, kv_type),
+               weights = (json_int_t)puna_container_size_bytes(model->container);
     int32_t n_fallback = model->backend->n_fallback(model->program, fallback, sizeof fallback);
     json_object_update_new(json, json_pack("{s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "architecture",
         net->arch->name, "parameters", (json_int_t)net->n_parameters, "context_length", (int)hp->n_ctx_train, "layers",
         (int)hp->n_layer, "embedding_length", (int)hp->n_embd, "feed_forward_length", (int)l->n_ff, "heads",
         (int)l->n_head, "heads_kv", (int)l->n_head_kv, "head_dim", (int)hp->head_dim_k, "window", (int)hp->window,
         "logits", (int)hp->n_vocab));
-    json_object_set_new(json, "memory", json_pack("{s:I, s:I, s:I, s:s, s:o}", "weights_bytes", weights, "kv_bytes_per_token",
-        kv, "kv_bytes", kv * hp->n_ctx_train, "kv_type", puna_format_get(kv_type)->name, "kv_types", kv_types(model)));
+    json_object_set_new(json, "memory",
+                        json_pack("{s:I, s:I, s:I, s:s, s:o}", "weights_bytes", weights, "kv_bytes_per_token",
+                                  kv, "kv_bytes", kv * hp->n_ctx_train, "kv_type",
+                                  puna_format_get(kv_type)->name, "kv_types", kv_types(model)));
     json_object_set_new(json, "bytes_per_token", json_integer(bytes_per_token(net)));
     json_object_set_new(json, "multiplies_per_token", json_integer(multiplies_per_token(net)));
     json_object_set_new(json, "backend", json_pack("{s:s, s:i, s:s}", "name", model->backend->name, "fallback_ops",

@@ -67,9 +67,9 @@ static void processor_name(char *text, size_t capacity)
 
 static json_t *topology(const puna_topology *t)
 {
-    json_t *o = json_pack("{s:i, s:i, s:i, s:i, s:i, s:i}", "online", (int)t->n_online, "usable", (int)t->n, "cores",
-                          (int)t->n_cores, "slow_cores", (int)t->n_slow, "memory_nodes", (int)t->n_nodes, "siblings",
-                          (int)(t->n - t->n_cores));
+    json_t *o = json_pack("{s:i, s:i, s:i, s:i, s:i, s:i}", "online", (int)t->n_online, "usable", (int)t->n,
+                          "cores", (int)t->n_cores, "slow_cores", (int)t->n_slow, "memory_nodes",
+                          (int)t->n_nodes, "siblings", (int)(t->n - t->n_cores));
     if (t->quota_millis > 0)
         json_object_set_new(o, "quota", json_real(t->quota_millis / 1000.0));
     return o;
@@ -81,8 +81,8 @@ static json_t *threads(const puna_params *params, const puna_topology *t, int *m
     puna_threads_choose(&n, t, (int32_t)puna_params_int(params, PUNA_KEY_threads),
                         (int32_t)puna_params_int(params, PUNA_KEY_threads_batch));
     *most = n.prefill > n.decode ? n.prefill : n.decode;
-    return json_pack("{s:i, s:s, s:i, s:s}", "prefill", (int)n.prefill, "prefill_because", n.why_prefill, "decode",
-                     (int)n.decode, "decode_because", n.why_decode);
+    return json_pack("{s:i, s:s, s:i, s:s}", "prefill", (int)n.prefill, "prefill_because", n.why_prefill,
+                     "decode", (int)n.decode, "decode_because", n.why_decode);
 }
 
 static json_t *machine(const puna_params *params)
@@ -99,10 +99,11 @@ static json_t *machine(const puna_params *params)
     uname(&system);
     json_t *chosen = threads(params, &t, &most);
     long n_pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    return json_pack("{s:s, s:s, s:i, s:i, s:o, s:o, s:I, s:{s:s, s:I}, s:s}", "cpu", cpu, "isa", isa, "threads", most,
-                     "processors", (int)t.n_online, "topology", topology(&t), "threads_chosen", chosen, "memory_bytes",
-                     (json_int_t)n_pages * page, "huge_pages", "transparent", pages.transparent, "bytes",
-                     (json_int_t)pages.huge_bytes, "kernel", system.release);
+    return json_pack("{s:s, s:s, s:i, s:i, s:o, s:o, s:I, s:{s:s, s:I}, s:s}", "cpu", cpu, "isa", isa,
+                     "threads", most, "processors", (int)t.n_online, "topology", topology(&t),
+                     "threads_chosen", chosen, "memory_bytes", (json_int_t)n_pages * page, "huge_pages",
+                     "transparent", pages.transparent, "bytes", (json_int_t)pages.huge_bytes, "kernel",
+                     system.release);
 }
 
 static json_t *limits(const puna_params *params)
@@ -111,10 +112,10 @@ static json_t *limits(const puna_params *params)
     int n_threads = (int)puna_params_int(params, PUNA_KEY_threads);
     if (puna_backend_cpu.measure(params->texts[PUNA_KEY_isa], n_threads, &measured, NULL) != PUNA_OK)
         return NULL;
-    return json_pack("{s:f, s:f, s:s, s:i, s:I, s:I}", "read_gb_per_s", measured.read_gb_per_s, "int8_gmac_per_s",
-                     measured.int8_gmac_per_s, "int8_way", measured.int8_way, "threads", (int)measured.n_threads,
-                     "read_bytes", (json_int_t)measured.read_bytes, "read_huge_bytes",
-                     (json_int_t)measured.read_huge_bytes);
+    return json_pack("{s:f, s:f, s:s, s:i, s:I, s:I}", "read_gb_per_s", measured.read_gb_per_s,
+                     "int8_gmac_per_s", measured.int8_gmac_per_s, "int8_way", measured.int8_way, "threads",
+                     (int)measured.n_threads, "read_bytes", (json_int_t)measured.read_bytes,
+                     "read_huge_bytes", (json_int_t)measured.read_huge_bytes);
 }
 
 puna_status puna_describe(const char *topic, const puna_params *params, char **json, puna_error *err)

@@ -44,7 +44,8 @@ bool puna_kv_tile_bytes(puna_format format, int32_t dim, bool key, size_t *bytes
         return puna_mul_size((size_t)dim, BLOCK * sizeof(uint16_t), bytes);
     case PUNA_FORMAT_Q8_0:
     case PUNA_FORMAT_Q4_0:
-        return puna_mul_size((size_t)(dim / PUNA_KV_CHUNK), puna_kv_chunk_bytes(format, PUNA_KV_CHUNK, key), bytes) &&
+        return puna_mul_size((size_t)(dim / PUNA_KV_CHUNK), puna_kv_chunk_bytes(format, PUNA_KV_CHUNK, key),
+                             bytes) &&
                puna_add_size(*bytes, puna_kv_chunk_bytes(format, dim % PUNA_KV_CHUNK, key), bytes);
     default:
         return false;
@@ -109,8 +110,10 @@ static uint16_t scale_of(const float *x, int32_t dim, int32_t n)
     float least = INFINITY;
     for (int t = 0; t < TRIES; t++) {
         const float from = n > 16 ? 0.9f : 0.65f;
-        const uint16_t candidate = puna_f32_to_bf16(most / (float)(n - 1) * (from + (1.06f - from) * (float)t / (TRIES - 1)));
-        const float scale = puna_bf16_to_f32(candidate), e = scale > 0 ? error_of(x, dim, scale, n) : INFINITY;
+        const uint16_t candidate =
+            puna_f32_to_bf16(most / (float)(n - 1) * (from + (1.06f - from) * (float)t / (TRIES - 1)));
+        const float scale = puna_bf16_to_f32(candidate),
+                    e = scale > 0 ? error_of(x, dim, scale, n) : INFINITY;
         if (e < least) {
             least = e;
             best = candidate;
@@ -188,7 +191,8 @@ static uint32_t get_bits(const uint8_t *codes, place p, uint32_t mask)
 
 static int32_t key_q4(const uint8_t *codes, size_t padded, size_t d, size_t slot)
 {
-    const uint32_t u = get_bits(codes, key_low(d, slot), 15) | get_bits(codes, key_high(padded, d, slot), 3) << 4;
+    const uint32_t u = get_bits(codes, key_low(d, slot), 15) | get_bits(codes, key_high(padded, d, slot), 3)
+                                                                   << 4;
     return 2 * (int32_t)u - 63;
 }
 
@@ -229,7 +233,8 @@ static chunk chunk_of(puna_format format, const void *tile, int32_t dim, bool ke
     const int32_t first = d / PUNA_KV_CHUNK * PUNA_KV_CHUNK;
     chunk c = { .dim = dim - first < PUNA_KV_CHUNK ? dim - first : PUNA_KV_CHUNK };
     c.padded = puna_kv_padded(c.dim);
-    c.codes = (uint8_t *)(uintptr_t)tile + (size_t)(d / PUNA_KV_CHUNK) * puna_kv_chunk_bytes(format, PUNA_KV_CHUNK, key);
+    c.codes = (uint8_t *)(uintptr_t)tile +
+              (size_t)(d / PUNA_KV_CHUNK) * puna_kv_chunk_bytes(format, PUNA_KV_CHUNK, key);
     c.scales = (uint16_t *)(void *)(c.codes + code_bytes(format, c.padded, key));
     return c;
 }
@@ -258,7 +263,8 @@ static void put_chunk_value(puna_format format, const chunk *c, size_t slot, con
         if (q8)
             ((int8_t *)c->codes)[at_value_q8(c->padded, d, slot)] = code_q8(x[d] * inverse);
         else
-            set_bits(c->codes, value_low(c->padded, d, slot), 15, (uint32_t)level(x[d] * inverse, 1 << VALUE_BITS));
+            set_bits(c->codes, value_low(c->padded, d, slot), 15,
+                     (uint32_t)level(x[d] * inverse, 1 << VALUE_BITS));
 }
 
 void puna_kv_put_key(puna_format format, void *tile, int32_t dim, int32_t slot, const float *x)
@@ -293,8 +299,8 @@ float puna_kv_key(puna_format format, const void *tile, int32_t dim, int32_t slo
     if (!puna_kv_is_rotated(format))
         return get_plain(format, tile, (size_t)d * BLOCK + j);
     const chunk c = chunk_of(format, tile, dim, true, d);
-    const int32_t code =
-        format == PUNA_FORMAT_Q8_0 ? ((const int8_t *)c.codes)[at_key_q8(i, j)] : key_q4(c.codes, c.padded, i, j);
+    const int32_t code = format == PUNA_FORMAT_Q8_0 ? ((const int8_t *)c.codes)[at_key_q8(i, j)]
+                                                    : key_q4(c.codes, c.padded, i, j);
     return puna_bf16_to_f32(c.scales[j]) * (float)code;
 }
 

@@ -186,7 +186,8 @@ static void close_bench(bench *b)
 }
 
 /* scores of m queries in every tile, then sums with given weights. */
-static void run_kernels(const puna_attention_kernels *k, bench *b, int32_t m, int32_t n_keys, float *s, float *sums)
+static void run_kernels(const puna_attention_kernels *k, bench *b, int32_t m, int32_t n_keys, float *s,
+                        float *sums)
 {
     const size_t dim = (size_t)b->dim, padded = puna_kv_padded(b->dim);
     const float factor[PUNA_ATTENTION_STRIP] = { 0.5f, 1, 0, 2, 0.25f, 1 };
@@ -205,7 +206,8 @@ static void run_kernels(const puna_attention_kernels *k, bench *b, int32_t m, in
         keys[t] = b->k[t];
         values[t] = b->v[t];
         if (b->format == PUNA_FORMAT_Q4_0) {
-            void *to = new_tile(PUNA_FORMAT_Q8_0, b->dim, true), *to_v = new_tile(PUNA_FORMAT_Q8_0, b->dim, false);
+            void *to = new_tile(PUNA_FORMAT_Q8_0, b->dim, true),
+                 *to_v = new_tile(PUNA_FORMAT_Q8_0, b->dim, false);
             k->unpack(b->k[t], b->dim, true, to);
             k->unpack(b->v[t], b->dim, false, to_v);
             keys[t] = to;
@@ -229,28 +231,31 @@ static void exact(const bench *b, int32_t m, int32_t n_keys, float *s, float *su
         for (int32_t j = 0; j < KEYS; j++) {
             double sum = 0;
             for (int32_t d = 0; d < b->dim; d++)
-                sum += (double)b->q[i * b->dim + d] * (double)puna_kv_key(b->format, b->k[j / 32], b->dim, j % 32, d);
+                sum += (double)b->q[i * b->dim + d] *
+                       (double)puna_kv_key(b->format, b->k[j / 32], b->dim, j % 32, d);
             s[i * KEYS + j] = (float)sum;
         }
         for (int32_t d = 0; d < b->dim; d++) {
             double sum = (double)factor[i] * (double)(((size_t)i * padded + (size_t)d) % 7);
             for (int32_t j = 0; j < n_keys; j++)
-                sum += (double)b->p[i * KEYS + j] * (double)puna_kv_value(b->format, b->v[j / 32], b->dim, j % 32, d);
+                sum += (double)b->p[i * KEYS + j] *
+                       (double)puna_kv_value(b->format, b->v[j / 32], b->dim, j % 32, d);
             sums[(size_t)i * padded + (size_t)d] = (float)sum;
         }
     }
 }
 
 /* A sum may cancel: its error is measured against the norm of its factors, all values being about 1. */
-static void check_rows(const bench *b, bool scores, const char *what, const float *got, const float *want, int32_t m, size_t stride,
-                       size_t n, double bound)
+static void check_rows(const bench *b, bool scores, const char *what, const float *got, const float *want,
+                       int32_t m, size_t stride, size_t n, double bound)
 {
     for (int32_t i = 0; i < m; i++) {
         const float *a = got + (size_t)i * stride, *c = want + (size_t)i * stride;
         const double factors = scores ? norm(b->q + i * b->dim, (size_t)b->dim) : norm(b->p + i * KEYS, KEYS);
         const double d = distance(a, c, n) * norm(c, n) / (factors * sqrt((double)n));
         if (!(d <= bound))
-            test_fail(__FILE__, __LINE__, "%s, %s, dim %d, query %d of %d: differs by %.3g, expected at most %g",
+            test_fail(__FILE__, __LINE__,
+                      "%s, %s, dim %d, query %d of %d: differs by %.3g, expected at most %g",
                       puna_format_get(b->format)->name, what, b->dim, i, m, d, bound);
     }
 }
@@ -261,7 +266,8 @@ static void kernels_compute_what_the_tiles_hold(void)
     static bench b;
     static float s[2][PUNA_ATTENTION_STRIP * KEYS], sums[2][PUNA_ATTENTION_STRIP * MAX_DIM];
     static float all_s[PUNA_ATTENTION_STRIP * KEYS], all_sums[PUNA_ATTENTION_STRIP * MAX_DIM];
-    const puna_attention_kernels *const levels[] = { &puna_attention_scalar, puna_attention_choose(puna_cpu_have()) };
+    const puna_attention_kernels *const levels[] = { &puna_attention_scalar,
+                                                     puna_attention_choose(puna_cpu_have()) };
     puna_rng rng = puna_rng_make(3);
     for (int f = 0; f < N_FORMATS; f++)
         for (int i = 0; i < N_DIMS; i++) {
@@ -329,7 +335,13 @@ static void helpers_of_every_level_agree(void)
 
 /* ---- jobs ------------------------------------------------------------------------------- */
 
-enum { POSITIONS = 2100, N_BLOCKS = POSITIONS / PUNA_KV_BLOCK + 1, JOB_DIM = 24, JOB_GROUP = 3, JOB_ROWS = 7 };
+enum {
+    POSITIONS = 2100,
+    N_BLOCKS = POSITIONS / PUNA_KV_BLOCK + 1,
+    JOB_DIM = 24,
+    JOB_GROUP = 3,
+    JOB_ROWS = 7
+};
 
 /* A cache of one head, whose blocks lie backwards. */
 typedef struct cache {
@@ -343,7 +355,11 @@ static void open_cache(cache *c, puna_format format, int32_t window)
 {
     puna_rng rng = puna_rng_make(5);
     float x[JOB_DIM];
-    *c = (cache){ .p = { .n_head = JOB_GROUP, .n_head_kv = 1, .head_dim = JOB_DIM, .head_dim_v = JOB_DIM, .window = window } };
+    *c = (cache){ .p = { .n_head = JOB_GROUP,
+                         .n_head_kv = 1,
+                         .head_dim = JOB_DIM,
+                         .head_dim_v = JOB_DIM,
+                         .window = window } };
     c->one.layout = (puna_cache_layout){ 1, JOB_DIM, JOB_DIM, window };
     puna_kv_tile_bytes(format, JOB_DIM, true, &c->one.k_block_bytes);
     puna_kv_tile_bytes(format, JOB_DIM, false, &c->one.v_block_bytes);
@@ -374,10 +390,20 @@ static void run_job(cache *c, int32_t pos, int32_t n, int32_t cut, float *y)
     static float stack[PUNA_ATTENTION_LEVELS * PART], parts[MAX_PARTS][PART];
     static int16_t codes[QUERIES * JOB_DIM];
     unsigned char *unpacked = malloc(puna_attention_unpacked_bytes(JOB_DIM, JOB_DIM));
-    puna_attention_job job = { .kernels = puna_attention_choose(puna_cpu_have()), .p = &c->p, .kv = &c->kv,
-                               .blocks = c->blocks, .pos = pos, .n_rows = n, .n_group = JOB_GROUP, .q = q,
-                               .codes = codes, .q_scale = q_scale, .scores = scores, .unpacked = unpacked,
-                               .stack = stack, .softcap = puna_vector_choose(puna_cpu_have())->softcap };
+    puna_attention_job job = { .kernels = puna_attention_choose(puna_cpu_have()),
+                               .p = &c->p,
+                               .kv = &c->kv,
+                               .blocks = c->blocks,
+                               .pos = pos,
+                               .n_rows = n,
+                               .n_group = JOB_GROUP,
+                               .q = q,
+                               .codes = codes,
+                               .q_scale = q_scale,
+                               .scores = scores,
+                               .unpacked = unpacked,
+                               .stack = stack,
+                               .softcap = puna_vector_choose(puna_cpu_have())->softcap };
     for (int32_t i = 0; i < n; i++) {
         puna_rng rng = puna_rng_make((uint64_t)(pos + i)); /* a row's queries depend on its position */
         fill(q + i * JOB_GROUP * JOB_DIM, (size_t)JOB_GROUP * JOB_DIM, &rng);
@@ -405,7 +431,8 @@ static void rows_are_the_same_bits_however_they_are_cut(void)
 {
     static cache c;
     static float want[JOB_ROWS * JOB_GROUP * JOB_DIM], got[JOB_GROUP * JOB_DIM];
-    static const int32_t positions[] = { 0, 3, 29, 125, 250, 255, 500, 700, 1020, 1300, 2047, POSITIONS - JOB_ROWS };
+    static const int32_t positions[] = { 0,   3,   29,   125,  250,  255,
+                                         500, 700, 1020, 1300, 2047, POSITIONS - JOB_ROWS };
     for (int f = 0; f < N_FORMATS; f++)
         for (int32_t window = 0; window <= 600; window += 300) {
             open_cache(&c, formats[f], window);
@@ -415,7 +442,8 @@ static void rows_are_the_same_bits_however_they_are_cut(void)
                     for (int32_t cut = 0; cut <= 64; cut = cut ? 2 * cut : PUNA_ATTENTION_LEAF_BLOCKS) {
                         run_job(&c, positions[i] + r, 1, cut, got);
                         if (memcmp(got, want + r * JOB_GROUP * JOB_DIM, sizeof got) != 0)
-                            test_fail(__FILE__, __LINE__, "%s, window %d, position %d, nodes of %d: other bits than in a batch",
+                            test_fail(__FILE__, __LINE__,
+                                      "%s, window %d, position %d, nodes of %d: other bits than in a batch",
                                       puna_format_get(formats[f])->name, window, positions[i] + r, cut);
                     }
             }

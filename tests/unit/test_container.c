@@ -321,8 +321,9 @@ static double group_error(const float *got, const float *exact, uint64_t n)
     for (uint64_t i = 0; i < n; i += 8) {
         double largest = 0, error = 0;
         for (uint64_t k = i; k < i + 8; k++) {
-            largest = fmax(largest, fabs((double)exact[k]));
-            error = fmax(error, fabs((double)got[k] - (double)exact[k]));
+            const double size = fabs((double)exact[k]), apart = fabs((double)got[k] - (double)exact[k]);
+            largest = size > largest ? size : largest; /* fmax stops gcc 12 for 64-bit ARM */
+            error = apart > error ? apart : error;
         }
         worst = fmax(worst, largest > 0 ? error / (largest / 254) : error);
     }

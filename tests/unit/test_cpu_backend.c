@@ -238,10 +238,9 @@ static bool open_runner(runner *r, const puna_backend *backend, const model *m, 
                                      .deterministic = c.deterministic,
                                      .trace = c.trace,
                                      .trace_user = c.user };
-    return CHECK_OK(puna_kv_open(&r->kv, &m->plan, n, c.kv, &err),
-                    err) &&
+    return CHECK_OK(puna_kv_open(&r->kv, &m->plan, n, c.kv, &err), err) &&
            CHECK_OK(backend->program_open(&r->program, &m->plan,
-                                           &(puna_program_options){ .isa = c.isa, .repack = c.repack }, &err),
+                                          &(puna_program_options){ .isa = c.isa, .repack = c.repack }, &err),
                     err) &&
            CHECK_OK(backend->worker_open(&r->worker, r->program, &options, &err), err);
 }
@@ -421,7 +420,10 @@ static void caches_of_every_encoding_agree_with_the_oracle(void)
     static const struct {
         puna_format format;
         double tolerance;
-    } kinds[] = { { PUNA_FORMAT_F16, 1e-3 }, { PUNA_FORMAT_BF16, 2e-3 }, { PUNA_FORMAT_Q8_0, 2e-3 }, { PUNA_FORMAT_Q4_0, 1e-2 } };
+    } kinds[] = { { PUNA_FORMAT_F16, 1e-3 },
+                  { PUNA_FORMAT_BF16, 2e-3 },
+                  { PUNA_FORMAT_Q8_0, 2e-3 },
+                  { PUNA_FORMAT_Q4_0, 1e-2 } };
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
         for (int i = 0; i < N_VARIANTS; i++) {
             model m;
@@ -609,14 +611,19 @@ static void check_one_way(const model *m, const char *isa, bool f16, puna_repack
     const struct {
         int n_threads;
         int32_t first, chunk;
-    } ways[] = { { 1, 1, 1 }, { 2, 7, 7 }, { 3, 512, 512 }, { 2, n < 512 ? n - 9 : 500, 1 }, { 3, 33, 2 }, { 1, 5, 64 } };
-    config c = { .n_threads = 2, .kv = f16 ? PUNA_FORMAT_F16 : PUNA_FORMAT_F32, .isa = isa, .repack = repack,
+    } ways[] = { { 1, 1, 1 },  { 2, 7, 7 }, { 3, 512, 512 }, { 2, n < 512 ? n - 9 : 500, 1 },
+                 { 3, 33, 2 }, { 1, 5, 64 } };
+    config c = { .n_threads = 2,
+                 .kv = f16 ? PUNA_FORMAT_F16 : PUNA_FORMAT_F32,
+                 .isa = isa,
+                 .repack = repack,
                  .deterministic = true };
     float *want = evaluate(&puna_backend_cpu, m, c, n, n < 512 ? n : 512, 512);
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         c.n_threads = ways[i].n_threads;
         c.no_fusion = i % 2;
-        float *got = evaluate(&puna_backend_cpu, m, c, n, ways[i].first < n ? ways[i].first : n, ways[i].chunk);
+        float *got =
+            evaluate(&puna_backend_cpu, m, c, n, ways[i].first < n ? ways[i].first : n, ways[i].chunk);
         char what[64];
         snprintf(what, sizeof what, "%s, %d threads, %d rows", isa, ways[i].n_threads, (int)ways[i].chunk);
         compare(what, got, want, m, n, 0);
@@ -679,7 +686,8 @@ static void deterministic_logits_hold_in_long_contexts(void)
 static void deterministic_logits_do_not_depend_on_neighbours(void)
 {
     enum { N = 3, TOTAL = 130 };
-    static const int32_t counts[][N] = { { 40, 3, 17 }, { 1, 1, 1 }, { 7, 0, 1 }, { 1, 90, 1 }, { 1, 0, 0 }, { 60, 1, 33 } };
+    static const int32_t counts[][N] = { { 40, 3, 17 }, { 1, 1, 1 }, { 7, 0, 1 },
+                                         { 1, 90, 1 },  { 1, 0, 0 }, { 60, 1, 33 } };
     static int32_t tokens[N][TOTAL];
     const int32_t *lists[N];
     for (int s = 0; s < N; s++) {
@@ -708,7 +716,8 @@ static void deterministic_logits_do_not_depend_on_neighbours(void)
                     continue;
                 int32_t all = before[s] + counts[b][s];
                 step(&alone, 1, &all, (const int32_t *const[]){ tokens[s] }, single);
-                compare("neighbours", logits + row * vocab, single + (size_t)before[s] * vocab, &m, counts[b][s], 0);
+                compare("neighbours", logits + row * vocab, single + (size_t)before[s] * vocab, &m,
+                        counts[b][s], 0);
                 row += (size_t)counts[b][s];
                 close_runner(&alone);
             }
@@ -727,7 +736,8 @@ static void scalar_level_agrees_with_the_oracle(void)
         if (!build(&m, &variants[i], 17))
             break;
         float *want = evaluate(&puna_backend_ref, &m, (config){ .kv = PUNA_FORMAT_F16 }, 40, 30, 10);
-        float *got = evaluate(&puna_backend_cpu, &m, (config){ .kv = PUNA_FORMAT_F16, .isa = "scalar" }, 40, 30, 10);
+        float *got =
+            evaluate(&puna_backend_cpu, &m, (config){ .kv = PUNA_FORMAT_F16, .isa = "scalar" }, 40, 30, 10);
         compare("scalar", got, want, &m, 40, 1e-3);
         free(got);
         free(want);

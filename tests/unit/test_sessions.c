@@ -104,7 +104,8 @@ static void idle_sessions_take_no_processor_time(void)
     nanosleep(&(struct timespec){ .tv_sec = 1 }, NULL);
     double ms = (double)(clock() - before) * 1e3 / CLOCKS_PER_SEC;
     if (!(ms < 5))
-        test_fail(__FILE__, __LINE__, "got %.1f ms of processor time in an idle second, expected less than 5", ms);
+        test_fail(__FILE__, __LINE__, "got %.1f ms of processor time in an idle second, expected less than 5",
+                  ms);
     for (int i = 0; i < 3; i++)
         puna_session_free(sessions[i]);
     puna_model_free(model);
@@ -112,6 +113,7 @@ static void idle_sessions_take_no_processor_time(void)
 
 int main(int argc, char **argv)
 {
-    static const test_case cases[] = { TEST(sessions_do_not_meet), TEST(idle_sessions_take_no_processor_time) };
+    static const test_case cases[] = { TEST(sessions_do_not_meet),
+                                       TEST(idle_sessions_take_no_processor_time) };
     return test_main("sessions", cases, sizeof cases / sizeof *cases, argc, argv);
 }

@@ -91,13 +91,15 @@ static const struct {
     { "server2node", 32, 32, 16, 0, 2, 0, 16, 16, 32, "one per core: memory is the limit" },
     { "quota1", 8, 8, 8, 0, 1, 2500, 3, 3, 3, "the control group's quota of 2.5 processors, of 8 usable" },
     { "quota2", 8, 8, 8, 0, 1, 2500, 3, 3, 3, "the control group's quota of 2.5 processors, of 8 usable" },
-    { "cpuset_odd", 8, 16, 8, 0, 1, 0, 8, 8, 8, "the processors that this process may use, of 16 in the machine" },
+    { "cpuset_odd", 8, 16, 8, 0, 1, 0, 8, 8, 8,
+      "the processors that this process may use, of 16 in the machine" },
     { "arm_little", 8, 8, 8, 4, 1, 0, 4, 4, 8,
       "the fast cores: memory is the limit, and slow ones hold the others up" },
     { "arm_two_big", 8, 8, 8, 6, 1, 0, 8, 4, 8,
       "2 fast cores and 2 slow ones: too few fast ones for the memory" },
     { "vm_one_core", 2, 2, 1, 0, 1, 0, 2, 2, 2, "all 2 processors of 1 core" },
-    { "only_slow", 4, 16, 4, 0, 1, 0, 4, 4, 4, "the processors that this process may use, of 16 in the machine" },
+    { "only_slow", 4, 16, 4, 0, 1, 0, 4, 4, 4,
+      "the processors that this process may use, of 16 in the machine" },
 };
 
 static void made_up_machines_are_read(void)
@@ -108,8 +110,9 @@ static void made_up_machines_are_read(void)
         if (!read_machine(machines[i].machine, &t))
             continue;
         puna_threads_choose(&threads, &t, 0, 0);
-        const int32_t got[] = { t.n, t.n_online, t.n_cores, t.n_slow, t.n_nodes, t.quota_millis,
-                                threads.prefill, threads.decode, threads.n_busy };
+        const int32_t got[] = { t.n,           t.n_online,     t.n_cores,       t.n_slow,
+                                t.n_nodes,     t.quota_millis, threads.prefill, threads.decode,
+                                threads.n_busy };
         if (memcmp(got, &machines[i].n, sizeof got) != 0)
             test_fail(__FILE__, __LINE__, "%s: got %d %d %d %d %d %d, threads %d %d %d", machines[i].machine,
                       got[0], got[1], got[2], got[3], got[4], got[5], got[6], got[7], got[8]);
@@ -189,28 +192,29 @@ static void huge_pages_are_counted(void)
         uintptr_t start;
         size_t n;
         uint64_t want;
-    } cases[] = { { 0x10000000, 0x10000000, 128 << 20 }, { 0x1ff00000, 0x80000, 0x80000 }, /* a part of it */
-                  { 0x20000000, 0x400000, 2 << 20 },     { 0x1fe00000, 0x600000, 4 << 20 },
-                  { 0x30000000, 0x1000, 0 },             { 0x10000000, 0, 0 } };
+    } cases[] = { { 0x10000000, 0x10000000, 128 << 20 },
+                  { 0x1ff00000, 0x80000, 0x80000 }, /* a part of it */
+                  { 0x20000000, 0x400000, 2 << 20 },
+                  { 0x1fe00000, 0x600000, 4 << 20 },
+                  { 0x30000000, 0x1000, 0 },
+                  { 0x10000000, 0, 0 } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         CHECK(puna_pages_on_huge(root, (void *)cases[i].start, cases[i].n, &bytes));
         CHECK_INT(bytes, cases[i].want);
     }
     discard(root);
     puna_pages_read(&pages, "/nowhere-at-all");
-    CHECK(pages.transparent[0] == '\0' && !puna_pages_on_huge("/nowhere-at-all", root, 1, &bytes) && bytes == 0);
+    CHECK(pages.transparent[0] == '\0' && !puna_pages_on_huge("/nowhere-at-all", root, 1, &bytes) &&
+          bytes == 0);
     CHECK(puna_pages_on_huge("", root, sizeof root, &bytes) && bytes <= sizeof root);
 }
 
 int main(int argc, char **argv)
 {
     const test_case cases[] = {
-        TEST(made_up_machines_are_read),
-        TEST(processors_come_in_the_order_threads_take_them),
-        TEST(nonsense_is_survived),
-        TEST(what_is_asked_for_wins),
-        TEST(this_machine_is_read),
-        TEST(huge_pages_are_counted),
+        TEST(made_up_machines_are_read), TEST(processors_come_in_the_order_threads_take_them),
+        TEST(nonsense_is_survived),      TEST(what_is_asked_for_wins),
+        TEST(this_machine_is_read),      TEST(huge_pages_are_counted),
     };
     return test_main("topology", cases, sizeof cases / sizeof *cases, argc, argv);
 }

@@ -95,7 +95,9 @@ static tiles take_tiles(const puna_attention_job *job, int32_t begin, int32_t en
 {
     tiles t = { .begin = begin, .end = end };
     for (int32_t i = 0; i < end - begin; i++) {
-        const int32_t next = begin + i + PUNA_ATTENTION_TILE_BLOCKS < stop ? begin + i + PUNA_ATTENTION_TILE_BLOCKS : begin + i;
+        const int32_t next = begin + i + PUNA_ATTENTION_TILE_BLOCKS < stop
+                                 ? begin + i + PUNA_ATTENTION_TILE_BLOCKS
+                                 : begin + i;
         t.k[i] = key_tile(job, begin + i);
         t.v[i] = value_tile(job, begin + i);
         t.next_k[i] = key_tile(job, next);
@@ -147,14 +149,15 @@ static void score(const puna_attention_job *job, int32_t first, int32_t m, const
         fetch_next(job, t, i);
     if (puna_kv_is_rotated(job->kv->format))
         job->kernels->scores_q8(m, job->codes + at * padded, padded, job->q_scale + at, t->k[i],
-                                first == 0 && own_fetch ? t->next_k[i] : t->k[i], dim, s, PUNA_ATTENTION_TILE);
+                                first == 0 && own_fetch ? t->next_k[i] : t->k[i], dim, s,
+                                PUNA_ATTENTION_TILE);
     else
         job->kernels->scores(m, job->q + at * (size_t)dim, (size_t)dim, t->k[i], dim, job->kv->format, s,
                              PUNA_ATTENTION_TILE);
 }
 
-static void weigh_tiles(const puna_attention_job *job, int32_t first, int32_t m, const tiles *t, const float *factor,
-                        int32_t n_keys)
+static void weigh_tiles(const puna_attention_job *job, int32_t first, int32_t m, const tiles *t,
+                        const float *factor, int32_t n_keys)
 {
     const puna_attention_params *p = job->p;
     const size_t stride = puna_kv_padded(p->head_dim_v);
@@ -237,7 +240,8 @@ void puna_attention_absorb(puna_attention_job *job, int32_t begin, int32_t end, 
         begin_part(job, top);
         absorb_leaf(job, from > begin ? from : begin, to < end ? to : end, end);
         /* The node that ends here is a right one, and its left one is not empty. */
-        for (int32_t node = leaf, level = 0; node % 2 && node << level > first; node /= 2, level++, top -= size)
+        for (int32_t node = leaf, level = 0; node % 2 && node << level > first;
+             node /= 2, level++, top -= size)
             merge(job, top - size, top);
     }
     if (first == last)
@@ -247,7 +251,8 @@ void puna_attention_absorb(puna_attention_job *job, int32_t begin, int32_t end, 
     memcpy(part, job->stack, size * sizeof *part);
 }
 
-void puna_attention_merge_nodes(puna_attention_job *job, float *parts, size_t stride, int32_t first, int32_t n)
+void puna_attention_merge_nodes(puna_attention_job *job, float *parts, size_t stride, int32_t first,
+                                int32_t n)
 {
     for (int32_t width = 1; width < first + n; width *= 2)
         for (int32_t i = first / (2 * width) * (2 * width); i + width < first + n; i += 2 * width)
@@ -433,6 +438,9 @@ const puna_attention_kernels *puna_attention_choose(uint32_t allowed)
 #if defined(__x86_64__)
     if (allowed & PUNA_CPU_AVX2)
         return &puna_attention_avx2;
+#elif defined(__aarch64__)
+    if (allowed & PUNA_CPU_NEON)
+        return &puna_attention_neon;
 #else
     (void)allowed;
 #endif

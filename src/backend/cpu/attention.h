@@ -53,6 +53,7 @@ typedef struct puna_attention_kernels {
 
 extern const puna_attention_kernels puna_attention_scalar;
 extern const puna_attention_kernels puna_attention_avx2;
+extern const puna_attention_kernels puna_attention_neon;
 
 const puna_attention_kernels *puna_attention_choose(uint32_t allowed);
 
@@ -70,7 +71,7 @@ typedef struct puna_attention_job {
     float *highest, *total; /* [n_rows * n_group] */
     float *scores;          /* [PUNA_ATTENTION_STRIP, PUNA_ATTENTION_TILE] */
     unsigned char *unpacked; /* puna_attention_unpacked_bytes, for Q4_0 */
-    float *stack;           /* [PUNA_ATTENTION_LEVELS, puna_attention_part_floats] */
+    float *stack;            /* [PUNA_ATTENTION_LEVELS, puna_attention_part_floats] */
     void (*softcap)(float factor, float cap, float *x, size_t n);
 } puna_attention_job;
 
@@ -96,7 +97,8 @@ void puna_attention_absorb(puna_attention_job *job, int32_t begin, int32_t end, 
 
 /* Merges the parts of the aligned nodes [first, first + n) of one level in the same tree, into
  * the first. Parts lie `stride` floats apart. */
-void puna_attention_merge_nodes(puna_attention_job *job, float *parts, size_t stride, int32_t first, int32_t n);
+void puna_attention_merge_nodes(puna_attention_job *job, float *parts, size_t stride, int32_t first,
+                                int32_t n);
 
 /* y[row * y_stride + group * head_dim_v + d] = sums / total, rotated back. */
 void puna_attention_end(const puna_attention_job *job, const float *part, float *y, size_t y_stride);

@@ -53,6 +53,9 @@ static const struct int8_way {
     { "avx2 maddubs, madd, add", PUNA_CPU_AVX2, puna_limit_int8__avx2 },
     { "avx2 maddubs summed in 16 bits", PUNA_CPU_AVX2, puna_limit_int8_sums__avx2 },
     { "avx512 vpdpbusd", PUNA_CPU_AVX512_VNNI, puna_limit_int8__avx512 },
+#elif defined(__aarch64__)
+    { "neon sdot", PUNA_CPU_NEON, puna_limit_int8__neon },
+    { "i8mm smmla", PUNA_CPU_NEON | PUNA_CPU_I8MM, puna_limit_int8__i8mm },
 #endif
 };
 
@@ -125,6 +128,9 @@ puna_status puna_limits_measure(puna_backend_limits *limits, uint32_t allowed, i
         m.read = puna_limit_read__avx2;
     if (can & PUNA_CPU_AVX512_VNNI)
         m.read = puna_limit_read__avx512;
+#elif defined(__aarch64__)
+    if (can & PUNA_CPU_NEON)
+        m.read = puna_limit_read__neon;
 #endif
     TRY(puna_pool_open(&pool, n_threads > 0 ? n_threads : puna_threads_usable(), err));
     m.buffer = mmap(NULL, BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

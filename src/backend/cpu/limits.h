@@ -11,13 +11,14 @@ enum { PUNA_LIMIT_THREADS = 256 };
 
 /* Reads n bytes (a multiple of 256, 64-byte aligned) once; returns something that depends on them. */
 typedef uint64_t puna_read_fn(const void *bytes, size_t n);
-puna_read_fn puna_limit_read__scalar, puna_limit_read__avx2, puna_limit_read__avx512;
+puna_read_fn puna_limit_read__scalar, puna_limit_read__avx2, puna_limit_read__avx512, puna_limit_read__neon;
 
 /* Performs n_rounds rounds of int8 multiply-adds; returns how many each round is. With AVX2 alone there
  * are two ways: every pair of products widened to 32 bits at once, or summed in 16 bits first, which
  * only short codes allow; which is faster depends on the processor. */
 typedef uint64_t puna_int8_fn(uint64_t n_rounds, int32_t *sink);
-puna_int8_fn puna_limit_int8__scalar, puna_limit_int8__avx2, puna_limit_int8_sums__avx2, puna_limit_int8__avx512;
+puna_int8_fn puna_limit_int8__scalar, puna_limit_int8__avx2, puna_limit_int8_sums__avx2, puna_limit_int8__avx512,
+    puna_limit_int8__neon, puna_limit_int8__i8mm;
 
 /* Read bandwidth over 512 MiB on huge pages and the int8 rate, on n_threads (0 = all that the
  * process may use); about a second. The best of several passes: a limit is what the machine can do

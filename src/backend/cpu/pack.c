@@ -35,8 +35,8 @@ static inline void transpose4(const uint8_t *const row[4], size_t at, uint8_t *t
     const lanes4 a = load4(row[0] + at), b = load4(row[1] + at), c = load4(row[2] + at), d = load4(row[3] + at);
     const lanes4 ab0 = LANES(a, b, 0, 4, 1, 5), ab1 = LANES(a, b, 2, 6, 3, 7);
     const lanes4 cd0 = LANES(c, d, 0, 4, 1, 5), cd1 = LANES(c, d, 2, 6, 3, 7);
-    const lanes4 out[4] = { LANES(ab0, cd0, 0, 1, 4, 5), LANES(ab0, cd0, 2, 3, 6, 7), LANES(ab1, cd1, 0, 1, 4, 5),
-                            LANES(ab1, cd1, 2, 3, 6, 7) };
+    const lanes4 out[4] = { LANES(ab0, cd0, 0, 1, 4, 5), LANES(ab0, cd0, 2, 3, 6, 7),
+                            LANES(ab1, cd1, 0, 1, 4, 5), LANES(ab1, cd1, 2, 3, 6, 7) };
     for (size_t l = 0; l < 4; l++)
         memcpy(to + sizeof(puna_lanes) * l, &out[l], sizeof out[l]);
 }

@@ -105,6 +105,9 @@ const puna_vector_kernels *puna_vector_choose(uint32_t allowed)
         return &puna_vector_avx512;
     if (allowed & PUNA_CPU_AVX2)
         return &puna_vector_avx2;
+#elif defined(__aarch64__)
+    if (allowed & PUNA_CPU_NEON)
+        return &puna_vector_neon;
 #else
     (void)allowed;
 #endif

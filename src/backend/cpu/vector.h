@@ -31,7 +31,7 @@ typedef struct puna_vector_kernels {
 } puna_vector_kernels;
 
 extern const puna_vector_kernels puna_vector_scalar;
-extern const puna_vector_kernels puna_vector_avx2, puna_vector_avx512;
+extern const puna_vector_kernels puna_vector_avx2, puna_vector_avx512, puna_vector_neon;
 
 /* The best level of `allowed`. */
 const puna_vector_kernels *puna_vector_choose(uint32_t allowed);

@@ -30,7 +30,8 @@ static void apply(const puna_worker *w, const puna_head_ops *ops, size_t row, in
 /* ---- storing ---------------------------------------------------------------------------- */
 
 /* x is scratch, and maybe rotated. */
-static void put_key(const puna_worker *w, const puna_worker_thread *own, void *tile, int32_t slot, int32_t dim, float *x)
+static void put_key(const puna_worker *w, const puna_worker_thread *own, void *tile, int32_t slot,
+                    int32_t dim, float *x)
 {
     if (w->kv->format == PUNA_FORMAT_F16) {
         uint16_t *to = (uint16_t *)tile + slot;
@@ -44,7 +45,8 @@ static void put_key(const puna_worker *w, const puna_worker_thread *own, void *t
     puna_kv_put_key(w->kv->format, tile, dim, slot, x);
 }
 
-static void put_value(const puna_worker *w, void *tile, int32_t slot, int32_t dim, const float *v, float *scratch)
+static void put_value(const puna_worker *w, void *tile, int32_t slot, int32_t dim, const float *v,
+                      float *scratch)
 {
     if (w->kv->format == PUNA_FORMAT_F16) {
         w->program->vector->narrow(v, (uint16_t *)tile + slot * dim, (size_t)dim);

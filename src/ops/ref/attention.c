@@ -24,7 +24,8 @@ void puna_ref_kv_store(const puna_run *run, const puna_node *node)
     for (int32_t s = 0; s < run->batch->n_spans; s++) {
         const puna_span *span = &run->batch->spans[s];
         for (int32_t i = 0; i < span->n; i++) {
-            int32_t slot = (span->pos + i) % PUNA_KV_BLOCK, block = span->blocks[(span->pos + i) / PUNA_KV_BLOCK];
+            int32_t slot = (span->pos + i) % PUNA_KV_BLOCK,
+                    block = span->blocks[(span->pos + i) / PUNA_KV_BLOCK];
             for (int32_t h = 0; h < c->n_head; h++) {
                 size_t head = (size_t)(span->first + i) * (size_t)c->n_head + (size_t)h;
                 puna_kv_put_key(format, puna_kv_k(run->kv, cache, block, h), dk, slot,
@@ -66,8 +67,8 @@ static void attend(const puna_run *run, const puna_attention_params *p, const pu
         const void *tile = puna_kv_v(run->kv, p->cache, span->blocks[j / PUNA_KV_BLOCK], head_kv);
         total += weight;
         for (int32_t d = 0; d < p->head_dim_v; d++)
-            sum[d] += weight *
-                      (double)puna_kv_value(run->kv->format, tile, p->head_dim_v, j % PUNA_KV_BLOCK, d);
+            sum[d] +=
+                weight * (double)puna_kv_value(run->kv->format, tile, p->head_dim_v, j % PUNA_KV_BLOCK, d);
     }
     for (int32_t d = 0; d < p->head_dim_v; d++)
         y[d] = (float)(sum[d] / total);

@@ -87,8 +87,8 @@ INLINE void scores_piece(int M, int NV, const float *q, size_t q_stride, const v
     store_sums(M, NV, sum, s + at, s_stride);
 }
 
-INLINE void scores_strip(int M, const float *q, size_t q_stride, const void *k, size_t dim, puna_format format,
-                         float *s, size_t s_stride)
+INLINE void scores_strip(int M, const float *q, size_t q_stride, const void *k, size_t dim,
+                         puna_format format, float *s, size_t s_stride)
 {
     if (M <= 3) {
         scores_piece(M, 4, q, q_stride, k, 0, dim, format, s, s_stride);
@@ -98,8 +98,8 @@ INLINE void scores_strip(int M, const float *q, size_t q_stride, const void *k, 
     }
 }
 
-static void scores(int32_t m, const float *q, size_t q_stride, const void *k, int32_t dim, puna_format format, float *s,
-                   size_t s_stride)
+static void scores(int32_t m, const float *q, size_t q_stride, const void *k, int32_t dim, puna_format format,
+                   float *s, size_t s_stride)
 {
     size_t n = (size_t)dim;
 #define F32(M)  scores_strip(M, q, q_stride, k, n, PUNA_FORMAT_F32, s, s_stride)

@@ -4,26 +4,26 @@
 
 #include "backend/cpu/attention.h"
 
-#define EACH_M(m, CALL)                                                                                      \
-    switch (m) {                                                                                             \
-    case 1:                                                                                                  \
-        CALL(1);                                                                                             \
-        break;                                                                                               \
-    case 2:                                                                                                  \
-        CALL(2);                                                                                             \
-        break;                                                                                               \
-    case 3:                                                                                                  \
-        CALL(3);                                                                                             \
-        break;                                                                                               \
-    case 4:                                                                                                  \
-        CALL(4);                                                                                             \
-        break;                                                                                               \
-    case 5:                                                                                                  \
-        CALL(5);                                                                                             \
-        break;                                                                                               \
-    default:                                                                                                 \
-        CALL(6);                                                                                             \
-        break;                                                                                               \
+#define EACH_M(m, CALL) \
+    switch (m) {        \
+    case 1:             \
+        CALL(1);        \
+        break;          \
+    case 2:             \
+        CALL(2);        \
+        break;          \
+    case 3:             \
+        CALL(3);        \
+        break;          \
+    case 4:             \
+        CALL(4);        \
+        break;          \
+    case 5:             \
+        CALL(5);        \
+        break;          \
+    default:            \
+        CALL(6);        \
+        break;          \
     }
 
 float puna_attention_quantize__avx2(const float *q, int32_t dim, int16_t *codes);

@@ -127,7 +127,8 @@ INLINE void scores_piece(int M, int NV, const scoring *c, size_t at)
             float *s = c->s + (size_t)i * c->s_stride + at + 4 * (size_t)j;
             const __m256 x = join(sum[i][j], sum[i][j + 1]);
             const __m256 scale = _mm256_mul_ps(_mm256_broadcast_ss(c->q_scale + i), scales);
-            _mm256_storeu_ps(s, c->add ? _mm256_fmadd_ps(x, scale, _mm256_loadu_ps(s)) : _mm256_mul_ps(x, scale));
+            _mm256_storeu_ps(s, c->add ? _mm256_fmadd_ps(x, scale, _mm256_loadu_ps(s))
+                                       : _mm256_mul_ps(x, scale));
         }
     }
 }
@@ -147,7 +148,8 @@ void puna_attention_scores_q8__avx2(int32_t m, const int16_t *q, size_t q_stride
 {
     const size_t n = puna_kv_padded(dim);
     const int8_t *codes = k, *ahead = next;
-    for (size_t first = 0; first < n; first += PUNA_KV_CHUNK, codes += Q8_CHUNK_BYTES, ahead += Q8_CHUNK_BYTES) {
+    for (size_t first = 0; first < n;
+         first += PUNA_KV_CHUNK, codes += Q8_CHUNK_BYTES, ahead += Q8_CHUNK_BYTES) {
         scoring c = { q + first, q_stride, q_scale, codes, ahead, NULL, n - first, first > 0, s, s_stride };
         c.padded = c.padded < PUNA_KV_CHUNK ? c.padded : PUNA_KV_CHUNK;
         c.scales = (const uint16_t *)(const void *)(codes + c.padded * BLOCK);

@@ -40,7 +40,8 @@ INLINE void add_part(code_kind kind, int offset, int part, int n_parts, int T, c
     for (int g = first; g < last; g++) {
         if (g == 4 && kind != CODES_BYTES)
             LOAD_AGAIN();
-        const __m256i codes[2] = { codes_at(kind, unit, g, 0, fifth[0]), codes_at(kind, unit, g, 1, fifth[1]) };
+        const __m256i codes[2] = { codes_at(kind, unit, g, 0, fifth[0]),
+                                   codes_at(kind, unit, g, 1, fifth[1]) };
         add_products_16(T, act, g, codes, sum);
     }
     widen_sums(T, part == 0, sum, wide);

@@ -77,7 +77,8 @@ INLINE void add_part_k(bool odd, bool unpacked, int part, int n_parts, int T, su
         __m256i codes[2];
         UNROLL
         for (int h = 0; h < 2; h++)
-            codes[h] = unpacked ? load_bytes(w.bytes, g, h) : codes_k(n_parts == 2, odd, w.qs, w.qh, g, h, bit);
+            codes[h] =
+                unpacked ? load_bytes(w.bytes, g, h) : codes_k(n_parts == 2, odd, w.qs, w.qh, g, h, bit);
         add_products_16(T, act, g, codes, sum);
     }
     widen_sums(T, part == 0, sum, wide);
@@ -117,8 +118,8 @@ INLINE void whole_k(bool five_bits, const packed_chunk *chunk, const uint8_t *ac
     __m256 acc[PUNA_STRIP_ROWS][2];
     load_acc(PUNA_STRIP_ROWS, sums, acc);
     for (int32_t b = 0; b < chunk->n; b++, act += PUNA_STRIP_BLOCK * PUNA_STRIP_ROWS)
-        block_k(five_bits, false, true, PUNA_STRIP_ROWS, (sub_block){ .bytes = chunk->codes + b * PACKED_BLOCK }, act,
-                chunk->scales + b, acc);
+        block_k(five_bits, false, true, PUNA_STRIP_ROWS,
+                (sub_block){ .bytes = chunk->codes + b * PACKED_BLOCK }, act, chunk->scales + b, acc);
     store_acc(PUNA_STRIP_ROWS, sums, acc);
 }
 
