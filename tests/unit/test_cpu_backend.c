@@ -632,6 +632,13 @@ static void check_one_way(const model *m, const char *isa, bool f16, puna_repack
     free(want);
 }
 
+/* Races do not depend on the encoding, and the sanitizer that looks for them makes each take seconds. */
+#ifdef __SANITIZE_THREAD__
+enum { FORMAT_STEP = 6 };
+#else
+enum { FORMAT_STEP = 1 };
+#endif
+
 static void deterministic_logits_do_not_depend_on_batches(void)
 {
     static const char *const levels[] = { "scalar", "" };
@@ -645,7 +652,7 @@ static void deterministic_logits_do_not_depend_on_batches(void)
         }
     size_t n_formats;
     const puna_format_info *formats = puna_format_list(&n_formats);
-    for (size_t f = 0; f < n_formats; f++) {
+    for (size_t f = 0; f < n_formats; f += FORMAT_STEP) {
         traits t = plain;
         t.name = formats[f].name;
         t.format = formats[f].id;
