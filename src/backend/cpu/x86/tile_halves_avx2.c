@@ -28,8 +28,10 @@ INLINE void sums_of_16(const uint8_t *panel, const tile *t, int32_t b, int g0, i
             }
         }
     }
+    if (!offset)
+        return;
     UNROLL
-    for (int i = 0; offset && i < tokens; i++) {
+    for (int i = 0; i < tokens; i++) {
         const __m256i less = _mm256_set1_epi32(t->sums[i][2 * b + g0 / 4] * offset);
         UNROLL
         for (int h = 0; h < 2; h++)

@@ -177,7 +177,8 @@ static void narrow(const float *x, uint16_t *y, size_t n)
 {
     for (size_t i = 0; i < n; i += 16)
         _mm256_mask_storeu_epi16(y + i, first_lanes(n - i),
-                                 _mm512_cvtps_ph(load_some(x + i, n - i), _MM_FROUND_TO_NEAREST_INT));
+                                 _mm512_maskz_cvtps_ph((__mmask16)0xffff, load_some(x + i, n - i),
+                                                       _MM_FROUND_TO_NEAREST_INT));
 }
 
 const puna_vector_kernels puna_vector_avx512 = {
