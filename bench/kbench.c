@@ -1,6 +1,6 @@
 /* kbench.c - the speed of every kernel row that this machine can run, one thread.
  * kbench [part of a format's name] [inputs] [MiB]
- * One and two rows of activations read 64 MiB of weights, beyond the caches (or the given amount, to see what a
+ * One and two rows of activations read 512 MiB of weights, beyond the caches (or the given amount, to see what a
  * kernel could do without the memory); more a matrix of 1,024 rows. Prints the best of several passes: billions of multiply-adds and, for one row, of weight
  * bytes per second of processor time. */
 #define _DEFAULT_SOURCE
@@ -14,7 +14,7 @@
 #include "backend/cpu/pack.h"
 #include "base/rng.h"
 
-enum { MAX_ROWS = 512, LARGE = 64 << 20, PASSES = 7, HUGE_PAGE = 2 << 20 };
+enum { MAX_ROWS = 512, LARGE = 512 << 20, PASSES = 7, HUGE_PAGE = 2 << 20 };
 
 static const int32_t row_counts[] = { 1, 2, 4, 16, MAX_ROWS };
 
@@ -96,7 +96,7 @@ int main(int argc, char **argv)
                       .rows = aligned_alloc(64, row_bytes * MAX_ROWS),
                       .scratch = aligned_alloc(64, PUNA_TILE_SCRATCH),
                       .x = malloc((size_t)n_in * sizeof(float)),
-                      .y = malloc((size_t)LARGE * 4),
+                      .y = malloc(LARGE),
                       .size_bytes = argc > 3 ? (size_t)strtol(argv[3], NULL, 10) << 20 : LARGE };
     if (!b.weights || !b.packed || !b.rows || !b.scratch || !b.y || !b.x)
         return 1;
@@ -105,7 +105,7 @@ int main(int argc, char **argv)
     memset(b.packed, 0, LARGE);
     puna_rng rng = puna_rng_make(1);
     fill(b.weights, LARGE, &rng);
-    memset(b.y, 0, (size_t)LARGE * 4);
+    memset(b.y, 0, LARGE);
     for (int32_t i = 0; i < n_in; i++)
         b.x[i] = (float)(puna_rng_uniform(&rng) - 0.5);
     printf("%-24s", "GMAC/s, 1 thread");

@@ -13,16 +13,17 @@
 
 enum {
     PACKED_TOKENS = 2 * PUNA_STRIP_ROWS, /* the most rows of activations that a kernel takes */
-    PACKED_AHEAD = 4096                  /* bytes */
+    PACKED_AHEAD = 16384                 /* bytes */
 };
 
-/* Lines that will be read a few microseconds later: what the hardware fetches ahead is not enough to
- * keep one thread at the memory's speed. */
-INLINE void prefetch_unit(const void *unit, size_t bytes)
+/* Asks for the lines `bytes` of which will be read a few microseconds later: what the hardware fetches ahead
+ * is not enough to keep one thread at the memory's speed. Asked for one by one between products: many at
+ * once would wait for each other, and nothing be under way while the products are computed. */
+INLINE void fetch_ahead(const void *from, size_t bytes)
 {
     UNROLL
     for (size_t i = 0; i < bytes; i += 64)
-        _mm_prefetch((const char *)unit + PACKED_AHEAD + i, _MM_HINT_T0);
+        _mm_prefetch((const char *)from + PACKED_AHEAD + i, _MM_HINT_T1);
 }
 
 /* Where a block of T rows of activations lies: in one strip, or in two whole ones. */

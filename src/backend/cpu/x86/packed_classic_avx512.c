@@ -10,6 +10,8 @@ enum { OFFSET_E2M1 = 12, OFFSET_8 = 128 };
 /* Lane g (0..7) of a unit, unsigned. */
 INLINE __m512i codes_at(code_kind kind, const uint8_t *unit, int g)
 {
+    if (kind == CODES_8 || g < 4)
+        fetch_ahead(unit + 64 * g, 64);
     if (kind == CODES_8)
         return _mm512_xor_si512(load_512(unit + 64 * g), _mm512_set1_epi8((char)0x80));
     const __m512i packed = load_512(unit + 64 * (g % 4));
@@ -28,6 +30,7 @@ INLINE __m512i codes_at(code_kind kind, const uint8_t *unit, int g)
 INLINE void micro(code_kind kind, int offset, bool minima, int T, size_t unit_bytes, const packed_chunk *chunk,
                   const uint8_t *first, float *sums)
 {
+    const size_t codes_bytes = kind == CODES_8 ? 512 : 256;
     __m512 acc[PACKED_TOKENS];
     packed_starts starts;
     const uint8_t *unit = chunk->units;
@@ -37,7 +40,7 @@ INLINE void micro(code_kind kind, int offset, bool minima, int T, size_t unit_by
     load_acc(T, sums, acc);
     for (int32_t b = 0; b < chunk->n; b++, unit += unit_bytes, act = act_next(T, act, 1)) {
         __m512i sum[PACKED_TOKENS];
-        prefetch_unit(unit, unit_bytes);
+        fetch_ahead(unit + codes_bytes, unit_bytes - codes_bytes);
         ADD_PRODUCTS(T, act, offset ? starts.at[b] : NULL, 1, 0, 8, codes_at(kind, unit, g), sum);
         add_scaled(T, act, chunk->scales + b, minima, sum, acc);
     }
