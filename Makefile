@@ -70,6 +70,7 @@ LIBS     = $(PACKAGE_LIBS) -lm -pthread $(LDLIBS)
 KERNEL_FLAGS := -O3 -fno-math-errno -fno-trapping-math -ffp-contract=fast
 ISA_avx2     := -mavx2 -mfma -mf16c -mbmi2
 ISA_avx512   := $(ISA_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni
+ISA_amx      := $(ISA_avx512) -mavx512bf16 -mamx-tile -mamx-bf16 -mamx-int8
 ISA_neon     := -march=armv8.2-a+dotprod
 ISA_i8mm     := $(ISA_neon)+i8mm
 
@@ -112,6 +113,7 @@ $(OBJ)/src/backend/cpu/%.o: MORE += -fno-sanitize=all
 endif
 $(OBJ)/%_avx2.o: MORE += $(ISA_avx2)
 $(OBJ)/%_avx512.o: MORE += $(ISA_avx512)
+$(OBJ)/%_amx.o: MORE += $(ISA_amx)
 # gcc would move loads forward until registers run out; these processors reorder by themselves.
 $(OBJ)/src/backend/cpu/arm/%.o: MORE += $(if $(findstring clang,$(CC)),,-fno-schedule-insns)
 $(OBJ)/%_neon.o: MORE += $(ISA_neon)
@@ -123,7 +125,7 @@ $(OBJ)/tests/harness.o: MORE += -DTEST_ROOT='"$(CURDIR)"'
 $(OBJ)/tests/% $(OBJ)/fuzz/% $(OBJ)/bench/%: MORE += -Itests
 
 # Files that record what objects were made with; written again, and so newer, when that changes.
-FLAGS := $(strip $(COMPILE) $(KERNEL_FLAGS) $(ISA_avx512) $(ISA_i8mm) $(LINK) $(LIBS))
+FLAGS := $(strip $(COMPILE) $(KERNEL_FLAGS) $(ISA_amx) $(ISA_i8mm) $(LINK) $(LIBS))
 ifneq ($(file <$(OBJ)/.flags),$(FLAGS))
 .PHONY: $(OBJ)/.flags
 endif

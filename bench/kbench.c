@@ -16,7 +16,7 @@
 
 enum { MAX_ROWS = 512, LARGE = 512 << 20, PASSES = 7, HUGE_PAGE = 2 << 20 };
 
-static const int32_t row_counts[] = { 1, 2, 4, 16, MAX_ROWS };
+static const int32_t row_counts[] = { 1, 2, 4, 16, 32, MAX_ROWS };
 
 typedef struct bench {
     uint8_t *weights, *rows, *scratch, *packed;
@@ -50,11 +50,12 @@ static void measure(const bench *b, const puna_kernel *k, const puna_format_info
     double best = 1e30;
     for (int32_t r = 0; r < n_rows; r++)
         puna_act_encode_row(act, b->x, n_in, b->rows, r, n_rows, 0);
-    for (int32_t o = 0; k->op == PUNA_KERNEL_packed && o < n_out; o += PUNA_PANEL_ROWS)
+    const bool panels = k->op == PUNA_KERNEL_packed || k->op == PUNA_KERNEL_batch;
+    for (int32_t o = 0; panels && o < n_out; o += PUNA_PANEL_ROWS)
         puna_pack_of(format->id)(b->weights + (size_t)o * row_bytes, row_bytes, PUNA_PANEL_ROWS,
                                  n_in / (int32_t)format->block_elems, b->packed + (size_t)o * row_bytes);
     for (int pass = 0; pass < (n_rows <= 2 ? PASSES : PASSES * 3); pass++) {
-        const puna_linear_call call = { .weight = k->op == PUNA_KERNEL_packed ? b->packed : b->weights,
+        const puna_linear_call call = { .weight = panels ? b->packed : b->weights,
                                         .row_bytes = row_bytes,
                                         .n_in = n_in,
                                         .act = b->rows,
@@ -93,15 +94,19 @@ int main(int argc, char **argv)
     const size_t row_bytes = puna_act_bytes(PUNA_ACT_F32, n_in) + 4096;
     const bench b = { .weights = aligned_alloc(HUGE_PAGE, LARGE),
                       .packed = aligned_alloc(HUGE_PAGE, LARGE),
-                      .rows = aligned_alloc(64, row_bytes * MAX_ROWS),
-                      .scratch = aligned_alloc(64, PUNA_TILE_SCRATCH),
+                      .rows =
+                          aligned_alloc(HUGE_PAGE, row_bytes * MAX_ROWS / HUGE_PAGE * HUGE_PAGE + HUGE_PAGE),
+                      .scratch = aligned_alloc(HUGE_PAGE, HUGE_PAGE),
                       .x = malloc((size_t)n_in * sizeof(float)),
-                      .y = malloc(LARGE),
+                      .y = aligned_alloc(HUGE_PAGE, LARGE),
                       .size_bytes = argc > 3 ? (size_t)strtol(argv[3], NULL, 10) << 20 : LARGE };
     if (!b.weights || !b.packed || !b.rows || !b.scratch || !b.y || !b.x)
         return 1;
     madvise(b.weights, LARGE, MADV_HUGEPAGE);
     madvise(b.packed, LARGE, MADV_HUGEPAGE);
+    madvise(b.y, LARGE, MADV_HUGEPAGE);
+    madvise(b.scratch, HUGE_PAGE, MADV_HUGEPAGE);
+    madvise(b.rows, row_bytes * MAX_ROWS / HUGE_PAGE * HUGE_PAGE + HUGE_PAGE, MADV_HUGEPAGE);
     memset(b.packed, 0, LARGE);
     puna_rng rng = puna_rng_make(1);
     fill(b.weights, LARGE, &rng);
@@ -119,7 +124,7 @@ int main(int argc, char **argv)
             continue;
         printf("%-6s %-8s %-8s", puna_kernel_op_name(kernels[i].op), format->name, kernels[i].isa);
         const bool slow = kernels[i].needs == 0;
-        for (size_t c = 0; c < sizeof row_counts / sizeof *row_counts - (slow ? 2 : 0); c++)
+        for (size_t c = 0; c < sizeof row_counts / sizeof *row_counts - (slow ? 3 : 0); c++)
             measure(&b, &kernels[i], format, n_in, row_counts[c]);
         printf("\n");
     }

@@ -171,6 +171,11 @@ static void decode(puna_act act, const void *row, int32_t n_in, float *x)
         memcpy(x, row, (size_t)n_in * sizeof(float));
         return;
     }
+    if (act == PUNA_ACT_TILE) {
+        for (int32_t i = 0; i < n_in; i++)
+            x[i] = puna_bf16_to_f32(((const uint16_t *)row)[i]);
+        return;
+    }
     assert(act == PUNA_ACT_Q8);
     const puna_act_view a = puna_act_at(row, n_in);
     for (int32_t i = 0; i < n_in; i++)
@@ -313,29 +318,41 @@ static guarded panels_of(const problem *p)
     return g;
 }
 
-/* The first n_rows activations as strips, ending at such a page too. */
-static guarded strips_of(const problem *p, int32_t n_rows, uint8_t **strips)
+/* The first n_rows activations side by side (strips or tiles), ending at such a page too. */
+static guarded rows_of(const problem *p, puna_act act, int32_t n_rows, uint8_t **rows)
 {
-    const size_t bytes = puna_act_bytes(PUNA_ACT_STRIP, p->n_in) * (size_t)n_rows;
+    const size_t bytes = puna_act_bytes(act, p->n_in) * (size_t)n_rows;
     guarded g = guarded_make(bytes);
-    *strips = g.end - bytes;
+    *rows = g.end - bytes;
     for (int32_t r = 0; r < n_rows; r++)
-        puna_act_encode_row(PUNA_ACT_STRIP, p->raw + (size_t)r * (size_t)p->n_in, p->n_in, *strips, r, n_rows, 0);
+        puna_act_encode_row(act, p->raw + (size_t)r * (size_t)p->n_in, p->n_in, *rows, r, n_rows, 0);
     return g;
+}
+
+/* Bytes, a multiple of 64, so that what ends at a page begins aligned. */
+static size_t scratch_of(const puna_kernel *k)
+{
+    return k->op == PUNA_KERNEL_batch ? PUNA_BATCH_SCRATCH : PUNA_TILE_SCRATCH;
+}
+
+static bool reads_panels(const puna_kernel *k)
+{
+    return k->op == PUNA_KERNEL_packed || k->op == PUNA_KERNEL_batch;
 }
 
 static bool run_call(const puna_kernel *k, const problem *p, puna_linear_call call)
 {
-    const size_t stride = MAX_OUT + 5;
+    const size_t stride = (size_t)p->n_out + 5;
     const int32_t n_rows = call.n_rows, begin = call.begin, end = call.end;
-    guarded scratch = guarded_make(PUNA_TILE_SCRATCH);
+    const size_t scratch_bytes = scratch_of(k);
+    guarded scratch = guarded_make(scratch_bytes);
     float *y = malloc((size_t)n_rows * stride * sizeof *y);
     char what[64];
     for (size_t i = 0; i < (size_t)n_rows * stride; i++)
         y[i] = CANARY;
     call.y = y;
     call.y_stride = stride;
-    call.scratch = scratch.end - PUNA_TILE_SCRATCH;
+    call.scratch = scratch.end - scratch_bytes;
     k->run(&call);
     snprintf(what, sizeof what, "%s %s %s", puna_kernel_op_name(k->op), p->format->name, k->isa);
     const bool good = problem_check(p, y, stride, n_rows, begin, end, k->max_err, what);
@@ -344,7 +361,7 @@ static bool run_call(const puna_kernel *k, const problem *p, puna_linear_call ca
     return good;
 }
 
-/* Packed kernels begin at whole panels. */
+/* Kernels of panels begin at whole panels. */
 static bool run_kernel(const puna_kernel *k, const problem *p, int32_t n_rows, int32_t begin, int32_t end)
 {
     puna_linear_call call = { .weight = p->weight,
@@ -355,24 +372,25 @@ static bool run_kernel(const puna_kernel *k, const problem *p, int32_t n_rows, i
                               .n_rows = n_rows,
                               .begin = begin,
                               .end = end };
-    if (k->op != PUNA_KERNEL_packed)
+    if (!reads_panels(k))
         return run_call(k, p, call);
-    uint8_t *strips;
-    guarded panels = panels_of(p), acts = strips_of(p, n_rows, &strips);
+    uint8_t *rows;
+    guarded panels = panels_of(p), acts = rows_of(p, puna_kernel_act(k), n_rows, &rows);
     const size_t n_panels = (size_t)(p->n_out + PUNA_PANEL_ROWS - 1) / PUNA_PANEL_ROWS;
     call.begin = begin / PUNA_PANEL_ROWS * PUNA_PANEL_ROWS;
     call.weight = panels.end - n_panels * PUNA_PANEL_ROWS * p->row_bytes;
-    call.act = strips;
-    call.act_bytes = puna_act_bytes(PUNA_ACT_STRIP, p->n_in);
+    call.act = rows;
+    call.act_bytes = puna_act_bytes(puna_kernel_act(k), p->n_in);
     const bool good = run_call(k, p, call);
     guarded_free(&panels);
     guarded_free(&acts);
     return good;
 }
 
-static puna_act act_of(uint32_t format)
+/* What holds, row by row, the values that a kernel reads. */
+static puna_act act_of(const puna_kernel *k)
 {
-    return puna_kernel_is_float(format) ? PUNA_ACT_F32 : PUNA_ACT_Q8;
+    return puna_kernel_act(k) == PUNA_ACT_STRIP ? PUNA_ACT_Q8 : puna_kernel_act(k);
 }
 
 /* Widths: single blocks, odd counts, the edges of a panel's slice, and beyond. */
@@ -402,14 +420,14 @@ static bool check_row(const puna_kernel *k, puna_rng *rng)
     for (const int32_t *n_in = widths_of(format); *n_in && good; n_in++) {
         for (int weights = 0; weights < WEIGHT_KINDS && good; weights++) {
             const int activations = (int)(puna_rng_next(rng) % ACT_KINDS);
-            problem p = problem_make(format, act_of(k->format), *n_in, 19, 9, weights, activations, rng);
+            problem p = problem_make(format, act_of(k), *n_in, 19, 9, weights, activations, rng);
             for (int32_t n_rows = 1; n_rows <= 9 && good; n_rows++)
                 good = run_kernel(k, &p, n_rows, n_rows % 3, 19 - n_rows % 2);
             problem_free(&p);
         }
     }
     for (int activations = 0; activations < ACT_KINDS && good; activations++) {
-        problem p = problem_make(format, act_of(k->format), widths_of(format)[1], MAX_OUT, 33,
+        problem p = problem_make(format, act_of(k), widths_of(format)[1], MAX_OUT, 33,
                                  activations % WEIGHT_LARGE, activations, rng);
         good = run_kernel(k, &p, 16, 0, 16) && run_kernel(k, &p, 33, 1, MAX_OUT) &&
                run_kernel(k, &p, 33, 16, 32);
@@ -444,44 +462,86 @@ static void many_rows_match_float64(void)
         const puna_format_info *format = puna_format_get(kernels[i].format);
         const int32_t n_in = format->block_elems == 1 ? 259 : MAX_IN;
         problem p =
-            problem_make(format, act_of(format->id), n_in, 18, MAX_ROWS, WEIGHT_RANDOM, ACT_NORMAL, &rng);
+            problem_make(format, act_of(&kernels[i]), n_in, 18, MAX_ROWS, WEIGHT_RANDOM, ACT_NORMAL, &rng);
         CHECK(run_kernel(&kernels[i], &p, MAX_ROWS, 0, 18));
         problem_free(&p);
     }
 }
 
-/* What a packed kernel gives for a row of activations is the same bits alone and beside others. */
+/* More rows and outputs than a batch kernel keeps sums of at once. */
+static void large_batches_match_float64(void)
+{
+    size_t n;
+    const puna_kernel *kernels = puna_kernel_list(&n);
+    puna_rng rng = puna_rng_make(seed + 7);
+    for (size_t i = 0; i < n; i++) {
+        if (kernels[i].op != PUNA_KERNEL_batch || (kernels[i].needs & puna_cpu_have()) != kernels[i].needs)
+            continue;
+        const puna_format_info *format = puna_format_get(kernels[i].format);
+        problem p = problem_make(format, act_of(&kernels[i]), 768, 299, 550, WEIGHT_RANDOM, ACT_NORMAL, &rng);
+        CHECK(run_kernel(&kernels[i], &p, 550, 0, 299));
+        problem_free(&p);
+    }
+}
+
+/* bfloat16 of the nearest value, to even between two, wherever a row lies in a tile. */
+static void tiles_hold_the_nearest(void)
+{
+    enum { N_IN = 96, N = 21 };
+    static float x[N][N_IN];
+    static uint16_t tiles[N * N_IN] __attribute__((aligned(64)));
+    puna_rng rng = puna_rng_make(seed + 8);
+    if (!(puna_cpu_have() & PUNA_CPU_AMX)) {
+        printf("SKIP tiles\n");
+        return;
+    }
+    for (int32_t r = 0; r < N; r++) {
+        fill_activations(x[r], N_IN, r % ACT_TINY, &rng);
+        x[r][5] = INFINITY;
+        x[r][6] = 1.00390625f; /* between two */
+        puna_act_encode_row(PUNA_ACT_TILE, x[r], N_IN, tiles, r, N, 0);
+    }
+    for (int32_t r = 0; r < N; r++)
+        for (int32_t i = 0; i < N_IN; i++) {
+            const int32_t slots = r < 16 ? 16 : N - 16;
+            const uint16_t *tile = tiles + r / 16 * 16 * N_IN + i / 32 * 32 * slots;
+            CHECK_INT(tile[r % 16 * 32 + i % 32], puna_f32_to_bf16(x[r][i]));
+        }
+}
+
+/* What a kernel of panels gives for a row of activations is the same bits alone and beside others. */
 static void check_neighbours(const puna_kernel *k, const problem *p)
 {
-    enum { ROWS = 15 };
+    enum { ROWS = 19 };
+    const puna_act act = puna_kernel_act(k);
     float alone[ROWS][PUNA_PANEL_ROWS], y[ROWS][PUNA_PANEL_ROWS];
-    const size_t act_bytes = puna_act_bytes(PUNA_ACT_STRIP, p->n_in);
-    guarded panels = panels_of(p), scratch = guarded_make(PUNA_TILE_SCRATCH);
-    uint8_t *strips = aligned_alloc(64, ROWS * act_bytes);
+    const size_t act_bytes = puna_act_bytes(act, p->n_in);
+    guarded panels = panels_of(p), scratch = guarded_make(scratch_of(k));
+    uint8_t *rows = aligned_alloc(64, ROWS * act_bytes);
     puna_linear_call call = { .weight = panels.end - PUNA_PANEL_ROWS * p->row_bytes,
                               .row_bytes = p->row_bytes,
                               .n_in = p->n_in,
-                              .act = strips,
+                              .act = rows,
                               .act_bytes = act_bytes,
                               .y_stride = PUNA_PANEL_ROWS,
                               .end = PUNA_PANEL_ROWS,
-                              .scratch = scratch.end - PUNA_TILE_SCRATCH };
+                              .scratch = scratch.end - scratch_of(k) };
     for (int32_t first = 0; first < ROWS; first++) {
-        puna_act_encode_row(PUNA_ACT_STRIP, p->raw + first * p->n_in, p->n_in, strips, 0, 1, 0);
+        puna_act_encode_row(act, p->raw + first * p->n_in, p->n_in, rows, 0, 1, 0);
         call.n_rows = 1;
         call.y = alone[first];
         k->run(&call);
     }
     for (call.n_rows = 2, call.y = y[0]; call.n_rows <= ROWS; call.n_rows++) {
         for (int32_t r = 0; r < call.n_rows; r++)
-            puna_act_encode_row(PUNA_ACT_STRIP, p->raw + r * p->n_in, p->n_in, strips, r, call.n_rows, 0);
+            puna_act_encode_row(act, p->raw + r * p->n_in, p->n_in, rows, r, call.n_rows, 0);
         k->run(&call);
         for (int32_t r = 0; r < call.n_rows; r++)
             if (memcmp(y[r], alone[r], sizeof y[r]) != 0)
-                test_fail(__FILE__, __LINE__, "packed %s %s: row %d of %d differs from that row alone",
-                          p->format->name, k->isa, r, call.n_rows);
+                test_fail(__FILE__, __LINE__, "%s %s %s: row %d of %d differs from that row alone",
+                          puna_kernel_op_name(k->op), p->format->name, k->isa, r, call.n_rows);
     }
-    free(strips);
+    free(rows);
     guarded_free(&panels);
     guarded_free(&scratch);
 }
@@ -492,10 +552,10 @@ static void neighbours_change_no_bit(void)
     const puna_kernel *kernels = puna_kernel_list(&n);
     puna_rng rng = puna_rng_make(seed + 5);
     for (size_t i = 0; i < n; i++) {
-        if (kernels[i].op != PUNA_KERNEL_packed || (kernels[i].needs & puna_cpu_have()) != kernels[i].needs)
+        if (!reads_panels(&kernels[i]) || (kernels[i].needs & puna_cpu_have()) != kernels[i].needs)
             continue;
         const puna_format_info *format = puna_format_get(kernels[i].format);
-        problem p = problem_make(format, act_of(format->id), 768, 16, 15, WEIGHT_RANDOM, ACT_NORMAL, &rng);
+        problem p = problem_make(format, act_of(&kernels[i]), 768, 16, 19, WEIGHT_RANDOM, ACT_NORMAL, &rng);
         check_neighbours(&kernels[i], &p);
         problem_free(&p);
     }
@@ -596,12 +656,12 @@ static void not_a_number_stays_where_it_is(void)
         if (format->block_elems == 1 || (kernels[i].needs & puna_cpu_have()) != kernels[i].needs)
             continue;
         const int32_t n_in = widths_of(format)[1];
-        problem p =
-            problem_make(format, PUNA_ACT_Q8, n_in, N_OUT, N_ROWS, WEIGHT_RANDOM, ACT_NORMAL, &rng);
+        const puna_act act = act_of(&kernels[i]);
+        problem p = problem_make(format, act, n_in, N_OUT, N_ROWS, WEIGHT_RANDOM, ACT_NORMAL, &rng);
         store_scale(p.weight + BAD * p.row_bytes + format->block_bytes, format->id, 0, NAN);
         p.raw[2 * n_in - 1] = NAN;
-        puna_act_encode(PUNA_ACT_Q8, p.raw + n_in, n_in, p.encoded + p.act_bytes, 0);
-        decode(PUNA_ACT_Q8, p.encoded + p.act_bytes, n_in, p.decoded + n_in);
+        puna_act_encode(act, p.raw + n_in, n_in, p.encoded + p.act_bytes, 0);
+        decode(act, p.encoded + p.act_bytes, n_in, p.decoded + n_in);
         problem_solve(&p);
         p.nan = true;
         CHECK(isnan(p.exact[N_OUT]) && !isnan(p.exact[0]));
@@ -630,9 +690,9 @@ static void check_linear(const puna_format_info *format, uint32_t allowed, puna_
         void *scratch = malloc(puna_linear_scratch_bytes(&linear, n_rows));
         for (int i = 0; i < 7 * 40; i++)
             y[i] = CANARY;
-        puna_linear_run(&linear, p.encoded, n_rows, y, 40, 0, 16, scratch);
-        puna_linear_run(&linear, p.encoded, n_rows, y, 40, 16, 16, scratch);
-        puna_linear_run(&linear, p.encoded, n_rows, y, 40, 16, 35, scratch);
+        puna_linear_run(&linear, linear.act, p.encoded, n_rows, y, 40, 0, 16, scratch);
+        puna_linear_run(&linear, linear.act, p.encoded, n_rows, y, 40, 16, 16, scratch);
+        puna_linear_run(&linear, linear.act, p.encoded, n_rows, y, 40, 16, 35, scratch);
         problem_check(&p, y, 40, n_rows, 0, 35, 2e-6, what);
         free(scratch);
     }
@@ -681,10 +741,17 @@ static void levels_have_names(void)
 }
 
 static const test_case cases[] = {
-    TEST(levels_have_names),     TEST(encoders_agree),          TEST(encoding_is_as_near_as_can_be),
-    TEST(kernels_match_float64), TEST(many_rows_match_float64), TEST(every_format_multiplies),
+    TEST(levels_have_names),
+    TEST(encoders_agree),
+    TEST(encoding_is_as_near_as_can_be),
+    TEST(kernels_match_float64),
+    TEST(many_rows_match_float64),
+    TEST(every_format_multiplies),
     TEST(neighbours_change_no_bit),
-    TEST(not_a_number_stays_where_it_is), TEST(a_format_without_kernels_multiplies),
+    TEST(large_batches_match_float64),
+    TEST(tiles_hold_the_nearest),
+    TEST(not_a_number_stays_where_it_is),
+    TEST(a_format_without_kernels_multiplies),
 };
 
 int main(int argc, char **argv)

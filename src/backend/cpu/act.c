@@ -15,6 +15,8 @@ size_t puna_act_bytes(puna_act act, int32_t n_in)
         bytes = (size_t)n_in + 3 * puna_act_array_bytes(n_in);
     else if (act == PUNA_ACT_STRIP)
         bytes = (size_t)n_in / PUNA_ACT_BLOCK * PUNA_STRIP_BLOCK;
+    else if (act == PUNA_ACT_TILE)
+        bytes = (size_t)n_in * sizeof(uint16_t) + 0;
     return (bytes + 63) / 64 * 64;
 }
 
@@ -81,18 +83,25 @@ static const puna_encoder *encoder_of(uint32_t allowed)
 void puna_act_encode_row(puna_act act, const float *x, int32_t n_in, void *rows, int32_t r, int32_t n_rows,
                          uint32_t allowed)
 {
-    const int32_t first = r / PUNA_STRIP_ROWS * PUNA_STRIP_ROWS, left = n_rows - first;
-    const size_t bytes = puna_act_bytes(act, n_in);
-    if (act != PUNA_ACT_STRIP)
-        puna_act_encode(act, x, n_in, (uint8_t *)rows + (size_t)r * bytes, allowed);
+    const int32_t n_beside = act == PUNA_ACT_STRIP  ? PUNA_STRIP_ROWS
+                             : act == PUNA_ACT_TILE ? PUNA_TILE_SLOTS
+                                                    : 1;
+    const int32_t first = r / n_beside * n_beside,
+                  n_slots = n_rows - first < n_beside ? n_rows - first : n_beside;
+    uint8_t *to = (uint8_t *)rows + (size_t)first * puna_act_bytes(act, n_in);
+    if (act == PUNA_ACT_STRIP)
+        encoder_of(allowed)->strip(x, n_in, to, r - first, n_slots);
+#if defined(__x86_64__)
+    else if (act == PUNA_ACT_TILE)
+        puna_encode_tile_amx(x, n_in, to, r - first, n_slots);
+#endif
     else
-        encoder_of(allowed)->strip(x, n_in, (uint8_t *)rows + (size_t)first * bytes, r - first,
-                                   left < PUNA_STRIP_ROWS ? left : PUNA_STRIP_ROWS);
+        puna_act_encode(act, x, n_in, to, allowed);
 }
 
 void puna_act_encode(puna_act act, const float *x, int32_t n_in, void *row, uint32_t allowed)
 {
-    if (act == PUNA_ACT_STRIP) {
+    if (act == PUNA_ACT_STRIP || act == PUNA_ACT_TILE) {
         puna_act_encode_row(act, x, n_in, row, 0, 1, allowed);
         return;
     }

@@ -1,13 +1,19 @@
 /* cpu.c - asks the processor once what it can do. Owns the only global state of the library: a
  * cached mask that every thread would compute alike. Refuses to know kernels. */
+#define _DEFAULT_SOURCE /* syscall */
 #include "backend/cpu/cpu.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <strings.h>
 
 #if defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
+#endif
+#if defined(__x86_64__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 #define VALID (1u << 31)
@@ -21,6 +27,7 @@ static const struct level {
     { "avx2", PUNA_CPU_AVX2 },
     { "avx512", PUNA_CPU_AVX2 | PUNA_CPU_AVX512_VNNI },
     { "avx512_bf16", PUNA_CPU_AVX2 | PUNA_CPU_AVX512_VNNI | PUNA_CPU_AVX512_BF16 },
+    { "amx", PUNA_CPU_AVX2 | PUNA_CPU_AVX512_VNNI | PUNA_CPU_AVX512_BF16 | PUNA_CPU_AMX },
     { "neon", PUNA_CPU_NEON },
     { "i8mm", PUNA_CPU_NEON | PUNA_CPU_I8MM },
 };
@@ -32,11 +39,26 @@ static const struct bit {
     { PUNA_CPU_AVX2, "avx2" },
     { PUNA_CPU_AVX512_VNNI, "avx512_vnni" },
     { PUNA_CPU_AVX512_BF16, "avx512_bf16" },
+    { PUNA_CPU_AMX, "amx" },
     { PUNA_CPU_NEON, "neon" },
     { PUNA_CPU_I8MM, "i8mm" },
 };
 
 #if defined(__x86_64__)
+/* Leaf 7, edx: bit 24 is AMX-TILE, 22 AMX-BF16, 25 AMX-INT8. Linux saves the 8 KiB of tile registers only for
+ * processes that ask: feature 18 of the kernel's x86 XSTATE interface. */
+static bool may_use_tiles(void)
+{
+    unsigned a = 7, b, c = 0, d;
+    __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+#ifdef __linux__
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+    return (d >> 22 & 13) == 13 && syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+#else
+    return false;
+#endif
+}
+
 /* The compiler's runtime reads cpuid and, for vector registers, what xgetbv says the system saves. */
 static uint32_t detect(void)
 {
@@ -59,9 +81,9 @@ static uint32_t detect(void)
     /* Leaf 7, sub-leaf 1, eax bit 5. */
     a = 7, c = 1;
     __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-    if (a >> 5 & 1)
-        have |= PUNA_CPU_AVX512_BF16;
-    return have;
+    if (!(a >> 5 & 1))
+        return have;
+    return have | PUNA_CPU_AVX512_BF16 | (may_use_tiles() ? (uint32_t)PUNA_CPU_AMX : 0);
 }
 #elif defined(__aarch64__) && defined(__linux__)
 /* Bits of the kernel's ABI: AT_HWCAP 20 is ASIMDDP, AT_HWCAP2 13 is I8MM. */

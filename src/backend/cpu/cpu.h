@@ -10,14 +10,16 @@ enum {
     PUNA_CPU_AVX2 = 1 << 0,        /* AVX2 FMA F16C BMI2: the floor on x86-64 */
     PUNA_CPU_AVX512_VNNI = 1 << 1, /* AVX-512 F BW VL DQ VNNI, and the system saves zmm */
     PUNA_CPU_AVX512_BF16 = 1 << 2,
-    PUNA_CPU_NEON = 1 << 3,        /* aarch64 with dotprod */
-    PUNA_CPU_I8MM = 1 << 4
+    PUNA_CPU_NEON = 1 << 3, /* aarch64 with dotprod */
+    PUNA_CPU_I8MM = 1 << 4,
+    PUNA_CPU_AMX =
+        1 << 5 /* tiles of bfloat16 and int8, AVX-512 BF16, and the system has let this process use them */
 };
 
 /* What the processor and the operating system offer. */
 uint32_t puna_cpu_have(void);
 
-/* The mask of a level's name ("scalar", "avx2", "avx512", "neon", ...) including everything below
+/* The mask of a level's name ("scalar", "avx2", "avx512", "amx", "neon", ...) including everything below
  * it, for PUNA_ISA; UINT32_MAX for NULL or "", 0 matches nothing and *known gets false for an
  * unknown name. */
 uint32_t puna_cpu_level(const char *name, int *known);

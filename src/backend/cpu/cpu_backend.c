@@ -1,10 +1,12 @@
 /* cpu_backend.c - the CPU as a backend: opens programs and workers, lays out a worker's memory,
  * walks the steps. All memory of a run is taken when the worker opens. Refuses arithmetic: that
  * lies in worker_*.c and below. */
+#define _DEFAULT_SOURCE /* madvise */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/kernel.h"
@@ -95,7 +97,7 @@ static int32_t n_fallback(const puna_program *program, char *text, size_t capaci
 
 /* ---- memory ----------------------------------------------------------------------------- */
 
-enum { WORKER_PAGE = 4096 };
+enum { WORKER_PAGE = 4096, WORKER_HUGE = 2 << 20 };
 
 /* Carves one block of memory; with base NULL it only measures. */
 typedef struct carver {
@@ -136,11 +138,13 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-static void need_linears(needs *n, const puna_step *step, int32_t n_rows)
+static void need_linears(needs *n, const puna_step *step, int32_t n_rows, bool deterministic)
 {
     for (int32_t i = 0; i < step->n_linears; i++) {
         const puna_linear *l = &step->linears[i].linear;
-        n->act[l->act] = larger(n->act[l->act], puna_act_bytes(l->act, l->n_in));
+        const puna_act kinds[2] = { l->act, puna_linear_act(l, n_rows, deterministic) };
+        for (int k = 0; k < 2; k++)
+            n->act[kinds[k]] = larger(n->act[kinds[k]], puna_act_bytes(kinds[k], l->n_in));
         n->linear = larger(n->linear, puna_linear_scratch_bytes(l, n_rows));
     }
 }
@@ -164,7 +168,7 @@ static needs measure(const puna_worker *w)
     }
     for (int32_t s = 0; s < w->steps->n_steps; s++) {
         const puna_step *step = &w->steps->steps[s];
-        need_linears(&n, step, n_rows);
+        need_linears(&n, step, n_rows, w->options.deterministic);
         if (!step->attention)
             continue;
         const puna_attention_params *p = &step->attention->p.attention;
@@ -248,10 +252,14 @@ static puna_status take_memory(puna_worker *w, puna_error *err)
     w->max_width = n.width;
     w->tile_rows = rows_of_group(n.group);
     carve_worker(&c, w, &n);
+    /* Rows of a product lie kilobytes apart: with small pages finding them takes longer than they do. */
+    const size_t align = c.used >= WORKER_HUGE ? WORKER_HUGE : WORKER_PAGE;
     if (!c.failed)
-        w->memory = aligned_alloc(WORKER_PAGE, (c.used + WORKER_PAGE - 1) & ~(size_t)(WORKER_PAGE - 1));
+        w->memory = aligned_alloc(align, (c.used + align - 1) / align * align);
     if (!w->memory)
         return puna_fail_memory(err, "activations", c.used);
+    if (align == WORKER_HUGE)
+        madvise(w->memory, c.used, MADV_HUGEPAGE);
     c = (carver){ .base = w->memory };
     carve_worker(&c, w, &n);
     for (int32_t i = 0; i < PUNA_WORKER_SPLIT_TILES * n.n_head_kv; i++)

@@ -1,9 +1,11 @@
 /* kernel.h - what a row of kernels.def is: the call every kernel gets, the rows of activations it
  * reads, and the expansion into prototypes. Private to backend/cpu.
  *
- * Three operations on a weight:
+ * Four operations on a weight:
  *   packed  interleaved panels (pack.h) against strips of activations: the fast way at every
  *           number of rows, for the formats that can be packed;
+ *   batch   the same panels made bfloat16 against tiles of bfloat16 activations: faster still for many rows,
+ *           where a processor multiplies matrices;
  *   dot     one weight row against one row of activations at a time, in the file's layout;
  *   tile    panels of weight rows in the file's layout unpacked once and multiplied with all rows
  *           of activations: bound by arithmetic.
@@ -22,7 +24,7 @@
 #define PUNA_ACT_BLOCK 32 /* activations that share a scale */
 
 /* y[r * y_stride + o] = W[o] . act[r]; W[o] lies at weight + o * row_bytes, at any alignment. For
- * packed, weight is panel 0, begin a multiple of 16, and act strips. */
+ * packed and batch, weight is panel 0, begin a multiple of 16, and act strips or tiles. */
 typedef struct puna_linear_call {
     const uint8_t *weight;
     size_t row_bytes;
@@ -33,7 +35,8 @@ typedef struct puna_linear_call {
     float *y;
     size_t y_stride;
     int32_t begin, end;
-    uint8_t *scratch; /* PUNA_TILE_SCRATCH bytes aligned to 64, for tile and packed */
+    uint8_t *
+        scratch; /* PUNA_TILE_SCRATCH bytes aligned to 64 for tile and packed, PUNA_BATCH_SCRATCH for batch */
 } puna_linear_call;
 
 typedef void puna_linear_fn(const puna_linear_call *call);
@@ -43,10 +46,19 @@ typedef void puna_encode_strip_fn(const float *x, int32_t n_in, void *strip, int
 /* What one thread's panels need, whatever the shape. */
 #define PUNA_TILE_SCRATCH ((size_t)96 * 1024)
 
+/* The same for batch. */
+#define PUNA_BATCH_SCRATCH ((size_t)576 * 1024)
+
 /* Rows of a panel: divisions of the output at multiples of this waste nothing. */
 #define PUNA_TILE_ROWS 16
 
-typedef enum puna_kernel_op { PUNA_KERNEL_dot, PUNA_KERNEL_tile, PUNA_KERNEL_packed, PUNA_KERNEL_OPS } puna_kernel_op;
+typedef enum puna_kernel_op {
+    PUNA_KERNEL_dot,
+    PUNA_KERNEL_tile,
+    PUNA_KERNEL_packed,
+    PUNA_KERNEL_batch,
+    PUNA_KERNEL_OPS
+} puna_kernel_op;
 
 typedef struct puna_kernel {
     puna_kernel_op op;
@@ -156,6 +168,12 @@ static inline void puna_strip_put(uint8_t *block, int slot, int n_slots, const i
     memcpy(block + puna_strip_sums(n_slots) + at * 8, sums, 8);
     memcpy(block + puna_strip_pairs(n_slots) + at * 8, less, 8);
 }
+
+/* A tile: up to 16 rows of activations in bfloat16, block after block of 32 inputs, in each [row][32]. Row r of n is in tile
+ * r / 16, which begins at r / 16 * 16 * row bytes and has min(16, n - r / 16 * 16) rows. Only kernels that
+ * need PUNA_CPU_AMX read it, so only such a processor encodes it: x[n_in] as row `slot` of a tile of n_slots. */
+enum { PUNA_TILE_SLOTS = 16 };
+void puna_encode_tile_amx(const float *x, int32_t n_in, void *tile, int slot, int n_slots);
 
 static inline const uint8_t *puna_call_row(const puna_linear_call *call, int32_t o)
 {

@@ -53,6 +53,7 @@ static const struct int8_way {
     { "avx2 maddubs, madd, add", PUNA_CPU_AVX2, puna_limit_int8__avx2 },
     { "avx2 maddubs summed in 16 bits", PUNA_CPU_AVX2, puna_limit_int8_sums__avx2 },
     { "avx512 vpdpbusd", PUNA_CPU_AVX512_VNNI, puna_limit_int8__avx512 },
+    { "amx tdpbusd", PUNA_CPU_AMX, puna_limit_int8__amx },
 #elif defined(__aarch64__)
     { "neon sdot", PUNA_CPU_NEON, puna_limit_int8__neon },
     { "i8mm smmla", PUNA_CPU_NEON | PUNA_CPU_I8MM, puna_limit_int8__i8mm },

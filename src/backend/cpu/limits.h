@@ -17,8 +17,8 @@ puna_read_fn puna_limit_read__scalar, puna_limit_read__avx2, puna_limit_read__av
  * are two ways: every pair of products widened to 32 bits at once, or summed in 16 bits first, which
  * only short codes allow; which is faster depends on the processor. */
 typedef uint64_t puna_int8_fn(uint64_t n_rounds, int32_t *sink);
-puna_int8_fn puna_limit_int8__scalar, puna_limit_int8__avx2, puna_limit_int8_sums__avx2, puna_limit_int8__avx512,
-    puna_limit_int8__neon, puna_limit_int8__i8mm;
+puna_int8_fn puna_limit_int8__scalar, puna_limit_int8__avx2, puna_limit_int8_sums__avx2,
+    puna_limit_int8__avx512, puna_limit_int8__amx, puna_limit_int8__neon, puna_limit_int8__i8mm;
 
 /* Read bandwidth over 512 MiB on huge pages and the int8 rate, on n_threads (0 = all that the
  * process may use); about a second. The best of several passes: a limit is what the machine can do

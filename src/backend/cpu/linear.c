@@ -11,7 +11,10 @@
 /* From this many rows on unpacking panels pays: two read the weights once in dot kernels too. */
 #define TILE_MIN_ROWS 3
 
-enum { DOT, TILE, PACKED };
+/* From this many rows on making bfloat16 of packed weights pays. */
+#define BATCH_MIN_ROWS 32
+
+enum { DOT, TILE, PACKED, BATCH };
 
 static size_t align_64(size_t bytes)
 {
@@ -38,6 +41,7 @@ puna_linear puna_linear_choose(const puna_tensor *weight, uint32_t allowed)
     linear.kernel[DOT] = dot;
     linear.kernel[TILE] = tile;
     linear.kernel[PACKED] = puna_kernel_select(PUNA_KERNEL_packed, format, allowed);
+    linear.kernel[BATCH] = puna_kernel_select(PUNA_KERNEL_batch, format, allowed);
     linear.uniform = !tile; /* the two kinds sum in different orders */
     return linear;
 }
@@ -55,11 +59,19 @@ void puna_linear_use(puna_linear *linear, const void *packed)
     linear->uniform = true;
 }
 
+puna_act puna_linear_act(const puna_linear *linear, int32_t n_rows, bool uniform)
+{
+    return linear->packed && linear->kernel[BATCH] && n_rows >= BATCH_MIN_ROWS && !uniform ? PUNA_ACT_TILE
+                                                                                           : linear->act;
+}
+
 size_t puna_linear_scratch_bytes(const puna_linear *linear, int32_t n_rows)
 {
     size_t bytes = 63;
     if (linear->packed || (linear->kernel[TILE] && n_rows >= TILE_MIN_ROWS))
         bytes += PUNA_TILE_SCRATCH;
+    if (puna_linear_act(linear, n_rows, false) == PUNA_ACT_TILE)
+        bytes += PUNA_BATCH_SCRATCH - PUNA_TILE_SCRATCH;
     if (linear->reference)
         bytes += align_64((size_t)linear->n_in * sizeof(float)) * PUNA_TILE_ROWS;
     return bytes;
@@ -89,18 +101,19 @@ static void run_reference(const puna_linear *linear, puna_linear_call call, puna
     }
 }
 
-void puna_linear_run(const puna_linear *linear, const void *act, int32_t n_rows, float *y, size_t y_stride,
-                     int32_t begin, int32_t end, void *scratch)
+void puna_linear_run(const puna_linear *linear, puna_act act, const void *rows, int32_t n_rows, float *y,
+                     size_t y_stride, int32_t begin, int32_t end, void *scratch)
 {
-    assert(begin >= 0 && end <= linear->n_out && (uintptr_t)act % 64 == 0);
+    assert(begin >= 0 && end <= linear->n_out && (uintptr_t)rows % 64 == 0);
     const bool tiled = !linear->packed && linear->kernel[TILE] && n_rows >= TILE_MIN_ROWS;
-    const puna_kernel *kernel = linear->kernel[linear->packed ? PACKED : tiled ? TILE : DOT];
+    const int of_panels = act == PUNA_ACT_TILE ? BATCH : PACKED;
+    const puna_kernel *kernel = linear->kernel[linear->packed ? of_panels : tiled ? TILE : DOT];
     const uintptr_t misaligned = (uintptr_t)scratch % 64;
     puna_linear_call call = { .weight = linear->packed ? linear->packed : linear->weight->data,
                               .row_bytes = puna_tensor_row_bytes(linear->weight),
                               .n_in = linear->n_in,
-                              .act = act,
-                              .act_bytes = puna_act_bytes(linear->act, linear->n_in),
+                              .act = rows,
+                              .act_bytes = puna_act_bytes(act, linear->n_in),
                               .n_rows = n_rows,
                               .y = y,
                               .y_stride = y_stride,

@@ -5,7 +5,7 @@
  * A weight row is dotted either with float activations (PUNA_ACT_F32) or with activations
  * quantised to int8 in blocks of 32, which the caller makes once per input row and shares between
  * all weights that read it: row by row (PUNA_ACT_Q8), or, for packed weights, four rows side by side
- * (PUNA_ACT_STRIP). */
+ * (PUNA_ACT_STRIP). Many rows at once may be read as bfloat16, sixteen side by side (PUNA_ACT_TILE). */
 #ifndef PUNA_BACKEND_CPU_LINEAR_H
 #define PUNA_BACKEND_CPU_LINEAR_H
 
@@ -15,19 +15,19 @@
 
 #include "quant/tensor.h"
 
-typedef enum puna_act { PUNA_ACT_F32, PUNA_ACT_Q8, PUNA_ACT_STRIP, PUNA_ACT_KINDS } puna_act;
+typedef enum puna_act { PUNA_ACT_F32, PUNA_ACT_Q8, PUNA_ACT_STRIP, PUNA_ACT_TILE, PUNA_ACT_KINDS } puna_act;
 
 /* A weight with its kernels chosen. */
 typedef struct puna_linear puna_linear;
 struct puna_linear {
     const puna_tensor *weight;  /* [n_in, n_out] */
     const void *packed;         /* its panels (pack.h), or NULL: read as it lies in the file */
-    puna_act act;               /* what it wants to read */
+    puna_act act;               /* what it wants to read, or for many rows may: puna_linear_act */
     int32_t n_in, n_out;
     int32_t chunk;              /* output rows are best divided in multiples of this */
     bool reference;             /* no kernel row: dequantised row by row */
     bool uniform;               /* a row's bits are the same for every number of rows in a call */
-    const void *kernel[3];      /* chosen rows of kernels.def; private to linear.c */
+    const void *kernel[4];      /* chosen rows of kernels.def; private to linear.c */
 };
 
 /* Chooses kernels: the best rows with (needs & allowed) == needs. Never fails: the last resort
@@ -40,6 +40,9 @@ bool puna_linear_packs(const puna_tensor *weight, uint32_t allowed);
 /* From now on the product reads packed, the puna_packed_bytes(weight) of all its panels. What `act` is
  * may change. Only where puna_linear_packs. */
 void puna_linear_use(puna_linear *linear, const void *packed);
+
+/* What a product of n_rows reads. uniform: so that what a row gives does not depend on their number. */
+puna_act puna_linear_act(const puna_linear *linear, int32_t n_rows, bool uniform);
 
 /* Bytes of one row of activations of width n_in in an encoding (a multiple of 64). */
 size_t puna_act_bytes(puna_act act, int32_t n_in);
@@ -56,8 +59,9 @@ void puna_act_encode_row(puna_act act, const float *x, int32_t n_in, void *rows,
 size_t puna_linear_scratch_bytes(const puna_linear *linear, int32_t n_rows);
 
 /* y[r * y_stride + o] = sum_i W[o][i] x[r][i] for r in [0, n_rows), o in [begin, end).
- * act: n_rows encoded rows, puna_act_bytes apart; a part of a larger batch begins at a multiple of 4. Thread-safe for disjoint ranges. */
-void puna_linear_run(const puna_linear *linear, const void *act, int32_t n_rows, float *y, size_t y_stride,
-                     int32_t begin, int32_t end, void *scratch);
+ * rows: n_rows rows encoded as act, which is linear->act or what puna_linear_act says, puna_act_bytes apart; a part of a larger batch
+ * begins at a multiple of 16. Thread-safe for disjoint ranges. */
+void puna_linear_run(const puna_linear *linear, puna_act act, const void *rows, int32_t n_rows, float *y,
+                     size_t y_stride, int32_t begin, int32_t end, void *scratch);
 
 #endif

@@ -24,7 +24,7 @@
 enum {
     PUNA_WORKER_THREAD_BYTES = 4 << 20, /* of weights for each further thread */
     PUNA_WORKER_ROWS = 512,             /* rows of activations that one product reads at a time */
-    PUNA_WORKER_TILE = 32768,           /* floats of a thread for one piece of a gated activation */
+    PUNA_WORKER_TILE = 131072,          /* floats of a thread for one piece of a gated activation */
     PUNA_WORKER_QUERIES = 32,           /* queries of an attention job, more for larger groups */
     PUNA_WORKER_SPLITS = 16,            /* key ranges of one query, at most */
     PUNA_WORKER_SPLIT_TILES = 4         /* batches of more queries are not split */

@@ -127,14 +127,20 @@ void puna_worker_rows(puna_worker *w, int thread, int32_t number)
 /* ---- encoding --------------------------------------------------------------------------- */
 
 typedef struct encoded {
+    int32_t n_rows;
     const void *rows[PUNA_ACT_KINDS];
 } encoded;
 
-static unsigned wanted(const puna_step *step)
+static puna_act act_of(const puna_worker *w, const puna_linear *linear, int32_t n_rows)
+{
+    return puna_linear_act(linear, n_rows, w->options.deterministic);
+}
+
+static unsigned wanted(const puna_worker *w, const puna_step *step, int32_t n_rows)
 {
     unsigned kinds = 0;
     for (int32_t i = 0; i < step->n_linears; i++)
-        kinds |= 1u << step->linears[i].linear.act;
+        kinds |= 1u << act_of(w, &step->linears[i].linear, n_rows);
     return kinds;
 }
 
@@ -143,7 +149,7 @@ static void encode_row(puna_worker *w, int thread, const puna_step *step, size_t
                        bool shares, unsigned char *const to[PUNA_ACT_KINDS])
 {
     int32_t n_in = step->linears[0].linear.n_in;
-    unsigned kinds = wanted(step);
+    unsigned kinds = wanted(w, step, n_rows);
     const float *x =
         step->n_chain ? run_chain(w, thread, step, row, shares) : puna_worker_row(w, step->in, row);
     for (unsigned kind = 0; kind < PUNA_ACT_KINDS; kind++)
@@ -152,10 +158,10 @@ static void encode_row(puna_worker *w, int thread, const puna_step *step, size_t
 }
 
 /* Values that lie as encoded rows would are read in place. */
-static bool in_place(const puna_step *step)
+static bool in_place(const puna_worker *w, const puna_step *step, int32_t n_rows)
 {
     int32_t n_in = step->linears[0].linear.n_in;
-    return step->n_chain == 0 && wanted(step) == 1u << PUNA_ACT_F32 &&
+    return step->n_chain == 0 && wanted(w, step, n_rows) == 1u << PUNA_ACT_F32 &&
            puna_act_bytes(PUNA_ACT_F32, n_in) == (size_t)n_in * sizeof(float);
 }
 
@@ -176,12 +182,16 @@ static void encode_rows(puna_worker *w, int thread, int32_t number, int32_t n_ro
 static encoded encoded_rows(puna_worker *w, int thread, const puna_step *step, int32_t n_rows, bool first)
 {
     const puna_worker_thread *own = &w->threads[thread];
-    if (in_place(step))
-        return (encoded){ .rows = { [PUNA_ACT_F32] = puna_worker_row(w, step->in, 0) } };
-    if (n_rows > 1)
-        return (encoded){ .rows = { w->act[0], w->act[1], w->act[2] } };
-    encode_row(w, thread, step, 0, 1, first, own->act);
-    return (encoded){ .rows = { own->act[0], own->act[1], own->act[2] } };
+    encoded x = { .n_rows = n_rows };
+    if (in_place(w, step, n_rows)) {
+        x.rows[PUNA_ACT_F32] = puna_worker_row(w, step->in, 0);
+        return x;
+    }
+    if (n_rows == 1)
+        encode_row(w, thread, step, 0, 1, first, own->act);
+    for (int kind = 0; kind < PUNA_ACT_KINDS; kind++)
+        x.rows[kind] = n_rows == 1 ? own->act[kind] : w->act[kind];
+    return x;
 }
 
 /* ---- products --------------------------------------------------------------------------- */
@@ -200,13 +210,15 @@ static void product(puna_worker *w, int thread, const puna_step_linear *l, const
                     int32_t n, int32_t begin, int32_t end, float *y, size_t stride)
 {
     const puna_linear *linear = &l->linear;
-    const unsigned char *rows = x->rows[linear->act];
-    rows += (size_t)first * puna_act_bytes(linear->act, linear->n_in);
+    const puna_act act = act_of(w, linear, x->n_rows);
+    const size_t row_bytes = puna_act_bytes(act, linear->n_in);
+    const unsigned char *rows = x->rows[act];
+    rows += (size_t)first * row_bytes;
     /* Whatever kernels sum in for many rows, for one it is one order. */
     int32_t at_once = w->options.deterministic && !linear->uniform ? 1 : n;
     for (int32_t r = 0; r < n; r += at_once)
-        puna_linear_run(linear, rows + (size_t)r * puna_act_bytes(linear->act, linear->n_in), at_once,
-                        y + (size_t)r * stride, stride, begin, end, w->threads[thread].linear);
+        puna_linear_run(linear, act, rows + (size_t)r * row_bytes, at_once, y + (size_t)r * stride, stride,
+                        begin, end, w->threads[thread].linear);
     if (l->bias)
         for (int32_t r = 0; r < n; r++) {
             float *at = y + (size_t)r * stride + begin;
@@ -274,10 +286,12 @@ static void run_gated(puna_worker *w, int thread, const puna_step *step, const e
     }
 }
 
-/* The most outputs of one piece, so that a piece of all rows stays in the second-level cache. */
-static int32_t most_outputs(int32_t n_rows)
+/* The most outputs of one piece, so that a piece of all rows stays in the second-level cache. Where matrices are
+ * multiplied by the processor that is large, and reading activations is what takes time: once for more outputs. */
+static int32_t most_outputs(int32_t n_rows, bool batch)
 {
-    return PUNA_WORKER_TILE / (n_rows < 8 ? 8 : n_rows < PUNA_WORKER_ROWS ? n_rows : PUNA_WORKER_ROWS);
+    const int32_t floats = batch ? PUNA_WORKER_TILE : PUNA_WORKER_TILE / 4;
+    return floats / (n_rows < 8 ? 8 : n_rows < PUNA_WORKER_ROWS ? n_rows : PUNA_WORKER_ROWS);
 }
 
 /* How the outputs of a step's products are cut into units; a gated pair counts once. */
@@ -287,13 +301,14 @@ typedef struct division {
     int32_t base[PUNA_STEP_LINEARS + 1]; /* units before each product */
 } division;
 
-static division divide(const puna_step *step, int32_t n_rows)
+static division divide(const puna_worker *w, const puna_step *step, int32_t n_rows)
 {
     division d = { .n = step->glu ? 1 : step->n_linears };
-    int32_t most = most_outputs(n_rows);
+    bool batch = act_of(w, &step->linears[0].linear, n_rows) == PUNA_ACT_TILE;
+    int32_t most = most_outputs(n_rows, batch);
     for (int32_t i = 0; i < d.n; i++) {
         const puna_linear *l = &step->linears[i].linear;
-        int32_t unit = unit_of(l, n_rows);
+        int32_t unit = unit_of(l, n_rows) * (batch ? 2 : 1);
         d.unit[i] = unit < most ? unit : most;
         d.base[i + 1] = d.base[i] + (l->n_out + d.unit[i] - 1) / d.unit[i];
     }
@@ -329,9 +344,9 @@ void puna_worker_linear(puna_worker *w, int thread, int32_t number)
     int32_t begin, end, taken = 0, n_rows = puna_worker_n_rows(w, step->per_output);
     if (n_rows == 0)
         return;
-    if (n_rows > 1 && !in_place(step))
+    if (n_rows > 1 && !in_place(w, step, n_rows))
         encode_rows(w, thread, number, n_rows);
-    const division d = divide(step, n_rows);
+    const division d = divide(w, step, n_rows);
     encoded x;
     for (; puna_worker_take(w, phase, d.base[d.n], d.most, &begin, &end); taken += end - begin) {
         if (taken == 0)

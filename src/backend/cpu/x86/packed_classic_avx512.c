@@ -1,4 +1,5 @@
 /* packed_classic_avx512.c - packed weights with one scale for 32 values. */
+#include "backend/cpu/x86/packed_amx.h"
 #include "backend/cpu/x86/packed_avx512.h"
 
 /* How a format's codes are read; constants after inlining. */
@@ -8,9 +9,9 @@ typedef enum code_kind { CODES_4, CODES_5, CODES_E2M1, CODES_IQ4, CODES_8 } code
 enum { OFFSET_E2M1 = 12, OFFSET_8 = 128 };
 
 /* Lane g (0..7) of a unit, unsigned. */
-INLINE __m512i codes_at(code_kind kind, const uint8_t *unit, int g)
+INLINE __m512i codes_at(code_kind kind, bool ahead, const uint8_t *unit, int g)
 {
-    if (kind == CODES_8 || g < 4)
+    if (ahead && (kind == CODES_8 || g < 4))
         fetch_ahead(unit + 64 * g, 64);
     if (kind == CODES_8)
         return _mm512_xor_si512(load_512(unit + 64 * g), _mm512_set1_epi8((char)0x80));
@@ -41,10 +42,19 @@ INLINE void micro(code_kind kind, int offset, bool minima, int T, size_t unit_by
     for (int32_t b = 0; b < chunk->n; b++, unit += unit_bytes, act = act_next(T, act, 1)) {
         __m512i sum[PACKED_TOKENS];
         fetch_ahead(unit + codes_bytes, unit_bytes - codes_bytes);
-        ADD_PRODUCTS(T, act, offset ? starts.at[b] : NULL, 1, 0, 8, codes_at(kind, unit, g), sum);
+        ADD_PRODUCTS(T, act, offset ? starts.at[b] : NULL, 1, 0, 8, codes_at(kind, true, unit, g), sum);
         add_scaled(T, act, chunk->scales + b, minima, sum, acc);
     }
     store_acc(T, sums, acc);
+}
+
+INLINE void unpack(code_kind kind, size_t unit_bytes, const uint8_t *unit, int32_t n, uint8_t *codes)
+{
+    for (int32_t b = 0; b < n; b++, unit += unit_bytes, codes += PACKED_BLOCK) {
+        UNROLL
+        for (int g = 0; g < 8; g++)
+            _mm512_storeu_si512(codes + 64 * g, codes_at(kind, false, unit, g));
+    }
 }
 
 /* d in binary16 from byte `d` of a unit on, m behind it. */
@@ -77,7 +87,12 @@ static void scales_MXFP4(const uint8_t *units, int32_t n, packed_scales *out)
         scales(units, n, out, sizeof(puna_panel_##layout), offsetof(puna_panel_##layout, d), minima);        \
     }
 
-#define CLASSIC(format, layout, kind, offset, minima)                                                        \
+#define CLASSIC(format, layout, kind, offset, minima)                                \
+    static void unpack_##format(const uint8_t *units, int32_t n, uint8_t *codes)     \
+    {                                                                                \
+        unpack(kind, sizeof(puna_panel_##layout), units, n, codes);                  \
+    }                                                                                \
+    AMX_SOURCE(format, layout, 1, minima ? PUNA_AMX_MINIMA : PUNA_AMX_PLAIN, offset) \
     PACKED(format, layout, 1, micro(kind, offset, minima, T, sizeof(puna_panel_##layout), chunk, act, sums))
 
 SCALES(Q4_0, q4_0, false)

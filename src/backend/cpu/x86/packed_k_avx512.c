@@ -1,5 +1,6 @@
 /* packed_k_avx512.c - packed superblocks of 256: Q4_K, Q5_K, Q6_K, IQ4_XS. Scales of sub-blocks are
  * turned into floats once for a chunk. */
+#include "backend/cpu/x86/packed_amx.h"
 #include "backend/cpu/x86/packed_avx512.h"
 
 INLINE void store_scaled(float *to, __m128i bytes, __m512 scale)
@@ -59,10 +60,10 @@ static void scales_Q5_K(const uint8_t *units, int32_t n, packed_scales *out)
 /* Lane g of sub-block s of Q4_K or Q5_K; odd: s is. A rotation of whole lanes by 4 - s brings bit s
  * of every byte to bit 4. Four-bit codes of odd sub-blocks stay where they are, 16 times what they are: their
  * scales are a sixteenth (scales_k), and no sum is beyond what a float holds. */
-INLINE __m512i codes_k(bool five_bits, bool odd, const puna_lanes qs[8], const puna_lanes qh[8], __m512i rotation,
-                       int g)
+INLINE __m512i codes_k(bool five_bits, bool odd, bool ahead, const puna_lanes qs[8], const puna_lanes qh[8],
+                       __m512i rotation, int g)
 {
-    if (!odd)
+    if (ahead && !odd)
         fetch_ahead(qs[g], 64);
     const __m512i packed = load_512(qs[g]);
     if (!five_bits && odd)
@@ -87,11 +88,34 @@ INLINE void micro_k(bool five_bits, int T, const packed_chunk *chunk, const uint
             const __m512i rotation = _mm512_set1_epi32((4 - b % 8 - odd) & 31);
             __m512i sum[PACKED_TOKENS];
             READ_AGAIN(qh);
-            ADD_PRODUCTS(T, act, NULL, 1, 0, 8, codes_k(five_bits, odd, qs, qh, rotation, g), sum);
+            ADD_PRODUCTS(T, act, NULL, 1, 0, 8, codes_k(five_bits, odd, true, qs, qh, rotation, g), sum);
             add_scaled(T, act, chunk->scales + b + odd, true, sum, acc);
         }
     }
     store_acc(T, sums, acc);
+}
+
+INLINE void unpack_k(bool five_bits, size_t bytes, const uint8_t *unit, int32_t n, uint8_t *codes)
+{
+    for (int32_t b = 0; b < n; b++, codes += PACKED_BLOCK) {
+        const puna_panel_q4_k *at = (const puna_panel_q4_k *)(unit + (size_t)(b / 8) * bytes);
+        const puna_lanes *qh = five_bits ? ((const puna_panel_q5_k *)at)->qh : NULL;
+        const __m512i rotation = _mm512_set1_epi32((4 - b % 8) & 31);
+        UNROLL
+        for (int g = 0; g < 8; g++)
+            _mm512_storeu_si512(codes + 64 * g,
+                                codes_k(five_bits, b % 2, false, at->qs[b % 8 / 2], qh, rotation, g));
+    }
+}
+
+static void unpack_Q4_K(const uint8_t *units, int32_t n, uint8_t *codes)
+{
+    unpack_k(false, sizeof(puna_panel_q4_k), units, n, codes);
+}
+
+static void unpack_Q5_K(const uint8_t *units, int32_t n, uint8_t *codes)
+{
+    unpack_k(true, sizeof(puna_panel_q5_k), units, n, codes);
 }
 
 /* ---- Q6_K ------------------------------------------------------------------------------- */
@@ -111,9 +135,9 @@ static void scales_Q6_K(const uint8_t *units, int32_t n, packed_scales *out)
 }
 
 /* Lane g of quarter q (sub-blocks of 32 of one half of the superblock), 0..63. */
-INLINE __m512i codes_6(int q, const puna_lanes ql[16], const puna_lanes qh[8], int g)
+INLINE __m512i codes_6(int q, bool ahead, const puna_lanes ql[16], const puna_lanes qh[8], int g)
 {
-    if (q < 3)
+    if (ahead && q < 3)
         fetch_ahead(q < 2 ? ql[8 * q + g] : qh[g], 64);
     const __m512i packed = load_512(ql[8 * (q % 2) + g]), top = load_512(qh[g]);
     const __m512i moved = q == 0   ? _mm512_slli_epi16(top, 4)
@@ -132,11 +156,11 @@ INLINE void block_6(int q, int T, const puna_lanes ql[16], const puna_lanes qh[8
     __m512i sum[PACKED_TOKENS];
     READ_AGAIN(ql);
     READ_AGAIN(qh);
-    ADD_PRODUCTS(T, act, starts, 2, 0, 4, codes_6(q, ql, qh, g), sum);
+    ADD_PRODUCTS(T, act, starts, 2, 0, 4, codes_6(q, true, ql, qh, g), sum);
     UNROLL
     for (int i = 0; i < T; i++)
         scaled[i] = _mm512_mul_ps(d, _mm512_cvtepi32_ps(sum[i]));
-    ADD_PRODUCTS(T, act, starts + 1, 2, 4, 8, codes_6(q, ql, qh, g), sum);
+    ADD_PRODUCTS(T, act, starts + 1, 2, 4, 8, codes_6(q, true, ql, qh, g), sum);
     UNROLL
     for (int i = 0; i < T; i++) {
         scaled[i] = _mm512_fmadd_ps(m, _mm512_cvtepi32_ps(sum[i]), scaled[i]);
@@ -162,6 +186,20 @@ INLINE void micro_6(int T, const packed_chunk *chunk, const uint8_t *first, floa
     store_acc(T, sums, acc);
 }
 
+static void unpack_Q6_K(const uint8_t *units, int32_t n, uint8_t *codes)
+{
+    for (int32_t b = 0; b < n; b += 4) {
+        const puna_panel_q6_k *unit = (const puna_panel_q6_k *)units + b / 8;
+        const int upper = b % 8 / 4;
+        UNROLL
+        for (int q = 0; q < 4; q++) {
+            UNROLL
+            for (int g = 0; g < 8; g++, codes += 64)
+                _mm512_storeu_si512(codes, codes_6(q, false, unit->ql[2 * upper], unit->qh[upper], g));
+        }
+    }
+}
+
 /* ---- IQ4_XS ----------------------------------------------------------------------------- */
 
 static void scales_IQ4_XS(const uint8_t *units, int32_t n, packed_scales *out)
@@ -184,12 +222,22 @@ static void scales_IQ4_XS(const uint8_t *units, int32_t n, packed_scales *out)
 }
 
 /* Steps are made unsigned by 128. */
-INLINE __m512i codes_iq4(const puna_lanes qs[4], int g)
+INLINE __m512i codes_iq4(bool ahead, const puna_lanes qs[4], int g)
 {
-    if (g < 4)
+    if (ahead && g < 4)
         fetch_ahead(qs[g], 64);
     const __m512i packed = load_512(qs[g % 4]);
     return look_up(puna_iq4_values, 128, g < 4 ? low_nibbles(packed) : high_nibbles(packed));
+}
+
+static void unpack_IQ4_XS(const uint8_t *units, int32_t n, uint8_t *codes)
+{
+    const puna_panel_iq4_xs *unit = (const puna_panel_iq4_xs *)units;
+    for (int32_t b = 0; b < n; b++) {
+        UNROLL
+        for (int g = 0; g < 8; g++, codes += 64)
+            _mm512_storeu_si512(codes, codes_iq4(false, unit[b / 8].qs[b % 8], g));
+    }
 }
 
 INLINE void micro_iq4_xs(int T, const packed_chunk *chunk, const uint8_t *first, float *sums)
@@ -205,7 +253,7 @@ INLINE void micro_iq4_xs(int T, const packed_chunk *chunk, const uint8_t *first,
         __m512i sum[PACKED_TOKENS];
         if (b % 8 == 0)
             fetch_ahead(unit->scales, 128);
-        ADD_PRODUCTS(T, act, starts.at[b], 1, 0, 8, codes_iq4(qs, g), sum);
+        ADD_PRODUCTS(T, act, starts.at[b], 1, 0, 8, codes_iq4(true, qs, g), sum);
         add_scaled(T, act, chunk->scales + b, false, sum, acc);
     }
     store_acc(T, sums, acc);
@@ -217,3 +265,7 @@ PACKED(Q4_K, q4_k, 8, micro_k(false, T, chunk, act, sums))
 PACKED(Q5_K, q5_k, 8, micro_k(true, T, chunk, act, sums))
 PACKED(Q6_K, q6_k, 8, micro_6(T, chunk, act, sums))
 PACKED(IQ4_XS, iq4_xs, 8, micro_iq4_xs(T, chunk, act, sums))
+AMX_SOURCE(Q4_K, q4_k, 8, PUNA_AMX_MINIMA, 0)
+AMX_SOURCE(Q5_K, q5_k, 8, PUNA_AMX_MINIMA, 0)
+AMX_SOURCE(Q6_K, q6_k, 8, PUNA_AMX_HALVES, 32)
+AMX_SOURCE(IQ4_XS, iq4_xs, 8, PUNA_AMX_PLAIN, 128)
