@@ -14,7 +14,7 @@
 #include "backend/cpu/vector.h"
 #include "base/rng.h"
 
-enum { LARGE = 64 << 20, PASSES = 5, QUERIES = 32, PREFILL_BLOCKS = 128, MAX_DIM = 256 };
+enum { LARGE = 512 << 20, PASSES = 5, QUERIES = 32, PREFILL_BLOCKS = 128, MAX_DIM = 256 };
 
 typedef struct bench {
     puna_kv kv;

@@ -138,22 +138,28 @@ static void fetch_next(const puna_attention_job *job, const tiles *t, int32_t i)
     fetch(t->next_v[i], cache->v_block_bytes / (size_t)cache->layout.n_head);
 }
 
+/* Whether the kernels ask for the next tiles. */
+static bool own_fetch(const puna_attention_job *job)
+{
+    const puna_format format = job->kv->format;
+    return format == PUNA_FORMAT_Q8_0 || (job->kernels->fetches && format != PUNA_FORMAT_Q4_0);
+}
+
 /* Scores of queries [first, first + m) and the keys of block number i of the tiles. */
 static void score(const puna_attention_job *job, int32_t first, int32_t m, const tiles *t, int32_t i)
 {
     const int32_t dim = job->p->head_dim;
     const size_t at = (size_t)first, padded = puna_kv_padded(dim);
-    const bool own_fetch = job->kv->format == PUNA_FORMAT_Q8_0;
+    const void *next = first == 0 && own_fetch(job) ? t->next_k[i] : t->k[i];
     float *s = job->scores + i * PUNA_KV_BLOCK;
-    if (first == 0 && !own_fetch)
+    if (first == 0 && !own_fetch(job))
         fetch_next(job, t, i);
     if (puna_kv_is_rotated(job->kv->format))
-        job->kernels->scores_q8(m, job->codes + at * padded, padded, job->q_scale + at, t->k[i],
-                                first == 0 && own_fetch ? t->next_k[i] : t->k[i], dim, s,
+        job->kernels->scores_q8(m, job->codes + at * padded, padded, job->q_scale + at, t->k[i], next, dim, s,
                                 PUNA_ATTENTION_TILE);
     else
-        job->kernels->scores(m, job->q + at * (size_t)dim, (size_t)dim, t->k[i], dim, job->kv->format, s,
-                             PUNA_ATTENTION_TILE);
+        job->kernels->scores(m, job->q + at * (size_t)dim, (size_t)dim, t->k[i], next, dim, job->kv->format,
+                             s, PUNA_ATTENTION_TILE);
 }
 
 static void weigh_tiles(const puna_attention_job *job, int32_t first, int32_t m, const tiles *t,
@@ -161,13 +167,13 @@ static void weigh_tiles(const puna_attention_job *job, int32_t first, int32_t m,
 {
     const puna_attention_params *p = job->p;
     const size_t stride = puna_kv_padded(p->head_dim_v);
+    const void *const *next = first == 0 && own_fetch(job) ? t->next_v : t->v;
     float *sums = job->sums + (size_t)first * stride;
     if (puna_kv_is_rotated(job->kv->format))
-        job->kernels->weigh_q8(m, job->scores, PUNA_ATTENTION_TILE, factor, t->v,
-                               first == 0 && job->kv->format == PUNA_FORMAT_Q8_0 ? t->next_v : t->v, n_keys,
-                               p->head_dim_v, sums, stride);
+        job->kernels->weigh_q8(m, job->scores, PUNA_ATTENTION_TILE, factor, t->v, next, n_keys, p->head_dim_v,
+                               sums, stride);
     else
-        job->kernels->weigh(m, job->scores, PUNA_ATTENTION_TILE, factor, t->v, n_keys, p->head_dim_v,
+        job->kernels->weigh(m, job->scores, PUNA_ATTENTION_TILE, factor, t->v, next, n_keys, p->head_dim_v,
                             job->kv->format, sums, stride);
 }
 
@@ -201,7 +207,7 @@ static void absorb_strip(puna_attention_job *job, int32_t first, int32_t m, cons
 static void absorb_leaf(puna_attention_job *job, int32_t begin, int32_t end, int32_t stop_all)
 {
     int32_t n = n_queries(job);
-    int32_t n_strips = (n + PUNA_ATTENTION_STRIP - 1) / PUNA_ATTENTION_STRIP;
+    int32_t n_strips = (n + job->kernels->strip - 1) / job->kernels->strip;
     int32_t strip = (n + n_strips - 1) / n_strips;
     for (int32_t b = begin, stop; b < end; b = stop) {
         stop = (b / PUNA_ATTENTION_TILE_BLOCKS + 1) * PUNA_ATTENTION_TILE_BLOCKS;
@@ -287,9 +293,10 @@ static inline float load(const void *values, size_t i, puna_format format)
     return format == PUNA_FORMAT_F16 ? puna_f16_to_f32(half) : puna_bf16_to_f32(half);
 }
 
-static void scores(int32_t m, const float *q, size_t q_stride, const void *k, int32_t dim, puna_format format,
-                   float *s, size_t s_stride)
+static void scores(int32_t m, const float *q, size_t q_stride, const void *k, const void *next, int32_t dim,
+                   puna_format format, float *s, size_t s_stride)
 {
+    (void)next;
     for (int32_t i = 0; i < m; i++)
         memset(s + (size_t)i * s_stride, 0, PUNA_KV_BLOCK * sizeof *s);
     for (size_t d = 0; d < (size_t)dim; d++)
@@ -317,8 +324,10 @@ static float softmax(float *s, int32_t n, float *highest, float *total)
 }
 
 static void weigh(int32_t m, const float *p, size_t p_stride, const float *factor, const void *const *v,
-                  int32_t n_keys, int32_t dim, puna_format format, float *sums, size_t sums_stride)
+                  const void *const *next, int32_t n_keys, int32_t dim, puna_format format, float *sums,
+                  size_t sums_stride)
 {
+    (void)next;
     size_t n = (size_t)dim;
     for (size_t i = 0; i < (size_t)m; i++)
         for (size_t d = 0; d < n; d++)
@@ -423,7 +432,8 @@ static void mix(float *sums, float a, const float *other, float b, size_t n)
         sums[d] = a * sums[d] + b * other[d];
 }
 
-const puna_attention_kernels puna_attention_scalar = { .scores = scores,
+const puna_attention_kernels puna_attention_scalar = { .strip = PUNA_ATTENTION_STRIP,
+                                                       .scores = scores,
                                                        .softmax = softmax,
                                                        .weigh = weigh,
                                                        .quantize = quantize,
@@ -436,6 +446,8 @@ const puna_attention_kernels puna_attention_scalar = { .scores = scores,
 const puna_attention_kernels *puna_attention_choose(uint32_t allowed)
 {
 #if defined(__x86_64__)
+    if (allowed & PUNA_CPU_AVX512_VNNI)
+        return &puna_attention_avx512;
     if (allowed & PUNA_CPU_AVX2)
         return &puna_attention_avx2;
 #elif defined(__aarch64__)

@@ -16,30 +16,34 @@
 #include "ops/kv.h"
 
 enum {
-    PUNA_ATTENTION_STRIP = 6,       /* queries that a kernel takes at once */
+    PUNA_ATTENTION_STRIP = 8,       /* queries that a kernel takes at once, at most */
     PUNA_ATTENTION_TILE_BLOCKS = 4, /* blocks between two rescalings of the sums */
     PUNA_ATTENTION_TILE = PUNA_ATTENTION_TILE_BLOCKS * PUNA_KV_BLOCK,
     PUNA_ATTENTION_LEAF_BLOCKS = 8, /* blocks summed up before they are merged with others */
     PUNA_ATTENTION_LEVELS = 18      /* of merging, for PUNA_MAX_CTX positions */
 };
 
-/* Inner loops of one ISA level; m <= PUNA_ATTENTION_STRIP. Tiles of keys and values are F32, F16,
- * BF16 (`format` says which) or, for those named q8, Q8_0, as kv_tile.c lays them out. A query's
+/* Inner loops of one ISA level; m <= strip. Tiles of keys and values are F32, F16,
+ * BF16 (`format` says which) or, for those named q8, Q8_0, as kv_tile.c lays them out. `next` are tiles that are
+ * read after these, and may be asked for meanwhile. A query's
  * results do not depend on m: every kernel sums in the same order for each. */
 typedef struct puna_attention_kernels {
+    int32_t strip; /* queries that the kernels take at once */
+    bool fetches;  /* scores and weigh ask for `next`; those of q8 always may */
     /* s[i * s_stride + j] = q_i . k_j for the 32 keys of a tile. */
-    void (*scores)(int32_t m, const float *q, size_t q_stride, const void *k, int32_t dim, puna_format format,
-                   float *s, size_t s_stride);
+    void (*scores)(int32_t m, const float *q, size_t q_stride, const void *k, const void *next, int32_t dim,
+                   puna_format format, float *s, size_t s_stride);
     /* s[n] becomes exp(s - highest); *highest and *total go on; returns what older sums are to be
      * multiplied with. n is a multiple of 32. */
     float (*softmax)(float *s, int32_t n, float *highest, float *total);
     /* sums[i][dim] = factor[i] * sums[i][dim] + p_i v over n_keys values in tiles. */
     void (*weigh)(int32_t m, const float *p, size_t p_stride, const float *factor, const void *const *v,
-                  int32_t n_keys, int32_t dim, puna_format format, float *sums, size_t sums_stride);
-    /* q as 16-bit codes, padded with zeros; returns their scale. */
+                  const void *const *next, int32_t n_keys, int32_t dim, puna_format format, float *sums,
+                  size_t sums_stride);
+    /* q as 16-bit codes for scores_q8 of the same level, padded with zeros; returns their scale. */
     float (*quantize)(const float *q, int32_t dim, int16_t *codes);
     /* scores and weigh over Q8_0 in integers, exact but for the encoding of queries and weights;
-     * strides and sums are padded as tiles are. `next` are tiles that may be asked for meanwhile. */
+     * strides and sums are padded as tiles are. */
     void (*scores_q8)(int32_t m, const int16_t *q, size_t q_stride, const float *q_scale, const void *k,
                       const void *next, int32_t dim, float *s, size_t s_stride);
     void (*weigh_q8)(int32_t m, const float *p, size_t p_stride, const float *factor, const void *const *v,
@@ -53,6 +57,7 @@ typedef struct puna_attention_kernels {
 
 extern const puna_attention_kernels puna_attention_scalar;
 extern const puna_attention_kernels puna_attention_avx2;
+extern const puna_attention_kernels puna_attention_avx512;
 extern const puna_attention_kernels puna_attention_neon;
 
 const puna_attention_kernels *puna_attention_choose(uint32_t allowed);

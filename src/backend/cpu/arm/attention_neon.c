@@ -7,7 +7,9 @@
 #include "backend/cpu/arm/neon.h"
 
 enum { MOST_VECTORS = 8 };
-typedef float32x4_t strip_sums[PUNA_ATTENTION_STRIP][MOST_VECTORS];
+enum { STRIP = 6 };
+
+typedef float32x4_t strip_sums[STRIP][MOST_VECTORS];
 
 /* Vectors of columns for M queries. */
 INLINE int vectors_for(int M)
@@ -117,9 +119,10 @@ INLINE void scores_strip(int M, const float *q, size_t q_stride, const void *k, 
         break;          \
     }
 
-static void scores(int32_t m, const float *q, size_t q_stride, const void *k, int32_t dim, puna_format format,
-                   float *s, size_t s_stride)
+static void scores(int32_t m, const float *q, size_t q_stride, const void *k, const void *next, int32_t dim,
+                   puna_format format, float *s, size_t s_stride)
 {
+    (void)next;
     size_t n = (size_t)dim;
 #define F32(M)  scores_strip(M, q, q_stride, k, n, PUNA_FORMAT_F32, s, s_stride)
 #define F16(M)  scores_strip(M, q, q_stride, k, n, PUNA_FORMAT_F16, s, s_stride)
@@ -214,8 +217,10 @@ INLINE void weigh_strip(int M, const weighing *w, puna_format format)
 }
 
 static void weigh(int32_t m, const float *p, size_t p_stride, const float *factor, const void *const *v,
-                  int32_t n_keys, int32_t dim, puna_format format, float *sums, size_t sums_stride)
+                  const void *const *next, int32_t n_keys, int32_t dim, puna_format format, float *sums,
+                  size_t sums_stride)
 {
+    (void)next;
     const weighing w = { .p = p,
                          .factor = factor,
                          .p_stride = p_stride,
@@ -264,7 +269,8 @@ static void weigh_q8(int32_t m, const float *p, size_t p_stride, const float *fa
     puna_attention_scalar.weigh_q8(m, p, p_stride, factor, v, next, n_keys, dim, sums, sums_stride);
 }
 
-const puna_attention_kernels puna_attention_neon = { .scores = scores,
+const puna_attention_kernels puna_attention_neon = { .strip = STRIP,
+                                                     .scores = scores,
                                                      .softmax = softmax,
                                                      .weigh = weigh,
                                                      .quantize = quantize,

@@ -75,7 +75,7 @@ INLINE void store_sums(int M, int NV, __m256 sum[][8], float *y, size_t stride)
 INLINE void scores_piece(int M, int NV, const float *q, size_t q_stride, const void *k, size_t at, size_t dim,
                          puna_format format, float *s, size_t s_stride)
 {
-    __m256 sum[PUNA_ATTENTION_STRIP][8];
+    __m256 sum[STRIP][8];
     UNROLL
     for (int i = 0; i < M; i++) {
         UNROLL
@@ -98,9 +98,10 @@ INLINE void scores_strip(int M, const float *q, size_t q_stride, const void *k, 
     }
 }
 
-static void scores(int32_t m, const float *q, size_t q_stride, const void *k, int32_t dim, puna_format format,
-                   float *s, size_t s_stride)
+static void scores(int32_t m, const float *q, size_t q_stride, const void *k, const void *next, int32_t dim,
+                   puna_format format, float *s, size_t s_stride)
 {
+    (void)next;
     size_t n = (size_t)dim;
 #define F32(M)  scores_strip(M, q, q_stride, k, n, PUNA_FORMAT_F32, s, s_stride)
 #define F16(M)  scores_strip(M, q, q_stride, k, n, PUNA_FORMAT_F16, s, s_stride)
@@ -150,7 +151,7 @@ typedef struct weighing {
 /* M queries by 8 * NV dimensions from `at`. */
 INLINE void weigh_piece(int M, int NV, const weighing *w, size_t at, puna_format format)
 {
-    __m256 sum[PUNA_ATTENTION_STRIP][8];
+    __m256 sum[STRIP][8];
     UNROLL
     for (int i = 0; i < M; i++) {
         const float *sums = w->sums + (size_t)i * w->sums_stride + at;
@@ -195,8 +196,10 @@ INLINE void weigh_strip(int M, const weighing *w, puna_format format)
 }
 
 static void weigh(int32_t m, const float *p, size_t p_stride, const float *factor, const void *const *v,
-                  int32_t n_keys, int32_t dim, puna_format format, float *sums, size_t sums_stride)
+                  const void *const *next, int32_t n_keys, int32_t dim, puna_format format, float *sums,
+                  size_t sums_stride)
 {
+    (void)next;
     const weighing w = { .p = p,
                          .factor = factor,
                          .p_stride = p_stride,
@@ -229,7 +232,8 @@ static void mix(float *sums, float a, const float *other, float b, size_t n)
     }
 }
 
-const puna_attention_kernels puna_attention_avx2 = { .scores = scores,
+const puna_attention_kernels puna_attention_avx2 = { .strip = STRIP,
+                                                     .scores = scores,
                                                      .softmax = softmax,
                                                      .weigh = weigh,
                                                      .quantize = puna_attention_quantize__avx2,

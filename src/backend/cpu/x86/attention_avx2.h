@@ -4,6 +4,8 @@
 
 #include "backend/cpu/attention.h"
 
+enum { STRIP = 6 };
+
 #define EACH_M(m, CALL) \
     switch (m) {        \
     case 1:             \

@@ -112,7 +112,7 @@ typedef struct scoring {
 /* 4 * NV positions from `at`. */
 INLINE void scores_piece(int M, int NV, const scoring *c, size_t at)
 {
-    __m256i sum[PUNA_ATTENTION_STRIP][4];
+    __m256i sum[STRIP][4];
     clear(M, NV, sum);
     for (size_t d = 0; d < c->padded; d += 4) {
         const size_t place = (d / 4 * BLOCK + at) * 4;
@@ -153,9 +153,9 @@ void puna_attention_scores_q8__avx2(int32_t m, const int16_t *q, size_t q_stride
         scoring c = { q + first, q_stride, q_scale, codes, ahead, NULL, n - first, first > 0, s, s_stride };
         c.padded = c.padded < PUNA_KV_CHUNK ? c.padded : PUNA_KV_CHUNK;
         c.scales = (const uint16_t *)(const void *)(codes + c.padded * BLOCK);
-#define STRIP(M) scores_strip(M, &c)
-        EACH_M(m, STRIP)
-#undef STRIP
+#define RUN(M) scores_strip(M, &c)
+        EACH_M(m, RUN)
+#undef RUN
     }
 }
 
@@ -198,7 +198,7 @@ static float encode_weights(const weighing *c, const float *p, int16_t *codes)
 /* 4 * NV dimensions from `at`. */
 INLINE void weigh_piece(int M, int NV, const weighing *c, size_t at)
 {
-    __m256i sum[PUNA_ATTENTION_STRIP][4];
+    __m256i sum[STRIP][4];
     clear(M, NV, sum);
     for (size_t first = 0; first < c->n_keys; first += BLOCK) {
         const int8_t *codes = (const int8_t *)c->v[first / BLOCK] + c->skipped + at * 4;
@@ -235,8 +235,8 @@ void puna_attention_weigh_q8__avx2(int32_t m, const float *p, size_t p_stride, c
                                    const void *const *v, const void *const *next, int32_t n_keys, int32_t dim,
                                    float *sums, size_t sums_stride)
 {
-    int16_t codes[PUNA_ATTENTION_STRIP * PUNA_ATTENTION_TILE];
-    float scale[PUNA_ATTENTION_STRIP];
+    int16_t codes[STRIP * PUNA_ATTENTION_TILE];
+    float scale[STRIP];
     const size_t n = puna_kv_padded(dim);
     weighing c = { codes, scale, factor, v, next, 0, (size_t)n_keys, 0, sums, sums_stride };
     for (size_t first = 0; first < n; first += PUNA_KV_CHUNK) {
@@ -244,9 +244,9 @@ void puna_attention_weigh_q8__avx2(int32_t m, const float *p, size_t p_stride, c
         c.sums = sums + first;
         for (int32_t i = 0; i < m; i++)
             scale[i] = encode_weights(&c, p + (size_t)i * p_stride, codes + i * PUNA_ATTENTION_TILE);
-#define STRIP(M) weigh_strip(M, &c)
-        EACH_M(m, STRIP)
-#undef STRIP
+#define RUN(M) weigh_strip(M, &c)
+        EACH_M(m, RUN)
+#undef RUN
         c.skipped += Q8_CHUNK_BYTES;
     }
 }
