@@ -14,7 +14,7 @@
 #include "backend/cpu/vector.h"
 #include "base/rng.h"
 
-enum { LARGE = 512 << 20, PASSES = 5, QUERIES = 32, PREFILL_BLOCKS = 128, MAX_DIM = 256 };
+enum { LARGE = 512 << 20, PASSES = 5, QUERIES = 64, PREFILL_BLOCKS = 128, MAX_DIM = 256 };
 
 typedef struct bench {
     puna_kv kv;
@@ -81,13 +81,14 @@ static void open_bench(bench *b, puna_format format, int32_t dim)
     b->part = room(part, sizeof(float));
     b->y = room(QUERIES * width, sizeof(float));
     b->job = (puna_attention_job){ .kernels = puna_attention_choose(puna_cpu_have()),
+                                   .batch = puna_attention_choose_batch(puna_cpu_have()),
                                    .p = &b->params,
                                    .blocks = b->blocks,
                                    .kv = &b->kv,
                                    .q = room(QUERIES * width, sizeof(float)),
                                    .codes = room(QUERIES * width, sizeof(int16_t)),
                                    .q_scale = room(QUERIES, sizeof(float)),
-                                   .scores = room((size_t)PUNA_ATTENTION_STRIP * PUNA_ATTENTION_TILE,
+                                   .scores = room((size_t)PUNA_ATTENTION_BATCH * PUNA_ATTENTION_TILE,
                                                   sizeof(float)),
                                    .unpacked = room(puna_attention_unpacked_bytes(dim, dim), 1),
                                    .stack = room(PUNA_ATTENTION_LEVELS * part, sizeof(float)),

@@ -446,6 +446,89 @@ static void run_job(cache *c, int32_t pos, int32_t n, int32_t cut, float *y)
     free(unpacked);
 }
 
+/* ---- batches ---------------------------------------------------------------------------- */
+
+/* n_rows rows of 3 queries from position pos on over a cache in which nothing behind the last is a number, with
+ * and without the batch. */
+static void check_batch(puna_format format, int32_t dim, int32_t pos, int32_t n_rows, int32_t window,
+                        float softcap)
+{
+    enum { GROUP = 3, ROWS = 17, BLOCKS = 12, DIM = 96, QUERIES = ROWS * GROUP, PART = QUERIES * (DIM + 2) };
+    static float q[QUERIES * DIM], scores[PUNA_ATTENTION_BATCH * KEYS], part[PART], y[2][QUERIES * DIM];
+    static float stack[PUNA_ATTENTION_LEVELS * PART], x[DIM];
+    static int16_t codes[QUERIES * DIM];
+    puna_attention_params p = { .n_head = GROUP, .n_head_kv = 1, .head_dim = dim, .head_dim_v = dim };
+    puna_kv_cache one = { .layout = { 1, dim, dim, window } };
+    puna_kv kv = { .caches = &one, .n_caches = 1, .n_blocks = BLOCKS, .format = format };
+    int32_t blocks[BLOCKS], begin, end;
+    puna_rng rng = puna_rng_make((uint64_t)(pos * 31 + dim));
+    p.window = window;
+    p.softcap = softcap;
+    puna_kv_tile_bytes(format, dim, true, &one.k_block_bytes);
+    puna_kv_tile_bytes(format, dim, false, &one.v_block_bytes);
+    one.k = calloc(BLOCKS, one.k_block_bytes);
+    one.v = calloc(BLOCKS, one.v_block_bytes);
+    for (int32_t b = 0; b < BLOCKS; b++)
+        blocks[b] = b * 5 % BLOCKS;
+    for (int32_t j = 0; j < BLOCKS * PUNA_KV_BLOCK; j++)
+        for (int key = 0; key < 2; key++) {
+            fill(x, (size_t)dim, &rng);
+            for (int32_t d = 0; d < dim && j >= pos + n_rows; d++)
+                x[d] = NAN;
+            (key ? puna_kv_put_key : puna_kv_put_value)(
+                format, (key ? puna_kv_k : puna_kv_v)(&kv, 0, blocks[j / PUNA_KV_BLOCK], 0), dim,
+                j % PUNA_KV_BLOCK, x);
+        }
+    unsigned char *unpacked = malloc(puna_attention_unpacked_bytes(dim, dim));
+    puna_attention_job job = { .kernels = puna_attention_choose(puna_cpu_have()),
+                               .p = &p,
+                               .kv = &kv,
+                               .blocks = blocks,
+                               .pos = pos,
+                               .n_rows = n_rows,
+                               .n_group = GROUP,
+                               .q = q,
+                               .codes = codes,
+                               .scores = scores,
+                               .unpacked = unpacked,
+                               .stack = stack,
+                               .softcap = puna_vector_choose(puna_cpu_have())->softcap };
+    const size_t n = (size_t)(n_rows * GROUP * dim);
+    for (size_t i = 0; i < n; i++)
+        q[i] = 2 * normal(&rng) / sqrtf((float)dim);
+    puna_attention_range(window, pos, n_rows, &begin, &end);
+    for (int i = 0; i < 2; i++) {
+        job.batch = i ? puna_attention_choose_batch(puna_cpu_have()) : NULL;
+        puna_attention_queries(&job);
+        puna_attention_absorb(&job, begin, end, part);
+        puna_attention_end(&job, part, y[i], (size_t)(GROUP * dim));
+    }
+    const double differs = distance(y[1], y[0], n);
+    if (!(differs < 6e-3 && (differs > 0 || n_rows * GROUP < PUNA_ATTENTION_BATCH)))
+        test_fail(__FILE__, __LINE__, "%s, dim %d, %d rows at %d, window %d: a batch differs by %g",
+                  puna_format_get(format)->name, dim, n_rows, pos, window, differs);
+    free(unpacked);
+    free(one.k);
+    free(one.v);
+}
+
+static void batches_are_near_what_single_queries_give(void)
+{
+    static const int32_t dims_of_batches[] = { 32, 64, 96 };
+    if (!puna_attention_choose_batch(puna_cpu_have())) {
+        printf("SKIP batches\n");
+        return;
+    }
+    for (int f = 1; f <= 2; f++)
+        for (int i = 0; i < 3; i++)
+            for (int32_t pos = 0; pos < 340; pos += 41)
+                for (int32_t n_rows = 5; n_rows <= 17; n_rows += 6) {
+                    check_batch(formats[f], dims_of_batches[i], pos, n_rows, 0, 0);
+                    check_batch(formats[f], dims_of_batches[i], pos, n_rows, 50, 0);
+                    check_batch(formats[f], dims_of_batches[i], pos, n_rows, 0, 5);
+                }
+}
+
 /* A row's result depends on its position alone: not on the rows beside it, not on how its keys are
  * divided among threads. */
 static void rows_are_the_same_bits_however_they_are_cut(void)
@@ -482,6 +565,7 @@ int main(int argc, char **argv)
         TEST(kernels_compute_what_the_tiles_hold),
         TEST(helpers_of_every_level_agree),
         TEST(rows_are_the_same_bits_however_they_are_cut),
+        TEST(batches_are_near_what_single_queries_give),
     };
     return test_main("attention", cases, sizeof cases / sizeof *cases, argc, argv);
 }

@@ -22,7 +22,8 @@ size_t puna_attention_unpacked_bytes(int32_t head_dim, int32_t head_dim_v)
     size_t k = 0, v = 0;
     puna_kv_tile_bytes(PUNA_FORMAT_Q8_0, head_dim, true, &k);
     puna_kv_tile_bytes(PUNA_FORMAT_Q8_0, head_dim_v, false, &v);
-    return PUNA_ATTENTION_TILE_BLOCKS * (k + v);
+    const size_t converted = ((size_t)head_dim + (size_t)head_dim_v) * PUNA_KV_BLOCK * sizeof(uint16_t);
+    return PUNA_ATTENTION_TILE_BLOCKS * (k + v > converted ? k + v : converted);
 }
 
 size_t puna_attention_part_floats(const puna_attention_params *p, size_t n)
@@ -49,11 +50,22 @@ static void begin_part(puna_attention_job *job, float *part)
     }
 }
 
+/* Whether tiles are converted for all queries of the job: there must be so many that it pays. */
+static bool in_batch(const puna_attention_job *job)
+{
+    const puna_format format = job->kv->format;
+    return job->batch && n_queries(job) >= PUNA_ATTENTION_BATCH &&
+           (format == PUNA_FORMAT_F16 || format == PUNA_FORMAT_BF16) && job->p->head_dim % 32 == 0 &&
+           job->p->head_dim_v % 32 == 0;
+}
+
 void puna_attention_queries(const puna_attention_job *job)
 {
+    const size_t dim = (size_t)job->p->head_dim, padded = puna_kv_padded(job->p->head_dim);
+    if (in_batch(job))
+        job->batch->narrow(job->q, n_queries(job) * job->p->head_dim, job->codes);
     if (!puna_kv_is_rotated(job->kv->format))
         return;
-    const size_t dim = (size_t)job->p->head_dim, padded = puna_kv_padded(job->p->head_dim);
     for (size_t i = 0; i < (size_t)n_queries(job); i++) {
         job->kernels->rotate(job->q + i * dim, job->p->head_dim);
         job->q_scale[i] = job->kernels->quantize(job->q + i * dim, job->p->head_dim, job->codes + i * padded);
@@ -106,6 +118,12 @@ static tiles take_tiles(const puna_attention_job *job, int32_t begin, int32_t en
     return t;
 }
 
+/* Of n blocks. */
+static size_t converted_bytes(int32_t dim, int32_t n)
+{
+    return (size_t)n * PUNA_KV_BLOCK * (size_t)dim * sizeof(uint16_t);
+}
+
 static void unpack_tiles(const puna_attention_job *job, tiles *t)
 {
     const puna_attention_params *p = job->p;
@@ -120,6 +138,22 @@ static void unpack_tiles(const puna_attention_job *job, tiles *t)
         job->kernels->unpack(t->v[i], p->head_dim_v, false, to);
         t->v[i] = to;
         to += v_bytes;
+    }
+}
+
+/* Tiles of a job in a batch, in the order that it wants: keys of all blocks, then values. */
+static void convert_tiles(const puna_attention_job *job, tiles *t)
+{
+    const puna_attention_params *p = job->p;
+    const int32_t n_keys = job->pos + job->n_rows - t->begin * PUNA_KV_BLOCK;
+    unsigned char *keys = job->unpacked,
+                  *values = keys + converted_bytes(p->head_dim, PUNA_ATTENTION_TILE_BLOCKS);
+    for (int32_t i = 0; i < t->end - t->begin; i++) {
+        const int32_t left = n_keys - i * PUNA_KV_BLOCK;
+        job->batch->convert_keys(t->k[i], p->head_dim, job->kv->format,
+                                 keys + converted_bytes(p->head_dim, i));
+        job->batch->convert_values(t->v[i], left < PUNA_KV_BLOCK ? left : PUNA_KV_BLOCK, p->head_dim_v,
+                                   job->kv->format, values + converted_bytes(p->head_dim_v, i));
     }
 }
 
@@ -162,11 +196,31 @@ static void score(const puna_attention_job *job, int32_t first, int32_t m, const
                              s, PUNA_ATTENTION_TILE);
 }
 
+static void score_tiles(const puna_attention_job *job, int32_t first, int32_t m, const tiles *t,
+                        int32_t n_blocks)
+{
+    const int32_t dim = job->p->head_dim;
+    if (in_batch(job)) {
+        job->batch->scores(job->codes + first * dim, (size_t)dim, job->unpacked, n_blocks, dim, job->scores,
+                           PUNA_ATTENTION_TILE);
+        return;
+    }
+    for (int32_t i = 0; i < n_blocks; i++)
+        score(job, first, m, t, i);
+}
+
 static void weigh_tiles(const puna_attention_job *job, int32_t first, int32_t m, const tiles *t,
                         const float *factor, int32_t n_keys)
 {
     const puna_attention_params *p = job->p;
     const size_t stride = puna_kv_padded(p->head_dim_v);
+    if (in_batch(job)) {
+        const unsigned char *v = job->unpacked + converted_bytes(p->head_dim, PUNA_ATTENTION_TILE_BLOCKS);
+        job->batch->weigh(m, job->scores, PUNA_ATTENTION_TILE, factor, v,
+                          (n_keys + PUNA_KV_BLOCK - 1) / PUNA_KV_BLOCK, p->head_dim_v,
+                          job->sums + (size_t)first * stride, stride);
+        return;
+    }
     const void *const *next = first == 0 && own_fetch(job) ? t->next_v : t->v;
     float *sums = job->sums + (size_t)first * stride;
     if (puna_kv_is_rotated(job->kv->format))
@@ -186,9 +240,8 @@ static void absorb_strip(puna_attention_job *job, int32_t first, int32_t m, cons
     const int32_t end = t->end < high / PUNA_KV_BLOCK + 1 ? t->end : high / PUNA_KV_BLOCK + 1;
     if (end <= begin || (p->window > 0 && end * PUNA_KV_BLOCK <= low - p->window + 1))
         return;
-    float factor[PUNA_ATTENTION_STRIP];
-    for (int32_t i = 0; i < end - begin; i++)
-        score(job, first, m, t, i);
+    float factor[PUNA_ATTENTION_BATCH];
+    score_tiles(job, first, m, t, end - begin);
     int32_t n = (end - begin) * PUNA_KV_BLOCK;
     int32_t n_keys = high + 1 - from < n ? high + 1 - from : n;
     bool edge = low < from + n - 1 || (p->window > 0 && high - from >= p->window);
@@ -207,7 +260,8 @@ static void absorb_strip(puna_attention_job *job, int32_t first, int32_t m, cons
 static void absorb_leaf(puna_attention_job *job, int32_t begin, int32_t end, int32_t stop_all)
 {
     int32_t n = n_queries(job);
-    int32_t n_strips = (n + job->kernels->strip - 1) / job->kernels->strip;
+    const int32_t most = in_batch(job) ? PUNA_ATTENTION_BATCH : job->kernels->strip;
+    int32_t n_strips = (n + most - 1) / most;
     int32_t strip = (n + n_strips - 1) / n_strips;
     for (int32_t b = begin, stop; b < end; b = stop) {
         stop = (b / PUNA_ATTENTION_TILE_BLOCKS + 1) * PUNA_ATTENTION_TILE_BLOCKS;
@@ -215,8 +269,14 @@ static void absorb_leaf(puna_attention_job *job, int32_t begin, int32_t end, int
         tiles t = take_tiles(job, b, stop, stop_all);
         if (job->kv->format == PUNA_FORMAT_Q4_0)
             unpack_tiles(job, &t);
-        for (int32_t i = 0; i < n; i += strip)
-            absorb_strip(job, i, n - i < strip ? n - i : strip, &t);
+        if (in_batch(job))
+            convert_tiles(job, &t);
+        for (int32_t i = 0; i < n; i += strip) {
+            const int32_t m = n - i < strip ? n - i : strip;
+            if (in_batch(job) && (m < strip || i == 0))
+                job->batch->enter(m);
+            absorb_strip(job, i, m, &t);
+        }
     }
 }
 
@@ -250,6 +310,8 @@ void puna_attention_absorb(puna_attention_job *job, int32_t begin, int32_t end, 
              node /= 2, level++, top -= size)
             merge(job, top - size, top);
     }
+    if (in_batch(job))
+        job->batch->leave();
     if (first == last)
         return;
     for (top -= size; top > job->stack; top -= size)
@@ -442,6 +504,16 @@ const puna_attention_kernels puna_attention_scalar = { .strip = PUNA_ATTENTION_S
                                                        .unpack = puna_kv_unpack,
                                                        .rotate = puna_kv_rotate,
                                                        .mix = mix };
+
+const puna_attention_batch *puna_attention_choose_batch(uint32_t allowed)
+{
+#if defined(__x86_64__)
+    if (allowed & PUNA_CPU_AMX)
+        return &puna_attention_amx;
+#endif
+    (void)allowed;
+    return NULL;
+}
 
 const puna_attention_kernels *puna_attention_choose(uint32_t allowed)
 {

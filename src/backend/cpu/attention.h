@@ -17,6 +17,7 @@
 
 enum {
     PUNA_ATTENTION_STRIP = 8,       /* queries that a kernel takes at once, at most */
+    PUNA_ATTENTION_BATCH = 16,      /* the same for many queries, where matrices are multiplied */
     PUNA_ATTENTION_TILE_BLOCKS = 4, /* blocks between two rescalings of the sums */
     PUNA_ATTENTION_TILE = PUNA_ATTENTION_TILE_BLOCKS * PUNA_KV_BLOCK,
     PUNA_ATTENTION_LEAF_BLOCKS = 8, /* blocks summed up before they are merged with others */
@@ -55,6 +56,29 @@ typedef struct puna_attention_kernels {
     void (*mix)(float *sums, float a, const float *other, float b, size_t n);
 } puna_attention_kernels;
 
+/* The same for many queries over F16 or BF16 caches, in bfloat16, where a processor multiplies matrices.
+ * Dimensions are multiples of 32, m at most PUNA_ATTENTION_BATCH. */
+typedef struct puna_attention_batch {
+    /* Around everything below on one thread; enter also when m changes. */
+    void (*enter)(int32_t m);
+    void (*leave)(void);
+    /* n floats to bfloat16. */
+    void (*narrow)(const float *x, int32_t n, int16_t *to);
+    /* A block in the order that scores and weigh want: BLOCK * dim * 2 bytes. Values behind n_keys become 0. */
+    void (*convert_keys)(const void *k, int32_t dim, puna_format format, void *to);
+    void (*convert_values)(const void *v, int32_t n_keys, int32_t dim, puna_format format, void *to);
+    /* As those above, over n_blocks converted blocks that follow each other; p is 0 behind the last key. */
+    void (*scores)(const int16_t *q, size_t q_stride, const void *k, int32_t n_blocks, int32_t dim, float *s,
+                   size_t s_stride);
+    void (*weigh)(int32_t m, const float *p, size_t p_stride, const float *factor, const void *v,
+                  int32_t n_blocks, int32_t dim, float *sums, size_t sums_stride);
+} puna_attention_batch;
+
+extern const puna_attention_batch puna_attention_amx;
+
+/* How many queries over a cache are computed, or NULL: one by one as few are. */
+const puna_attention_batch *puna_attention_choose_batch(uint32_t allowed);
+
 extern const puna_attention_kernels puna_attention_scalar;
 extern const puna_attention_kernels puna_attention_avx2;
 extern const puna_attention_kernels puna_attention_avx512;
@@ -64,18 +88,19 @@ const puna_attention_kernels *puna_attention_choose(uint32_t allowed);
 
 typedef struct puna_attention_job {
     const puna_attention_kernels *kernels;
+    const puna_attention_batch *batch; /* or NULL; used where it can be and pays */
     const puna_attention_params *p;
     const puna_kv *kv;
     const int32_t *blocks; /* of the sequence */
     int32_t head_kv;
     int32_t pos, n_rows, n_group;
     float *q;               /* [n_rows * n_group, head_dim], already times p->scale */
-    int16_t *codes;         /* [n_rows * n_group, padded head_dim], for quantised caches */
+    int16_t *codes;         /* [n_rows * n_group, padded head_dim], for quantised caches and batches */
     float *q_scale;         /* [n_rows * n_group], of the codes */
     float *sums;            /* [n_rows * n_group, padded head_dim_v] */
     float *highest, *total; /* [n_rows * n_group] */
-    float *scores;          /* [PUNA_ATTENTION_STRIP, PUNA_ATTENTION_TILE] */
-    unsigned char *unpacked; /* puna_attention_unpacked_bytes, for Q4_0 */
+    float *scores;          /* [PUNA_ATTENTION_BATCH, PUNA_ATTENTION_TILE] */
+    unsigned char *unpacked; /* puna_attention_unpacked_bytes, for Q4_0 and batches */
     float *stack;            /* [PUNA_ATTENTION_LEVELS, puna_attention_part_floats] */
     void (*softcap)(float factor, float cap, float *x, size_t n);
 } puna_attention_job;

@@ -52,6 +52,7 @@ static puna_status program_open(puna_program **out, const puna_plan *plan, const
     program->allowed = allowed;
     program->vector = puna_vector_choose(allowed);
     program->attention = puna_attention_choose(allowed);
+    program->attention_batch = puna_attention_choose_batch(allowed);
     puna_status status = puna_steps_compile(&program->fused, plan, allowed, true, err);
     if (status == PUNA_OK)
         status = puna_steps_compile(&program->plain, plan, allowed, false, err);
@@ -149,9 +150,11 @@ static void need_linears(needs *n, const puna_step *step, int32_t n_rows, bool d
     }
 }
 
-static int32_t rows_of_group(int32_t group)
+static int32_t rows_of_group(const puna_worker *w, int32_t group)
 {
-    return group >= PUNA_WORKER_QUERIES ? 1 : PUNA_WORKER_QUERIES / group;
+    const bool batches = w->program->attention_batch && !w->options.deterministic;
+    const int32_t queries = batches ? PUNA_WORKER_BATCH_QUERIES : PUNA_WORKER_QUERIES;
+    return group >= queries ? 1 : queries / group;
 }
 
 static needs measure(const puna_worker *w)
@@ -176,7 +179,7 @@ static needs measure(const puna_worker *w)
         n.n_head_kv = p->n_head_kv > n.n_head_kv ? p->n_head_kv : n.n_head_kv;
         n.group = p->n_head / p->n_head_kv > n.group ? p->n_head / p->n_head_kv : n.group;
     }
-    n.queries = (size_t)rows_of_group(n.group) * (size_t)n.group;
+    n.queries = (size_t)rows_of_group(w, n.group) * (size_t)n.group;
     for (int32_t s = 0; s < w->steps->n_steps; s++) {
         if (!w->steps->steps[s].attention)
             continue;
@@ -197,7 +200,7 @@ static void carve_thread(carver *c, puna_worker_thread *t, const needs *n)
     t->q = carve(c, n->queries * (size_t)n->head, sizeof(float));
     t->codes = carve(c, n->queries * puna_kv_padded(n->head), sizeof *t->codes);
     t->q_scale = carve(c, n->queries, sizeof(float));
-    t->scores = carve(c, (size_t)PUNA_ATTENTION_STRIP * PUNA_ATTENTION_TILE, sizeof(float));
+    t->scores = carve(c, (size_t)PUNA_ATTENTION_BATCH * PUNA_ATTENTION_TILE, sizeof(float));
     t->unpacked = carve(c, n->unpacked, 1);
     t->part = carve(c, n->part, sizeof(float));
     t->stack = carve(c, PUNA_ATTENTION_LEVELS * n->part, sizeof(float));
@@ -250,7 +253,7 @@ static puna_status take_memory(puna_worker *w, puna_error *err)
     needs n = measure(w);
     carver c = { 0 };
     w->max_width = n.width;
-    w->tile_rows = rows_of_group(n.group);
+    w->tile_rows = rows_of_group(w, n.group);
     carve_worker(&c, w, &n);
     /* Rows of a product lie kilobytes apart: with small pages finding them takes longer than they do. */
     const size_t align = c.used >= WORKER_HUGE ? WORKER_HUGE : WORKER_PAGE;

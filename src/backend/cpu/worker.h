@@ -26,6 +26,7 @@ enum {
     PUNA_WORKER_ROWS = 512,             /* rows of activations that one product reads at a time */
     PUNA_WORKER_TILE = 131072,          /* floats of a thread for one piece of a gated activation */
     PUNA_WORKER_QUERIES = 32,           /* queries of an attention job, more for larger groups */
+    PUNA_WORKER_BATCH_QUERIES = 64,     /* the same where they are computed in batches */
     PUNA_WORKER_SPLITS = 16,            /* key ranges of one query, at most */
     PUNA_WORKER_SPLIT_TILES = 4         /* batches of more queries are not split */
 };
@@ -37,6 +38,7 @@ struct puna_program {
     puna_packed packed;
     const puna_vector_kernels *vector;
     const puna_attention_kernels *attention;
+    const puna_attention_batch *attention_batch; /* or NULL */
 };
 
 /* What one thread may write without asking. */

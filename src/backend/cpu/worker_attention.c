@@ -117,6 +117,7 @@ static puna_attention_job make_job(const puna_worker *w, int thread, const puna_
     const puna_worker_thread *own = &w->threads[thread];
     return (puna_attention_job){
         .kernels = w->program->attention,
+        .batch = w->options.deterministic ? NULL : w->program->attention_batch,
         .p = p,
         .kv = w->kv,
         .blocks = span->blocks,
