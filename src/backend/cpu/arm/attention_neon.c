@@ -1,14 +1,13 @@
 /* attention_neon.c - q k^T and p v as small matrix products held in registers: up to 24 sums of
  * four, for 6 queries by 16 columns or 3 by 32. Keys and values are widened from binary16 as they
  * are loaded. */
-#include "backend/cpu/attention.h"
+#define STRIP 6
+#include "backend/cpu/attention_strip.h"
 
 #include "backend/cpu/arm/math_neon.h"
 #include "backend/cpu/arm/neon.h"
 
 enum { MOST_VECTORS = 8 };
-enum { STRIP = 6 };
-
 typedef float32x4_t strip_sums[STRIP][MOST_VECTORS];
 
 /* Vectors of columns for M queries. */
@@ -79,8 +78,7 @@ INLINE void store_sums(int M, int NV, strip_sums sum, float *y, size_t stride)
     }
 }
 
-INLINE void scores_strip(int M, const float *q, size_t q_stride, const void *k, size_t dim,
-                         puna_format format, float *s, size_t s_stride)
+INLINE void scores_strip(int M, const float_scores *c, puna_format format)
 {
     const int NV = vectors_for(M);
     for (size_t at = 0; at < PUNA_KV_BLOCK; at += 4 * (size_t)NV) {
@@ -91,52 +89,10 @@ INLINE void scores_strip(int M, const float *q, size_t q_stride, const void *k, 
             for (int j = 0; j < NV; j++)
                 sum[i][j] = vdupq_n_f32(0);
         }
-        for (size_t d = 0; d < dim; d++)
-            accumulate(M, NV, sum, q + d, q_stride, k, d * PUNA_KV_BLOCK + at, format);
-        store_sums(M, NV, sum, s + at, s_stride);
+        for (size_t d = 0; d < c->dim; d++)
+            accumulate(M, NV, sum, c->q + d, c->q_stride, c->k, d * PUNA_KV_BLOCK + at, format);
+        store_sums(M, NV, sum, c->s + at, c->s_stride);
     }
-}
-
-#define EACH_M(m, CALL) \
-    switch (m) {        \
-    case 1:             \
-        CALL(1);        \
-        break;          \
-    case 2:             \
-        CALL(2);        \
-        break;          \
-    case 3:             \
-        CALL(3);        \
-        break;          \
-    case 4:             \
-        CALL(4);        \
-        break;          \
-    case 5:             \
-        CALL(5);        \
-        break;          \
-    default:            \
-        CALL(6);        \
-        break;          \
-    }
-
-static void scores(int32_t m, const float *q, size_t q_stride, const void *k, const void *next, int32_t dim,
-                   puna_format format, float *s, size_t s_stride)
-{
-    (void)next;
-    size_t n = (size_t)dim;
-#define F32(M)  scores_strip(M, q, q_stride, k, n, PUNA_FORMAT_F32, s, s_stride)
-#define F16(M)  scores_strip(M, q, q_stride, k, n, PUNA_FORMAT_F16, s, s_stride)
-#define BF16(M) scores_strip(M, q, q_stride, k, n, PUNA_FORMAT_BF16, s, s_stride)
-    if (format == PUNA_FORMAT_F32) {
-        EACH_M(m, F32)
-    } else if (format == PUNA_FORMAT_F16) {
-        EACH_M(m, F16)
-    } else {
-        EACH_M(m, BF16)
-    }
-#undef F32
-#undef F16
-#undef BF16
 }
 
 static float softmax(float *s, int32_t n, float *highest, float *total)
@@ -159,18 +115,8 @@ static float softmax(float *s, int32_t n, float *highest, float *total)
     return factor;
 }
 
-/* What weigh reads and writes, in one place for its pieces. */
-typedef struct weighing {
-    const float *p, *factor;
-    size_t p_stride;
-    const void *const *v;
-    size_t n_keys, dim;
-    float *sums;
-    size_t sums_stride;
-} weighing;
-
 /* M queries by 4 * NV dimensions from `at`. */
-INLINE void weigh_piece(int M, int NV, const weighing *w, size_t at, puna_format format)
+INLINE void weigh_piece(int M, int NV, const float_sums *w, size_t at, puna_format format)
 {
     strip_sums sum;
     UNROLL
@@ -190,7 +136,7 @@ INLINE void weigh_piece(int M, int NV, const weighing *w, size_t at, puna_format
 }
 
 /* The last n < 4 dimensions. */
-static void weigh_some(int32_t m, const weighing *w, size_t at, size_t n, puna_format format)
+static void weigh_some(int32_t m, const float_sums *w, size_t at, size_t n, puna_format format)
 {
     for (size_t i = 0; i < (size_t)m; i++) {
         float *sums = w->sums + i * w->sums_stride + at;
@@ -204,7 +150,7 @@ static void weigh_some(int32_t m, const weighing *w, size_t at, size_t n, puna_f
     }
 }
 
-INLINE void weigh_strip(int M, const weighing *w, puna_format format)
+INLINE void weigh_strip(int M, const float_sums *w, puna_format format)
 {
     const size_t widest = 4 * (size_t)vectors_for(M);
     size_t at = 0;
@@ -216,33 +162,7 @@ INLINE void weigh_strip(int M, const weighing *w, puna_format format)
         weigh_some(M, w, at, w->dim - at, format);
 }
 
-static void weigh(int32_t m, const float *p, size_t p_stride, const float *factor, const void *const *v,
-                  const void *const *next, int32_t n_keys, int32_t dim, puna_format format, float *sums,
-                  size_t sums_stride)
-{
-    (void)next;
-    const weighing w = { .p = p,
-                         .factor = factor,
-                         .p_stride = p_stride,
-                         .v = v,
-                         .n_keys = (size_t)n_keys,
-                         .dim = (size_t)dim,
-                         .sums = sums,
-                         .sums_stride = sums_stride };
-#define F32(M)  weigh_strip(M, &w, PUNA_FORMAT_F32)
-#define F16(M)  weigh_strip(M, &w, PUNA_FORMAT_F16)
-#define BF16(M) weigh_strip(M, &w, PUNA_FORMAT_BF16)
-    if (format == PUNA_FORMAT_F32) {
-        EACH_M(m, F32)
-    } else if (format == PUNA_FORMAT_F16) {
-        EACH_M(m, F16)
-    } else {
-        EACH_M(m, BF16)
-    }
-#undef F32
-#undef F16
-#undef BF16
-}
+FLOAT_KERNELS
 
 static void mix(float *sums, float a, const float *other, float b, size_t n)
 {

@@ -72,8 +72,7 @@ INLINE void store_sums(int M, int NV, __m256 sum[][8], float *y, size_t stride)
 }
 
 /* M queries by 8 * NV keys. */
-INLINE void scores_piece(int M, int NV, const float *q, size_t q_stride, const void *k, size_t at, size_t dim,
-                         puna_format format, float *s, size_t s_stride)
+INLINE void scores_piece(int M, int NV, const float_scores *c, size_t at, puna_format format)
 {
     __m256 sum[STRIP][8];
     UNROLL
@@ -82,40 +81,16 @@ INLINE void scores_piece(int M, int NV, const float *q, size_t q_stride, const v
         for (int j = 0; j < NV; j++)
             sum[i][j] = _mm256_setzero_ps();
     }
-    for (size_t d = 0; d < dim; d++)
-        accumulate(M, NV, sum, q + d, q_stride, k, d * PUNA_KV_BLOCK + at, format);
-    store_sums(M, NV, sum, s + at, s_stride);
+    for (size_t d = 0; d < c->dim; d++)
+        accumulate(M, NV, sum, c->q + d, c->q_stride, c->k, d * PUNA_KV_BLOCK + at, format);
+    store_sums(M, NV, sum, c->s + at, c->s_stride);
 }
 
-INLINE void scores_strip(int M, const float *q, size_t q_stride, const void *k, size_t dim,
-                         puna_format format, float *s, size_t s_stride)
+INLINE void scores_strip(int M, const float_scores *c, puna_format format)
 {
-    if (M <= 3) {
-        scores_piece(M, 4, q, q_stride, k, 0, dim, format, s, s_stride);
-    } else {
-        scores_piece(M, 2, q, q_stride, k, 0, dim, format, s, s_stride);
-        scores_piece(M, 2, q, q_stride, k, 16, dim, format, s, s_stride);
-    }
-}
-
-static void scores(int32_t m, const float *q, size_t q_stride, const void *k, const void *next, int32_t dim,
-                   puna_format format, float *s, size_t s_stride)
-{
-    (void)next;
-    size_t n = (size_t)dim;
-#define F32(M)  scores_strip(M, q, q_stride, k, n, PUNA_FORMAT_F32, s, s_stride)
-#define F16(M)  scores_strip(M, q, q_stride, k, n, PUNA_FORMAT_F16, s, s_stride)
-#define BF16(M) scores_strip(M, q, q_stride, k, n, PUNA_FORMAT_BF16, s, s_stride)
-    if (format == PUNA_FORMAT_F32) {
-        EACH_M(m, F32)
-    } else if (format == PUNA_FORMAT_F16) {
-        EACH_M(m, F16)
-    } else {
-        EACH_M(m, BF16)
-    }
-#undef F32
-#undef F16
-#undef BF16
+    const int NV = M <= 3 ? 4 : 2;
+    for (size_t at = 0; at < PUNA_KV_BLOCK; at += 8 * (size_t)NV)
+        scores_piece(M, NV, c, at, format);
 }
 
 static float softmax(float *s, int32_t n, float *highest, float *total)
@@ -138,18 +113,8 @@ static float softmax(float *s, int32_t n, float *highest, float *total)
     return factor;
 }
 
-/* What weigh reads and writes, in one place for its pieces. */
-typedef struct weighing {
-    const float *p, *factor;
-    size_t p_stride;
-    const void *const *v;
-    size_t n_keys, dim;
-    float *sums;
-    size_t sums_stride;
-} weighing;
-
 /* M queries by 8 * NV dimensions from `at`. */
-INLINE void weigh_piece(int M, int NV, const weighing *w, size_t at, puna_format format)
+INLINE void weigh_piece(int M, int NV, const float_sums *w, size_t at, puna_format format)
 {
     __m256 sum[STRIP][8];
     UNROLL
@@ -170,7 +135,7 @@ INLINE void weigh_piece(int M, int NV, const weighing *w, size_t at, puna_format
 }
 
 /* The last n < 8 dimensions. */
-static void weigh_some(int32_t m, const weighing *w, size_t at, size_t n, puna_format format)
+static void weigh_some(int32_t m, const float_sums *w, size_t at, size_t n, puna_format format)
 {
     for (size_t i = 0; i < (size_t)m; i++) {
         float *sums = w->sums + i * w->sums_stride + at;
@@ -183,7 +148,7 @@ static void weigh_some(int32_t m, const weighing *w, size_t at, size_t n, puna_f
     }
 }
 
-INLINE void weigh_strip(int M, const weighing *w, puna_format format)
+INLINE void weigh_strip(int M, const float_sums *w, puna_format format)
 {
     const int widest = M == 1 ? 8 : M <= 3 ? 4 : 2;
     size_t at = 0;
@@ -195,33 +160,7 @@ INLINE void weigh_strip(int M, const weighing *w, puna_format format)
         weigh_some(M, w, at, w->dim - at, format);
 }
 
-static void weigh(int32_t m, const float *p, size_t p_stride, const float *factor, const void *const *v,
-                  const void *const *next, int32_t n_keys, int32_t dim, puna_format format, float *sums,
-                  size_t sums_stride)
-{
-    (void)next;
-    const weighing w = { .p = p,
-                         .factor = factor,
-                         .p_stride = p_stride,
-                         .v = v,
-                         .n_keys = (size_t)n_keys,
-                         .dim = (size_t)dim,
-                         .sums = sums,
-                         .sums_stride = sums_stride };
-#define F32(M)  weigh_strip(M, &w, PUNA_FORMAT_F32)
-#define F16(M)  weigh_strip(M, &w, PUNA_FORMAT_F16)
-#define BF16(M) weigh_strip(M, &w, PUNA_FORMAT_BF16)
-    if (format == PUNA_FORMAT_F32) {
-        EACH_M(m, F32)
-    } else if (format == PUNA_FORMAT_F16) {
-        EACH_M(m, F16)
-    } else {
-        EACH_M(m, BF16)
-    }
-#undef F32
-#undef F16
-#undef BF16
-}
+FLOAT_KERNELS
 
 static void mix(float *sums, float a, const float *other, float b, size_t n)
 {

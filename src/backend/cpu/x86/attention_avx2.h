@@ -2,31 +2,8 @@
 #ifndef PUNA_BACKEND_CPU_ATTENTION_AVX2_H
 #define PUNA_BACKEND_CPU_ATTENTION_AVX2_H
 
-#include "backend/cpu/attention.h"
-
-enum { STRIP = 6 };
-
-#define EACH_M(m, CALL) \
-    switch (m) {        \
-    case 1:             \
-        CALL(1);        \
-        break;          \
-    case 2:             \
-        CALL(2);        \
-        break;          \
-    case 3:             \
-        CALL(3);        \
-        break;          \
-    case 4:             \
-        CALL(4);        \
-        break;          \
-    case 5:             \
-        CALL(5);        \
-        break;          \
-    default:            \
-        CALL(6);        \
-        break;          \
-    }
+#define STRIP 6
+#include "backend/cpu/attention_strip.h"
 
 float puna_attention_quantize__avx2(const float *q, int32_t dim, int16_t *codes);
 void puna_attention_scores_q8__avx2(int32_t m, const int16_t *q, size_t q_stride, const float *q_scale,

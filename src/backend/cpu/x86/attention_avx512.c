@@ -41,39 +41,19 @@ INLINE void accumulate(int M, int NV, __m512 sum[][4], const float *a, size_t a_
     }
 }
 
-INLINE void scores_strip(int M, const float *q, size_t q_stride, const void *k, const void *next, size_t dim,
-                         puna_format format, float *s, size_t s_stride)
+INLINE void scores_strip(int M, const float_scores *c, puna_format format)
 {
     __m512 sum[STRIP][4];
     UNROLL
     for (int i = 0; i < M; i++)
         sum[i][0] = sum[i][1] = _mm512_setzero_ps();
-    for (size_t d = 0; d < dim; d++)
-        accumulate(M, 2, sum, q + d, q_stride, k, next, d * PUNA_KV_BLOCK, 16, format);
+    for (size_t d = 0; d < c->dim; d++)
+        accumulate(M, 2, sum, c->q + d, c->q_stride, c->k, c->next, d * PUNA_KV_BLOCK, 16, format);
     UNROLL
     for (int i = 0; i < M; i++) {
-        _mm512_storeu_ps(s + (size_t)i * s_stride, sum[i][0]);
-        _mm512_storeu_ps(s + (size_t)i * s_stride + 16, sum[i][1]);
+        _mm512_storeu_ps(c->s + (size_t)i * c->s_stride, sum[i][0]);
+        _mm512_storeu_ps(c->s + (size_t)i * c->s_stride + 16, sum[i][1]);
     }
-}
-
-static void scores(int32_t m, const float *q, size_t q_stride, const void *k, const void *next, int32_t dim,
-                   puna_format format, float *s, size_t s_stride)
-{
-    const size_t n = (size_t)dim;
-#define F32(M)  scores_strip(M, q, q_stride, k, next, n, PUNA_FORMAT_F32, s, s_stride)
-#define F16(M)  scores_strip(M, q, q_stride, k, next, n, PUNA_FORMAT_F16, s, s_stride)
-#define BF16(M) scores_strip(M, q, q_stride, k, next, n, PUNA_FORMAT_BF16, s, s_stride)
-    if (format == PUNA_FORMAT_F32) {
-        EACH_M(m, F32)
-    } else if (format == PUNA_FORMAT_F16) {
-        EACH_M(m, F16)
-    } else {
-        EACH_M(m, BF16)
-    }
-#undef F32
-#undef F16
-#undef BF16
 }
 
 static float softmax(float *s, int32_t n, float *highest, float *total)
@@ -96,18 +76,8 @@ static float softmax(float *s, int32_t n, float *highest, float *total)
     return factor;
 }
 
-/* What weigh reads and writes, in one place for its pieces. */
-typedef struct weighing {
-    const float *p, *factor;
-    size_t p_stride;
-    const void *const *v, *const *next;
-    size_t n_keys, dim;
-    float *sums;
-    size_t sums_stride;
-} weighing;
-
 /* M queries by 16 * NV dimensions from `at`, of which the last vector has `last`. */
-INLINE void weigh_piece(int M, int NV, const weighing *w, size_t at, size_t last, puna_format format)
+INLINE void weigh_piece(int M, int NV, const float_sums *w, size_t at, size_t last, puna_format format)
 {
     __m512 sum[STRIP][4];
     UNROLL
@@ -133,7 +103,7 @@ INLINE void weigh_piece(int M, int NV, const weighing *w, size_t at, size_t last
     }
 }
 
-INLINE void weigh_strip(int M, const weighing *w, puna_format format)
+INLINE void weigh_strip(int M, const float_sums *w, puna_format format)
 {
     const int widest = M <= 2 ? 4 : 2;
     size_t at = 0;
@@ -143,33 +113,7 @@ INLINE void weigh_strip(int M, const weighing *w, puna_format format)
         weigh_piece(M, 1, w, at, w->dim - at < 16 ? w->dim - at : 16, format);
 }
 
-static void weigh(int32_t m, const float *p, size_t p_stride, const float *factor, const void *const *v,
-                  const void *const *next, int32_t n_keys, int32_t dim, puna_format format, float *sums,
-                  size_t sums_stride)
-{
-    const weighing w = { .p = p,
-                         .factor = factor,
-                         .p_stride = p_stride,
-                         .v = v,
-                         .next = next,
-                         .n_keys = (size_t)n_keys,
-                         .dim = (size_t)dim,
-                         .sums = sums,
-                         .sums_stride = sums_stride };
-#define F32(M)  weigh_strip(M, &w, PUNA_FORMAT_F32)
-#define F16(M)  weigh_strip(M, &w, PUNA_FORMAT_F16)
-#define BF16(M) weigh_strip(M, &w, PUNA_FORMAT_BF16)
-    if (format == PUNA_FORMAT_F32) {
-        EACH_M(m, F32)
-    } else if (format == PUNA_FORMAT_F16) {
-        EACH_M(m, F16)
-    } else {
-        EACH_M(m, BF16)
-    }
-#undef F32
-#undef F16
-#undef BF16
-}
+FLOAT_KERNELS
 
 static void mix(float *sums, float a, const float *other, float b, size_t n)
 {

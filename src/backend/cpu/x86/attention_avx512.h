@@ -2,37 +2,8 @@
 #ifndef PUNA_BACKEND_CPU_ATTENTION_AVX512_H
 #define PUNA_BACKEND_CPU_ATTENTION_AVX512_H
 
-#include "backend/cpu/attention.h"
-
-enum { STRIP = 8 };
-
-#define EACH_M(m, CALL) \
-    switch (m) {        \
-    case 1:             \
-        CALL(1);        \
-        break;          \
-    case 2:             \
-        CALL(2);        \
-        break;          \
-    case 3:             \
-        CALL(3);        \
-        break;          \
-    case 4:             \
-        CALL(4);        \
-        break;          \
-    case 5:             \
-        CALL(5);        \
-        break;          \
-    case 6:             \
-        CALL(6);        \
-        break;          \
-    case 7:             \
-        CALL(7);        \
-        break;          \
-    default:            \
-        CALL(8);        \
-        break;          \
-    }
+#define STRIP 8
+#include "backend/cpu/attention_strip.h"
 
 float puna_attention_quantize__avx512(const float *q, int32_t dim, int16_t *codes);
 void puna_attention_scores_q8__avx512(int32_t m, const int16_t *q, size_t q_stride, const float *q_scale,

@@ -153,8 +153,8 @@ void puna_attention_scores_q8__avx2(int32_t m, const int16_t *q, size_t q_stride
         scoring c = { q + first, q_stride, q_scale, codes, ahead, NULL, n - first, first > 0, s, s_stride };
         c.padded = c.padded < PUNA_KV_CHUNK ? c.padded : PUNA_KV_CHUNK;
         c.scales = (const uint16_t *)(const void *)(codes + c.padded * BLOCK);
-#define RUN(M) scores_strip(M, &c)
-        EACH_M(m, RUN)
+#define RUN(M, with) scores_strip(M, &c)
+        EACH_M(m, RUN, )
 #undef RUN
     }
 }
@@ -244,8 +244,8 @@ void puna_attention_weigh_q8__avx2(int32_t m, const float *p, size_t p_stride, c
         c.sums = sums + first;
         for (int32_t i = 0; i < m; i++)
             scale[i] = encode_weights(&c, p + (size_t)i * p_stride, codes + i * PUNA_ATTENTION_TILE);
-#define RUN(M) weigh_strip(M, &c)
-        EACH_M(m, RUN)
+#define RUN(M, with) weigh_strip(M, &c)
+        EACH_M(m, RUN, )
 #undef RUN
         c.skipped += Q8_CHUNK_BYTES;
     }

@@ -178,8 +178,8 @@ void puna_attention_scores_q8__avx512(int32_t m, const int16_t *q, size_t q_stri
                             .add = first > 0,
                             .s = s,
                             .s_stride = s_stride };
-#define RUN(M) scores_strip(M, &c)
-        EACH_M(m, RUN)
+#define RUN(M, with) scores_strip(M, &c)
+        EACH_M(m, RUN, )
 #undef RUN
     }
 }
@@ -280,8 +280,8 @@ void puna_attention_weigh_q8__avx512(int32_t m, const float *p, size_t p_stride,
             scale[i] = n_keys == PUNA_ATTENTION_TILE
                            ? encode_weights(true, &c, p + (size_t)i * p_stride, codes + i * 2 * PUNA_ATTENTION_TILE)
                            : encode_weights(false, &c, p + (size_t)i * p_stride, codes + i * 2 * PUNA_ATTENTION_TILE);
-#define RUN(M) weigh_strip(M, &c)
-        EACH_M(m, RUN)
+#define RUN(M, with) weigh_strip(M, &c)
+        EACH_M(m, RUN, )
 #undef RUN
         c.skipped += Q8_CHUNK_BYTES;
     }
