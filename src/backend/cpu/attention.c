@@ -231,6 +231,18 @@ static void weigh_tiles(const puna_attention_job *job, int32_t first, int32_t m,
                             job->kv->format, sums, stride);
 }
 
+/* Part i of m of the first half of the next values. The softmax of a query reads nothing from memory, which
+ * would otherwise rest then and be asked for more than it can give afterwards. */
+static void fetch_values(const puna_attention_job *job, const tiles *t, int32_t i, int32_t m)
+{
+    const puna_kv_cache *cache = &job->kv->caches[job->p->cache];
+    const size_t half = cache->v_block_bytes / (size_t)cache->layout.n_head / 2;
+    const size_t part = (size_t)i, parts = (size_t)m;
+    for (int32_t b = 0; b < t->end - t->begin; b++)
+        for (size_t at = half * part / parts / 64 * 64; at < half * (part + 1) / parts; at += 64)
+            __builtin_prefetch((const char *)t->next_v[b] + at, 0, 2);
+}
+
 /* Queries [first, first + m) of the job over tiles. */
 static void absorb_strip(puna_attention_job *job, int32_t first, int32_t m, const tiles *t)
 {
@@ -251,6 +263,8 @@ static void absorb_strip(puna_attention_job *job, int32_t first, int32_t m, cons
             job->softcap(1, p->softcap, s, (size_t)n);
         if (edge)
             mask(p, s, job->pos + (first + i) / job->n_group, from, n);
+        if (first == 0 && job->kernels->fetches && own_fetch(job))
+            fetch_values(job, t, i, m);
         factor[i] = job->kernels->softmax(s, n, &job->highest[first + i], &job->total[first + i]);
     }
     weigh_tiles(job, first, m, t, factor, n_keys);

@@ -91,20 +91,25 @@ static void store_all(puna_worker *w, int thread, const puna_step *step, puna_wo
 
 /* ---- attending -------------------------------------------------------------------------- */
 
+enum { UNITS = 8 }; /* of a thread, so that none waits long for another */
+
 /* How the keys of a single row are divided: nodes [first, first + n) of 2^level leaves each. */
 typedef struct ranges {
     int32_t begin, end; /* blocks that it sees */
     int32_t node_blocks, first, n;
 } ranges;
 
-static ranges divide(const puna_attention_params *p, int32_t pos)
+/* Into as few ranges as keep all threads busy: the first keys of each come from memory unasked for. */
+static ranges divide(const puna_worker *w, const puna_attention_params *p, int32_t pos)
 {
     ranges r = { .node_blocks = PUNA_ATTENTION_LEAF_BLOCKS };
+    const int32_t heads = p->n_head_kv * w->n_tiles, enough = (UNITS * w->n_threads + heads - 1) / heads;
+    const int32_t most = enough < PUNA_WORKER_SPLITS ? enough : PUNA_WORKER_SPLITS;
     puna_attention_range(p->window, pos, 1, &r.begin, &r.end);
     for (;; r.node_blocks *= 2) {
         r.first = r.begin / r.node_blocks;
         r.n = (r.end - 1) / r.node_blocks + 1 - r.first;
-        if (r.n <= PUNA_WORKER_SPLITS)
+        if (r.n <= most)
             return r;
     }
 }
@@ -207,7 +212,7 @@ static void attend_range(puna_worker *w, int thread, const puna_step *step, int3
 
 static ranges ranges_of(const puna_worker *w, const puna_attention_params *p, int32_t tile)
 {
-    return divide(p, w->batch->spans[w->tiles[tile].span].pos);
+    return divide(w, p, w->batch->spans[w->tiles[tile].span].pos);
 }
 
 /* Unit u of few single rows: tiles in order, heads in order, ranges in order. The range that holds

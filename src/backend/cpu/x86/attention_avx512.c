@@ -56,23 +56,32 @@ INLINE void scores_strip(int M, const float_scores *c, puna_format format)
     }
 }
 
+/* Two vectors at a time, whose chains of additions do not wait for each other. */
 static float softmax(float *s, int32_t n, float *highest, float *total)
 {
-    __m512 most = _mm512_set1_ps(*highest), sum = _mm512_setzero_ps();
-    for (int32_t j = 0; j < n; j += 16)
-        most = _mm512_max_ps(_mm512_loadu_ps(s + j), most);
-    const float top = _mm512_reduce_max_ps(most);
+    __m512 most[2], sum[2] = { _mm512_setzero_ps(), _mm512_setzero_ps() };
+    most[0] = most[1] = _mm512_set1_ps(*highest);
+    for (int32_t j = 0; j < n; j += 32) {
+        UNROLL
+        for (int i = 0; i < 2; i++)
+            most[i] = _mm512_max_ps(_mm512_loadu_ps(s + j + 16 * i), most[i]);
+    }
+    const float top = _mm512_reduce_max_ps(_mm512_max_ps(most[0], most[1]));
     const __m512 tops = _mm512_set1_ps(top);
-    for (int32_t j = 0; j < n; j += 16) {
-        const __m512 e = puna_avx512_exp(_mm512_sub_ps(_mm512_loadu_ps(s + j), tops));
-        sum = _mm512_add_ps(sum, e);
-        _mm512_storeu_ps(s + j, e);
+    for (int32_t j = 0; j < n; j += 32) {
+        UNROLL
+        for (int i = 0; i < 2; i++) {
+            float *at = s + j + 16 * i;
+            const __m512 e = puna_avx512_exp_below_1(_mm512_sub_ps(_mm512_loadu_ps(at), tops));
+            sum[i] = _mm512_add_ps(sum[i], e);
+            _mm512_storeu_ps(at, e);
+        }
     }
     float factor = 1;
     if (top != *highest)
-        factor = _mm512_cvtss_f32(puna_avx512_exp(_mm512_set1_ps(*highest - top)));
+        factor = _mm512_cvtss_f32(puna_avx512_exp_below_1(_mm512_set1_ps(*highest - top)));
     *highest = top;
-    *total = *total * factor + _mm512_reduce_add_ps(sum);
+    *total = *total * factor + _mm512_reduce_add_ps(_mm512_add_ps(sum[0], sum[1]));
     return factor;
 }
 

@@ -18,6 +18,9 @@ typedef struct byte_sums {
     __m512i high[STRIP][4], low[STRIP][4];
 } byte_sums;
 
+/* A sum stays in the register that it is in: left alone, gcc copies each into another and back. */
+#define KEEP(v) __asm__ volatile("" : "+v"(v))
+
 INLINE void clear(int M, int NV, byte_sums *sum)
 {
     UNROLL
@@ -39,7 +42,9 @@ INLINE void multiply(int M, int NV, byte_sums *sum, const uint8_t *a, size_t a_s
         UNROLL
         for (int j = 0; j < NV; j++) {
             sum->high[i][j] = _mm512_dpbusd_epi32(sum->high[i][j], high, columns[j]);
+            KEEP(sum->high[i][j]);
             sum->low[i][j] = _mm512_dpbusd_epi32(sum->low[i][j], low, columns[j]);
+            KEEP(sum->low[i][j]);
         }
     }
 }
