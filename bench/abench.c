@@ -1,7 +1,7 @@
 /* abench.c - the speed of attention over each encoding of the cache, one thread.
  * abench [part of an encoding's name]
- * Decode: one position with 8, 3 or 1 query heads per key/value head over 64 MiB of keys and values,
- * beyond the caches. Prefill: 32 queries at once over 4,096 positions. Prints the best of several
+ * Decode: one position with 8, 3 or 1 query heads per key/value head over 512 MiB of keys and values,
+ * beyond the caches. Prefill: 64 queries at once over 4,096 positions. Prints the best of several
  * passes: billions of bytes of cache, or of multiply-adds, per second of processor time. */
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>

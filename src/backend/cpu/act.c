@@ -16,7 +16,7 @@ size_t puna_act_bytes(puna_act act, int32_t n_in)
     else if (act == PUNA_ACT_STRIP)
         bytes = (size_t)n_in / PUNA_ACT_BLOCK * PUNA_STRIP_BLOCK;
     else if (act == PUNA_ACT_TILE)
-        bytes = (size_t)n_in * sizeof(uint16_t) + 0;
+        bytes = (size_t)n_in * sizeof(uint16_t);
     return (bytes + 63) / 64 * 64;
 }
 

@@ -49,8 +49,10 @@ bool puna_kernel_is_float(uint32_t format)
 
 puna_act puna_kernel_act(const puna_kernel *kernel)
 {
-    if (kernel->op == PUNA_KERNEL_packed || kernel->op == PUNA_KERNEL_batch)
-        return kernel->op == PUNA_KERNEL_packed ? PUNA_ACT_STRIP : PUNA_ACT_TILE;
+    if (kernel->op == PUNA_KERNEL_packed)
+        return PUNA_ACT_STRIP;
+    if (kernel->op == PUNA_KERNEL_batch)
+        return PUNA_ACT_TILE;
     return puna_kernel_is_float(kernel->format) ? PUNA_ACT_F32 : PUNA_ACT_Q8;
 }
 

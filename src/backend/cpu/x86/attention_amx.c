@@ -2,25 +2,20 @@
  * tile are made pairs of bfloat16 once for all queries of a job: pairs of dimensions for keys, of positions
  * for values. */
 #include "backend/cpu/attention.h"
+#include "backend/cpu/x86/amx.h"
 #include "backend/cpu/x86/avx512.h"
 
-enum { TILE_BYTES = 1024, PAIRS = 16, BLOCK = PUNA_KV_BLOCK, QUERIES = PUNA_ATTENTION_BATCH };
+enum { PAIRS = 16, BLOCK = PUNA_KV_BLOCK, QUERIES = PUNA_ATTENTION_BATCH };
 
-/* Registers: 0 to 3 sums, 4 queries or weights, 5 to 7 and 5 again keys or values. */
+/* Registers: 0 and 1 sums, 4 queries or weights, 5 and 6 keys or values. */
 static void enter(int32_t m)
 {
-    struct {
-        uint8_t palette, start_row, reserved[14];
-        uint16_t row_bytes[16];
-        uint8_t n_rows[16];
-    } config = { .palette = 1 };
+    amx_config config = { .palette = 1 };
     for (int i = 0; i < 8; i++) {
         config.row_bytes[i] = 64;
         config.n_rows[i] = i <= 4 ? (uint8_t)m : PAIRS;
     }
-    /* Some compilers do not know that the instruction reads all of it. */
-    __asm__ volatile("" : : "r"(&config) : "memory");
-    _tile_loadconfig(&config);
+    amx_configure(&config);
 }
 
 static void leave(void)
@@ -59,12 +54,12 @@ INLINE void convert(const void *rows, size_t n_rows, size_t width, puna_format f
 static void convert_keys(const void *k, int32_t dim, puna_format format, void *to)
 {
     uint8_t *tiles = to;
-    for (size_t d = 0; d < (size_t)dim; d += 2 * PAIRS, tiles += 2 * TILE_BYTES) {
+    for (size_t d = 0; d < (size_t)dim; d += 2 * PAIRS, tiles += 2 * AMX_TILE_BYTES) {
         const uint16_t *rows = (const uint16_t *)k + d * BLOCK;
         if (format == PUNA_FORMAT_F16)
-            convert(rows, 2 * PAIRS, BLOCK, PUNA_FORMAT_F16, TILE_BYTES, tiles);
+            convert(rows, 2 * PAIRS, BLOCK, PUNA_FORMAT_F16, AMX_TILE_BYTES, tiles);
         else
-            convert(rows, 2 * PAIRS, BLOCK, PUNA_FORMAT_BF16, TILE_BYTES, tiles);
+            convert(rows, 2 * PAIRS, BLOCK, PUNA_FORMAT_BF16, AMX_TILE_BYTES, tiles);
     }
 }
 
@@ -73,15 +68,16 @@ static void convert_values(const void *v, int32_t n_keys, int32_t dim, puna_form
 {
     const size_t n = (size_t)n_keys / 2 * 2, width = (size_t)dim;
     if (format == PUNA_FORMAT_F16)
-        convert(v, n, width, PUNA_FORMAT_F16, TILE_BYTES, to);
+        convert(v, n, width, PUNA_FORMAT_F16, AMX_TILE_BYTES, to);
     else
-        convert(v, n, width, PUNA_FORMAT_BF16, TILE_BYTES, to);
+        convert(v, n, width, PUNA_FORMAT_BF16, AMX_TILE_BYTES, to);
     for (size_t r = n; r < BLOCK; r += 2)
         for (size_t c = 0; c < width; c += 16) {
             const __m512 last = (size_t)n_keys > r ? format == PUNA_FORMAT_F16 ? load16(v, r * width + c, PUNA_FORMAT_F16)
                                                                                : load16(v, r * width + c, PUNA_FORMAT_BF16)
                                                    : _mm512_setzero_ps();
-            _mm512_storeu_si512((uint8_t *)to + c / 16 * TILE_BYTES + r / 2 * 64, pairs_of(last, _mm512_setzero_ps()));
+            _mm512_storeu_si512((uint8_t *)to + c / 16 * AMX_TILE_BYTES + r / 2 * 64,
+                                pairs_of(last, _mm512_setzero_ps()));
         }
 }
 
@@ -102,11 +98,11 @@ static void scores(const int16_t *q, size_t q_stride, const void *k, int32_t n_b
     for (int32_t b = 0; b < n_blocks; b++, s += BLOCK) {
         _tile_zero(0);
         _tile_zero(1);
-        for (int32_t d = 0; d < dim; d += 2 * PAIRS, keys += 2 * TILE_BYTES) {
+        for (int32_t d = 0; d < dim; d += 2 * PAIRS, keys += 2 * AMX_TILE_BYTES) {
             _tile_loadd(4, q + d, q_stride * sizeof *q);
             _tile_loadd(5, keys, 64);
             _tile_dpbf16ps(0, 4, 5);
-            _tile_loadd(6, keys + TILE_BYTES, 64);
+            _tile_loadd(6, keys + AMX_TILE_BYTES, 64);
             _tile_dpbf16ps(1, 4, 6);
         }
         _tile_stored(0, s, s_stride * sizeof *s);
@@ -124,7 +120,7 @@ static void weigh_32(const int16_t *weights, const uint8_t *values, size_t block
         _tile_loadd(4, weights + b * BLOCK, PUNA_ATTENTION_TILE * sizeof *weights);
         _tile_loadd(5, values, 64);
         _tile_dpbf16ps(0, 4, 5);
-        _tile_loadd(6, values + TILE_BYTES, 64);
+        _tile_loadd(6, values + AMX_TILE_BYTES, 64);
         _tile_dpbf16ps(1, 4, 6);
     }
     _tile_stored(0, sums, sums_bytes);
@@ -135,7 +131,7 @@ static void weigh(int32_t m, const float *p, size_t p_stride, const float *facto
                   int32_t dim, float *sums, size_t sums_stride)
 {
     int16_t weights[QUERIES][PUNA_ATTENTION_TILE];
-    const size_t block_bytes = (size_t)dim / 16 * TILE_BYTES;
+    const size_t block_bytes = (size_t)dim / 16 * AMX_TILE_BYTES;
     for (int32_t i = 0; i < m; i++) {
         float *row = sums + (size_t)i * sums_stride;
         narrow(p + (size_t)i * p_stride, n_blocks * BLOCK, weights[i]);
@@ -143,7 +139,7 @@ static void weigh(int32_t m, const float *p, size_t p_stride, const float *facto
             _mm512_storeu_ps(row + d, _mm512_mul_ps(_mm512_set1_ps(factor[i]), _mm512_loadu_ps(row + d)));
     }
     for (int32_t d = 0; d < dim; d += 32)
-        weigh_32(weights[0], (const uint8_t *)v + d / 16 * TILE_BYTES, block_bytes, n_blocks, sums + d,
+        weigh_32(weights[0], (const uint8_t *)v + d / 16 * AMX_TILE_BYTES, block_bytes, n_blocks, sums + d,
                  sums_stride * sizeof *sums);
 }
 

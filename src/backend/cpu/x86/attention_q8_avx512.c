@@ -69,7 +69,7 @@ INLINE __m512 load_scales(const uint16_t *scales)
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(load_256(scales)), 16));
 }
 
-/* The low bytes of codes and, low_at further, the next higher ones come first: high, then low. */
+/* The second bytes of codes and, low_at further, the first ones. */
 INLINE void store_codes(uint8_t *high, size_t low_at, __mmask16 lanes, __m512i codes)
 {
     _mm512_mask_cvtepi32_storeu_epi8(high, lanes, _mm512_srli_epi32(codes, 8));

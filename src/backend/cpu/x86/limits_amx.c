@@ -1,20 +1,15 @@
 /* limits_amx.c - the peak rate of int8 multiply-adds in tile registers. */
-#include <immintrin.h>
-
 #include "backend/cpu/limits.h"
-
-/* Palette 1: eight registers of 16 rows of 64 bytes. */
-static const struct {
-    uint8_t palette, start_row, reserved[14];
-    uint16_t row_bytes[16];
-    uint8_t n_rows[16];
-} config = { 1, 0, { 0 }, { 64, 64, 64, 64, 64, 64, 64, 64 }, { 16, 16, 16, 16, 16, 16, 16, 16 } };
+#include "backend/cpu/x86/amx.h"
 
 uint64_t puna_limit_int8__amx(uint64_t n_rounds, int32_t *sink)
 {
     int32_t sums[16][16];
+    const amx_config config = { .palette = 1,
+                                .row_bytes = { 64, 64, 64, 64, 64, 64 },
+                                .n_rows = { 16, 16, 16, 16, 16, 16 } };
     const uint64_t n_products = n_rounds / 64;
-    _tile_loadconfig(&config);
+    amx_configure(&config);
     _tile_zero(4);
     _tile_zero(5);
     for (uint64_t r = 0; r < n_products; r++) {

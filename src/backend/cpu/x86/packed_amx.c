@@ -7,13 +7,13 @@
  * made bfloat16 once and stay in the first-level cache while all rows of activations pass by. Between chunks sums
  * lie in scratch, tile by tile: rows of y are too far apart for the cache. */
 #include "backend/cpu/x86/packed_amx.h"
+#include "backend/cpu/x86/amx.h"
 #include "backend/cpu/x86/avx512.h"
 
 enum {
     AMX_CHUNK = 16,    /* blocks */
     AMX_ROWS = 512,    /* of activations, whose chunk stays in the second-level cache */
     AMX_OUTPUTS = 256, /* whose sums do, too */
-    TILE_BYTES = 1024,
     TILE_DEPTH_BYTES = 64
 };
 
@@ -21,8 +21,8 @@ enum {
 typedef struct amx_scratch {
     packed_scales scales[AMX_CHUNK];
     uint8_t codes[AMX_CHUNK][PACKED_BLOCK];
-    uint8_t tiles[2][AMX_CHUNK][TILE_BYTES];
-    uint8_t sums[AMX_OUTPUTS / 32][AMX_ROWS / 32][4][TILE_BYTES];
+    uint8_t tiles[2][AMX_CHUNK][AMX_TILE_BYTES];
+    uint8_t sums[AMX_OUTPUTS / 32][AMX_ROWS / 32][4][AMX_TILE_BYTES];
 } amx_scratch;
 
 static_assert(sizeof(amx_scratch) <= PUNA_BATCH_SCRATCH, "scratch");
@@ -78,7 +78,7 @@ INLINE void make_rows(const uint8_t *codes, int begin, int end, const amx_line *
 
 /* Tiles of the n blocks of a chunk of one panel; asks for what lies `ahead` bytes further. */
 static void make_tiles(const puna_amx_source *source, const uint8_t *units, size_t ahead, int32_t n,
-                       amx_scratch *s, uint8_t tiles[][TILE_BYTES])
+                       amx_scratch *s, uint8_t tiles[][AMX_TILE_BYTES])
 {
     const size_t block_bytes = source->unit_bytes / (size_t)source->unit_blocks;
     source->scales(units, n, s->scales);
@@ -102,13 +102,7 @@ typedef struct amx_shape {
     int32_t n_rows[2], n_outputs[2]; /* of two strips, of two panels; 0: there is none */
 } amx_shape;
 
-/* Palette 1. Registers: 0-3 sums of strip i and panel j in 2i + j, 4-5 strips, 6-7 panels. */
-typedef struct amx_config {
-    uint8_t palette, start_row, reserved[14];
-    uint16_t row_bytes[16];
-    uint8_t n_rows[16];
-} amx_config;
-
+/* Registers: 0-3 sums of strip i and panel j in 2i + j, 4-5 strips, 6-7 panels. */
 static void configure(const amx_shape *shape)
 {
     amx_config config = { .palette = 1 };
@@ -124,9 +118,7 @@ static void configure(const amx_shape *shape)
         config.n_rows[6 + i] = PUNA_TILE_SLOTS;
         config.row_bytes[6 + i] = (uint16_t)(4 * outputs);
     }
-    /* Some compilers do not know that the instruction reads all of it. */
-    __asm__ volatile("" : : "r"(&config) : "memory");
-    _tile_loadconfig(&config);
+    amx_configure(&config);
 }
 
 /* A chunk of two strips of activations and the tiles of two panels. */
@@ -135,7 +127,7 @@ typedef struct amx_operands {
     size_t strip_bytes[2]; /* of a block */
     int32_t n;
     bool first; /* sums begin */
-    uint8_t (*sums)[TILE_BYTES];
+    uint8_t (*sums)[AMX_TILE_BYTES];
     uint8_t *to; /* where sums go, next row, strip and panel so many bytes further */
     size_t to_bytes, to_strip, to_panel;
     bool fetch; /* the lines there of the next two strips */
@@ -178,10 +170,10 @@ INLINE void multiply(bool two_strips, bool two_panels, const amx_operands *o)
         if (o->fetch)
             for (size_t i = 4 * b; i < 4 * b + 4; i++)
                 __builtin_prefetch(o->to + o->to_strip * 2 + i / 2 * o->to_bytes + i % 2 * o->to_panel, 1);
-        _tile_loadd(6, o->tiles[0] + b * TILE_BYTES, 64);
+        _tile_loadd(6, o->tiles[0] + b * AMX_TILE_BYTES, 64);
         _tile_stream_loadd(4, o->strip[0] + b * o->strip_bytes[0], 64);
         if (two_panels)
-            _tile_loadd(7, o->tiles[1] + b * TILE_BYTES, 64);
+            _tile_loadd(7, o->tiles[1] + b * AMX_TILE_BYTES, 64);
         _tile_dpbf16ps(0, 4, 6);
         if (two_strips)
             _tile_stream_loadd(5, o->strip[1] + b * o->strip_bytes[1], 64);
@@ -215,8 +207,8 @@ static void pass_rows(amx_part *p, int32_t block, int32_t n, int32_t at)
     amx_operands o = { .n = n, .first = block == 0, .tiles = { p->scratch->tiles[0][0], p->scratch->tiles[1][0] } };
     const bool last = block + n == p->call->n_in / PUNA_ACT_BLOCK;
     o.to_bytes = last ? p->call->y_stride * sizeof(float) : 64;
-    o.to_panel = last ? 64 : TILE_BYTES;
-    o.to_strip = last ? PUNA_TILE_SLOTS * o.to_bytes : 2 * TILE_BYTES;
+    o.to_panel = last ? 64 : AMX_TILE_BYTES;
+    o.to_strip = last ? PUNA_TILE_SLOTS * o.to_bytes : 2 * AMX_TILE_BYTES;
     o.sums = p->scratch->sums[(at - p->begin) / (2 * PUNA_PANEL_ROWS)][0];
     for (int32_t r = 0; r < p->n_rows; r += 2 * PUNA_TILE_SLOTS, o.sums += 4) {
         for (int i = 0; i < 2; i++) {
