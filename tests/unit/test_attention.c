@@ -354,6 +354,37 @@ static void helpers_of_every_level_agree(void)
         check_helpers(levels[i]);
 }
 
+/* Against double; hidden keys (minus infinity) weigh exactly nothing, and a NaN stays. */
+static void softmax_of_every_level_is_near(void)
+{
+    const puna_attention_kernels *levels[N_LEVELS];
+    const int n = take_levels(levels);
+    puna_rng rng = puna_rng_make(6);
+    for (int l = 0; l < n; l++)
+        for (int32_t width = 32; width <= KEYS; width += 32) {
+            float s[KEYS], x[KEYS], highest = -1, total = 2;
+            double sum = 0, top = -1;
+            for (int32_t j = 0; j < width; j++) {
+                x[j] = s[j] = j % 5 == 0 ? -INFINITY : 12 * normal(&rng);
+                top = fmax(top, (double)x[j]);
+            }
+            const float factor = levels[l]->softmax(s, width, &highest, &total);
+            for (int32_t j = 0; j < width; j++) {
+                const double want = exp((double)x[j] - top);
+                sum += want;
+                /* the argument is rounded twice, and the result once more */
+                const double bound = ((top - (double)x[j]) * 0x1p-23 + 5e-7) * want + 1e-37;
+                CHECK(x[j] > -INFINITY ? fabs((double)s[j] - want) <= bound : s[j] == 0);
+            }
+            CHECK(highest == (float)top);
+            CHECK_NEAR(factor, exp(-1 - top), 2e-6);
+            CHECK_NEAR(total, 2 * exp(-1 - top) + sum, 1e-5 * sum);
+            s[3] = NAN;
+            levels[l]->softmax(s, width, &highest, &total);
+            CHECK(isnan(total));
+        }
+}
+
 /* ---- jobs ------------------------------------------------------------------------------- */
 
 enum {
@@ -564,6 +595,7 @@ int main(int argc, char **argv)
         TEST(rotating_twice_changes_nothing_and_keeps_products),
         TEST(kernels_compute_what_the_tiles_hold),
         TEST(helpers_of_every_level_agree),
+        TEST(softmax_of_every_level_is_near),
         TEST(rows_are_the_same_bits_however_they_are_cut),
         TEST(batches_are_near_what_single_queries_give),
     };

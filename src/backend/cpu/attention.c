@@ -50,19 +50,21 @@ static void begin_part(puna_attention_job *job, float *part)
     }
 }
 
-/* Whether tiles are converted for all queries of the job: there must be so many that it pays. */
-static bool in_batch(const puna_attention_job *job)
+/* Whether tiles may be converted for all queries of the job: there must be so many that it pays. */
+static bool fits_batch(const puna_attention_job *job)
 {
     const puna_format format = job->kv->format;
-    return job->batch && n_queries(job) >= PUNA_ATTENTION_BATCH &&
+    return n_queries(job) >= PUNA_ATTENTION_BATCH &&
            (format == PUNA_FORMAT_F16 || format == PUNA_FORMAT_BF16) && job->p->head_dim % 32 == 0 &&
            job->p->head_dim_v % 32 == 0;
 }
 
-void puna_attention_queries(const puna_attention_job *job)
+void puna_attention_queries(puna_attention_job *job)
 {
     const size_t dim = (size_t)job->p->head_dim, padded = puna_kv_padded(job->p->head_dim);
-    if (in_batch(job))
+    if (!fits_batch(job))
+        job->batch = NULL;
+    if (job->batch)
         job->batch->narrow(job->q, n_queries(job) * job->p->head_dim, job->codes);
     if (!puna_kv_is_rotated(job->kv->format))
         return;
@@ -200,7 +202,7 @@ static void score_tiles(const puna_attention_job *job, int32_t first, int32_t m,
                         int32_t n_blocks)
 {
     const int32_t dim = job->p->head_dim;
-    if (in_batch(job)) {
+    if (job->batch) {
         job->batch->scores(job->codes + first * dim, (size_t)dim, job->unpacked, n_blocks, dim, job->scores,
                            PUNA_ATTENTION_TILE);
         return;
@@ -214,7 +216,7 @@ static void weigh_tiles(const puna_attention_job *job, int32_t first, int32_t m,
 {
     const puna_attention_params *p = job->p;
     const size_t stride = puna_kv_padded(p->head_dim_v);
-    if (in_batch(job)) {
+    if (job->batch) {
         const unsigned char *v = job->unpacked + converted_bytes(p->head_dim, PUNA_ATTENTION_TILE_BLOCKS);
         job->batch->weigh(m, job->scores, PUNA_ATTENTION_TILE, factor, v,
                           (n_keys + PUNA_KV_BLOCK - 1) / PUNA_KV_BLOCK, p->head_dim_v,
@@ -274,7 +276,7 @@ static void absorb_strip(puna_attention_job *job, int32_t first, int32_t m, cons
 static void absorb_leaf(puna_attention_job *job, int32_t begin, int32_t end, int32_t stop_all)
 {
     int32_t n = n_queries(job);
-    const int32_t most = in_batch(job) ? PUNA_ATTENTION_BATCH : job->kernels->strip;
+    const int32_t most = job->batch ? PUNA_ATTENTION_BATCH : job->kernels->strip;
     int32_t n_strips = (n + most - 1) / most;
     int32_t strip = (n + n_strips - 1) / n_strips;
     for (int32_t b = begin, stop; b < end; b = stop) {
@@ -283,11 +285,11 @@ static void absorb_leaf(puna_attention_job *job, int32_t begin, int32_t end, int
         tiles t = take_tiles(job, b, stop, stop_all);
         if (job->kv->format == PUNA_FORMAT_Q4_0)
             unpack_tiles(job, &t);
-        if (in_batch(job))
+        if (job->batch)
             convert_tiles(job, &t);
         for (int32_t i = 0; i < n; i += strip) {
             const int32_t m = n - i < strip ? n - i : strip;
-            if (in_batch(job) && (m < strip || i == 0))
+            if (job->batch && (m < strip || i == 0))
                 job->batch->enter(m);
             absorb_strip(job, i, m, &t);
         }
@@ -324,7 +326,7 @@ void puna_attention_absorb(puna_attention_job *job, int32_t begin, int32_t end, 
              node /= 2, level++, top -= size)
             merge(job, top - size, top);
     }
-    if (in_batch(job))
+    if (job->batch)
         job->batch->leave();
     if (first == last)
         return;

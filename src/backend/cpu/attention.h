@@ -88,7 +88,7 @@ const puna_attention_kernels *puna_attention_choose(uint32_t allowed);
 
 typedef struct puna_attention_job {
     const puna_attention_kernels *kernels;
-    const puna_attention_batch *batch; /* or NULL; used where it can be and pays */
+    const puna_attention_batch *batch; /* or NULL: see puna_attention_queries */
     const puna_attention_params *p;
     const puna_kv *kv;
     const int32_t *blocks; /* of the sequence */
@@ -114,8 +114,9 @@ size_t puna_attention_part_floats(const puna_attention_params *p, size_t n);
 /* The blocks [*begin, *end) that the queries at pos .. pos + n_rows - 1 see some key of. */
 void puna_attention_range(int32_t window, int32_t pos, int32_t n_rows, int32_t *begin, int32_t *end);
 
-/* The queries, once they are in job->q: rotated and encoded as the cache wants them. */
-void puna_attention_queries(const puna_attention_job *job);
+/* The queries, once they are in job->q: rotated and encoded as the cache wants them. Before anything else
+ * is asked of the job, whose batch becomes NULL where it cannot be or does not pay. */
+void puna_attention_queries(puna_attention_job *job);
 
 /* Sums, highest and total over the blocks [begin, end), which `part` then holds: the same bits
  * whatever else the job's other rows see, and for [begin, end) cut at any aligned node and merged
