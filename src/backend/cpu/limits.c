@@ -4,6 +4,7 @@
 #include "backend/cpu/limits.h"
 
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -60,27 +61,97 @@ static const struct int8_way {
 #endif
 };
 
-typedef struct measuring {
+struct puna_reader {
+    puna_pool *pool;
     unsigned char *buffer;
     puna_read_fn *read;
-    puna_int8_fn *int8;
-    uint64_t per_round;
     _Atomic size_t next;                /* the first byte that no thread has taken */
     uint64_t sinks[PUNA_LIMIT_THREADS]; /* results are kept so that no work can be left out */
-} measuring;
+};
 
 /* Threads take the next piece, so that a disturbed one does not hold the others up. */
 static void read_all(void *user, int thread, int n_threads)
 {
-    measuring *m = user;
+    puna_reader *r = user;
     (void)n_threads;
-    for (size_t at; (at = atomic_fetch_add(&m->next, PIECE_BYTES)) < BUFFER_BYTES;)
-        m->sinks[thread % PUNA_LIMIT_THREADS] ^= m->read(m->buffer + at, PIECE_BYTES);
+    for (size_t at; (at = atomic_fetch_add(&r->next, PIECE_BYTES)) < BUFFER_BYTES;)
+        r->sinks[thread % PUNA_LIMIT_THREADS] ^= r->read(r->buffer + at, PIECE_BYTES);
 }
+
+static puna_read_fn *read_with(uint32_t can)
+{
+#if defined(__x86_64__)
+    if (can & PUNA_CPU_AVX512_VNNI)
+        return puna_limit_read__avx512;
+    if (can & PUNA_CPU_AVX2)
+        return puna_limit_read__avx2;
+#elif defined(__aarch64__)
+    if (can & PUNA_CPU_NEON)
+        return puna_limit_read__neon;
+#endif
+    (void)can;
+    return puna_limit_read__scalar;
+}
+
+puna_status puna_reader_open(puna_reader **reader, uint32_t allowed, int n_threads, puna_error *err)
+{
+    puna_reader *r = *reader = calloc(1, sizeof *r);
+    if (!r)
+        return puna_fail_memory(err, "reader", sizeof *r);
+    r->read = read_with(puna_cpu_have() & allowed);
+    r->buffer = mmap(NULL, BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    puna_status status =
+        r->buffer == MAP_FAILED
+            ? puna_fail_memory(err, "buffer to read", BUFFER_BYTES)
+            : puna_pool_open(&r->pool, n_threads > 0 ? n_threads : puna_threads_usable(), err);
+    if (status != PUNA_OK) {
+        puna_reader_close(r);
+        *reader = NULL;
+        return status;
+    }
+    madvise(r->buffer, BUFFER_BYTES, MADV_HUGEPAGE);
+    memset(r->buffer, 1, BUFFER_BYTES);
+    return PUNA_OK;
+}
+
+double puna_reader_gb_per_s(puna_reader *r)
+{
+    atomic_store(&r->next, 0);
+    int64_t start = puna_clock_ns();
+    puna_pool_run(r->pool, read_all, r);
+    return (double)BUFFER_BYTES / (double)(puna_clock_ns() - start);
+}
+
+void puna_reader_close(puna_reader *r)
+{
+    if (!r)
+        return;
+    if (r->buffer != MAP_FAILED)
+        munmap(r->buffer, BUFFER_BYTES);
+    puna_pool_close(r->pool);
+    free(r);
+}
+
+/* The best of LEAST_PASSES to MOST_PASSES. */
+static double best_read(puna_reader *r)
+{
+    double best = 0, all_ns = 0;
+    for (int i = 0; i < LEAST_PASSES || (all_ns < READ_NS && i < MOST_PASSES); i++) {
+        double rate = puna_reader_gb_per_s(r);
+        all_ns += (double)BUFFER_BYTES / rate;
+        best = rate > best ? rate : best;
+    }
+    return best;
+}
+
+typedef struct multiplying {
+    puna_int8_fn *int8;
+    uint64_t per_round, sinks[PUNA_LIMIT_THREADS];
+} multiplying;
 
 static void multiply(void *user, int thread, int n_threads)
 {
-    measuring *m = user;
+    multiplying *m = user;
     int32_t sink = 0;
     (void)n_threads;
     uint64_t per_round = m->int8(INT8_ROUNDS, &sink);
@@ -89,13 +160,12 @@ static void multiply(void *user, int thread, int n_threads)
         m->per_round = per_round;
 }
 
-static double fastest_ns(puna_pool *pool, puna_pool_fn *fn, measuring *m, double least_ns)
+static double fastest_ns(puna_pool *pool, multiplying *m)
 {
     double best = 0, all = 0;
-    for (int i = 0; i < LEAST_PASSES || (all < least_ns && i < MOST_PASSES); i++) {
-        atomic_store(&m->next, 0);
+    for (int i = 0; i < LEAST_PASSES || (all < INT8_NS && i < MOST_PASSES); i++) {
         int64_t start = puna_clock_ns();
-        puna_pool_run(pool, fn, m);
+        puna_pool_run(pool, multiply, m);
         double took = (double)(puna_clock_ns() - start);
         all += took;
         if (i == 0 || took < best)
@@ -104,14 +174,15 @@ static double fastest_ns(puna_pool *pool, puna_pool_fn *fn, measuring *m, double
     return best;
 }
 
-static void measure_int8(puna_pool *pool, measuring *m, uint32_t can, puna_backend_limits *limits)
+static void measure_int8(puna_pool *pool, uint32_t can, puna_backend_limits *limits)
 {
+    multiplying m = { 0 };
     for (size_t i = 0; i < sizeof int8_ways / sizeof *int8_ways; i++) {
         if ((int8_ways[i].needs & can) != int8_ways[i].needs)
             continue;
-        m->int8 = int8_ways[i].run;
-        double took = fastest_ns(pool, multiply, m, INT8_NS);
-        double rate = (double)(m->per_round * INT8_ROUNDS * (uint64_t)limits->n_threads) / took;
+        m.int8 = int8_ways[i].run;
+        double took = fastest_ns(pool, &m);
+        double rate = (double)(m.per_round * INT8_ROUNDS * (uint64_t)limits->n_threads) / took;
         if (rate > limits->int8_gmac_per_s) {
             limits->int8_gmac_per_s = rate;
             limits->int8_way = int8_ways[i].name;
@@ -121,31 +192,13 @@ static void measure_int8(puna_pool *pool, measuring *m, uint32_t can, puna_backe
 
 puna_status puna_limits_measure(puna_backend_limits *limits, uint32_t allowed, int n_threads, puna_error *err)
 {
-    puna_pool *pool = NULL;
-    measuring m = { .read = puna_limit_read__scalar };
-    uint32_t can = puna_cpu_have() & allowed;
-#if defined(__x86_64__)
-    if (can & PUNA_CPU_AVX2)
-        m.read = puna_limit_read__avx2;
-    if (can & PUNA_CPU_AVX512_VNNI)
-        m.read = puna_limit_read__avx512;
-#elif defined(__aarch64__)
-    if (can & PUNA_CPU_NEON)
-        m.read = puna_limit_read__neon;
-#endif
-    TRY(puna_pool_open(&pool, n_threads > 0 ? n_threads : puna_threads_usable(), err));
-    m.buffer = mmap(NULL, BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (m.buffer == MAP_FAILED) {
-        puna_pool_close(pool);
-        return puna_fail_memory(err, "buffer to read", BUFFER_BYTES);
-    }
-    madvise(m.buffer, BUFFER_BYTES, MADV_HUGEPAGE);
-    memset(m.buffer, 1, BUFFER_BYTES);
-    *limits = (puna_backend_limits){ .n_threads = puna_pool_threads(pool), .read_bytes = BUFFER_BYTES };
-    limits->read_gb_per_s = (double)BUFFER_BYTES / fastest_ns(pool, read_all, &m, READ_NS);
-    measure_int8(pool, &m, can, limits);
-    puna_pages_on_huge("", m.buffer, BUFFER_BYTES, &limits->read_huge_bytes);
-    munmap(m.buffer, BUFFER_BYTES);
-    puna_pool_close(pool);
+    puna_reader *reader;
+    TRY(puna_reader_open(&reader, allowed, n_threads, err));
+    *limits =
+        (puna_backend_limits){ .n_threads = puna_pool_threads(reader->pool), .read_bytes = BUFFER_BYTES };
+    limits->read_gb_per_s = best_read(reader);
+    measure_int8(reader->pool, puna_cpu_have() & allowed, limits);
+    puna_pages_on_huge("", reader->buffer, BUFFER_BYTES, &limits->read_huge_bytes);
+    puna_reader_close(reader);
     return PUNA_OK;
 }

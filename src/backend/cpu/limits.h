@@ -20,6 +20,12 @@ typedef uint64_t puna_int8_fn(uint64_t n_rounds, int32_t *sink);
 puna_int8_fn puna_limit_int8__scalar, puna_limit_int8__avx2, puna_limit_int8_sums__avx2,
     puna_limit_int8__avx512, puna_limit_int8__amx, puna_limit_int8__neon, puna_limit_int8__i8mm;
 
+/* A buffer of 512 MiB on huge pages and the threads that read it (0 = all that the process may use). To be closed. */
+typedef struct puna_reader puna_reader;
+puna_status puna_reader_open(puna_reader **reader, uint32_t allowed, int n_threads, puna_error *err);
+double puna_reader_gb_per_s(puna_reader *reader); /* of one pass */
+void puna_reader_close(puna_reader *reader);
+
 /* Read bandwidth over 512 MiB on huge pages and the int8 rate, on n_threads (0 = all that the
  * process may use); about a second. The best of several passes: a limit is what the machine can do
  * when nobody disturbs. */

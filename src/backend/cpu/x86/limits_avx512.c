@@ -3,18 +3,21 @@
 
 #include "backend/cpu/limits.h"
 
+/* Lines are asked for twice, as the kernels of packed weights do (packed_avx512.h): a tenth faster than loads alone. */
 uint64_t puna_limit_read__avx512(const void *bytes, size_t n)
 {
     const char *p = bytes;
-    __m512i a = _mm512_setzero_si512(), b = a, c = a, d = a;
+    __m512i sums[4] = { _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(),
+                        _mm512_setzero_si512() };
     for (size_t i = 0; i < n; i += 256) {
-        a = _mm512_xor_si512(a, _mm512_load_si512(p + i));
-        b = _mm512_xor_si512(b, _mm512_load_si512(p + i + 64));
-        c = _mm512_xor_si512(c, _mm512_load_si512(p + i + 128));
-        d = _mm512_xor_si512(d, _mm512_load_si512(p + i + 192));
+        for (size_t k = 0; k < 4; k++) {
+            _mm_prefetch(p + i + 64 * k + 16384, _MM_HINT_T1);
+            _mm_prefetch(p + i + 64 * k + 8192, _MM_HINT_T0);
+            sums[k] = _mm512_xor_si512(sums[k], _mm512_load_si512(p + i + 64 * k));
+        }
     }
-    a = _mm512_xor_si512(_mm512_xor_si512(a, b), _mm512_xor_si512(c, d));
-    return (uint64_t)_mm512_reduce_add_epi64(a);
+    sums[0] = _mm512_xor_si512(_mm512_xor_si512(sums[0], sums[1]), _mm512_xor_si512(sums[2], sums[3]));
+    return (uint64_t)_mm512_reduce_add_epi64(sums[0]);
 }
 
 /* More chains than two units need with a latency of five; they begin differently, or one would do for all. */

@@ -13,17 +13,23 @@
 
 enum {
     PACKED_TOKENS = 2 * PUNA_STRIP_ROWS, /* the most rows of activations that a kernel takes */
-    PACKED_AHEAD = 16384                 /* bytes */
+    PACKED_AHEAD_L2 = 16384,             /* bytes */
+    PACKED_AHEAD_L1 = 8192
 };
 
-/* Asks for the lines `bytes` of which will be read a few microseconds later: what the hardware fetches ahead
- * is not enough to keep one thread at the memory's speed. Asked for one by one between products: many at
- * once would wait for each other, and nothing be under way while the products are computed. */
-INLINE void fetch_ahead(const void *from, size_t bytes)
+/* Asks for the lines `bytes` of which T rows will be multiplied with a few microseconds later (T = 0: for nothing).
+ * What the hardware fetches ahead is not enough to keep one thread at the memory's speed. Asked for one by one
+ * between products: many at once would wait for each other, and nothing be under way while the products are
+ * computed. Where few rows leave the time to the memory, each is asked for into the first-level cache too: products
+ * that wait for a load fill the scheduler within some ten lines, and what stands behind them asks for nothing. */
+INLINE void fetch_ahead(int T, const void *from, size_t bytes)
 {
     UNROLL
-    for (size_t i = 0; i < bytes; i += 64)
-        _mm_prefetch((const char *)from + PACKED_AHEAD + i, _MM_HINT_T1);
+    for (size_t i = 0; T > 0 && i < bytes; i += 64) {
+        _mm_prefetch((const char *)from + PACKED_AHEAD_L2 + i, _MM_HINT_T1);
+        if (T <= 2)
+            _mm_prefetch((const char *)from + PACKED_AHEAD_L1 + i, _MM_HINT_T0);
+    }
 }
 
 /* Where a block of T rows of activations lies: in one strip, or in two whole ones. */

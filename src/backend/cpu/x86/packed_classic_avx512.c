@@ -9,10 +9,10 @@ typedef enum code_kind { CODES_4, CODES_5, CODES_E2M1, CODES_IQ4, CODES_8 } code
 enum { OFFSET_E2M1 = 12, OFFSET_8 = 128 };
 
 /* Lane g (0..7) of a unit, unsigned. */
-INLINE __m512i codes_at(code_kind kind, bool ahead, const uint8_t *unit, int g)
+INLINE __m512i codes_at(code_kind kind, int T, const uint8_t *unit, int g)
 {
-    if (ahead && (kind == CODES_8 || g < 4))
-        fetch_ahead(unit + 64 * g, 64);
+    if (kind == CODES_8 || g < 4)
+        fetch_ahead(T, unit + 64 * g, 64);
     if (kind == CODES_8)
         return _mm512_xor_si512(load_512(unit + 64 * g), _mm512_set1_epi8((char)0x80));
     const __m512i packed = load_512(unit + 64 * (g % 4));
@@ -41,8 +41,8 @@ INLINE void micro(code_kind kind, int offset, bool minima, int T, size_t unit_by
     load_acc(T, sums, acc);
     for (int32_t b = 0; b < chunk->n; b++, unit += unit_bytes, act = act_next(T, act, 1)) {
         __m512i sum[PACKED_TOKENS];
-        fetch_ahead(unit + codes_bytes, unit_bytes - codes_bytes);
-        ADD_PRODUCTS(T, act, offset ? starts.at[b] : NULL, 1, 0, 8, codes_at(kind, true, unit, g), sum);
+        fetch_ahead(T, unit + codes_bytes, unit_bytes - codes_bytes);
+        ADD_PRODUCTS(T, act, offset ? starts.at[b] : NULL, 1, 0, 8, codes_at(kind, T, unit, g), sum);
         add_scaled(T, act, chunk->scales + b, minima, sum, acc);
     }
     store_acc(T, sums, acc);
@@ -53,7 +53,7 @@ INLINE void unpack(code_kind kind, size_t unit_bytes, const uint8_t *unit, int32
     for (int32_t b = 0; b < n; b++, unit += unit_bytes, codes += PACKED_BLOCK) {
         UNROLL
         for (int g = 0; g < 8; g++)
-            _mm512_storeu_si512(codes + 64 * g, codes_at(kind, false, unit, g));
+            _mm512_storeu_si512(codes + 64 * g, codes_at(kind, 0, unit, g));
     }
 }
 

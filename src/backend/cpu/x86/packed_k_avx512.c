@@ -60,11 +60,11 @@ static void scales_Q5_K(const uint8_t *units, int32_t n, packed_scales *out)
 /* Lane g of sub-block s of Q4_K or Q5_K; odd: s is. A rotation of whole lanes by 4 - s brings bit s
  * of every byte to bit 4. Four-bit codes of odd sub-blocks stay where they are, 16 times what they are: their
  * scales are a sixteenth (scales_k), and no sum is beyond what a float holds. */
-INLINE __m512i codes_k(bool five_bits, bool odd, bool ahead, const puna_lanes qs[8], const puna_lanes qh[8],
+INLINE __m512i codes_k(bool five_bits, bool odd, int T, const puna_lanes qs[8], const puna_lanes qh[8],
                        __m512i rotation, int g)
 {
-    if (ahead && !odd)
-        fetch_ahead(qs[g], 64);
+    if (!odd)
+        fetch_ahead(T, qs[g], 64);
     const __m512i packed = load_512(qs[g]);
     if (!five_bits && odd)
         return _mm512_and_si512(packed, _mm512_set1_epi8((char)0xf0));
@@ -82,13 +82,13 @@ INLINE void micro_k(bool five_bits, int T, const packed_chunk *chunk, const uint
         const uint8_t *unit = chunk->units + (size_t)(b / 8) * bytes;
         const puna_lanes *qs = ((const puna_panel_q4_k *)unit)->qs[b % 8 / 2];
         const puna_lanes *qh = five_bits ? ((const puna_panel_q5_k *)unit)->qh : NULL;
-        fetch_ahead(unit + 2048 + (size_t)(b % 8 / 2) * (bytes / 4 - 512), bytes / 4 - 512);
+        fetch_ahead(T, unit + 2048 + (size_t)(b % 8 / 2) * (bytes / 4 - 512), bytes / 4 - 512);
         UNROLL
         for (int odd = 0; odd < 2; odd++, act = act_next(T, act, 1)) {
             const __m512i rotation = _mm512_set1_epi32((4 - b % 8 - odd) & 31);
             __m512i sum[PACKED_TOKENS];
             READ_AGAIN(qh);
-            ADD_PRODUCTS(T, act, NULL, 1, 0, 8, codes_k(five_bits, odd, true, qs, qh, rotation, g), sum);
+            ADD_PRODUCTS(T, act, NULL, 1, 0, 8, codes_k(five_bits, odd, T, qs, qh, rotation, g), sum);
             add_scaled(T, act, chunk->scales + b + odd, true, sum, acc);
         }
     }
@@ -104,7 +104,7 @@ INLINE void unpack_k(bool five_bits, size_t bytes, const uint8_t *unit, int32_t 
         UNROLL
         for (int g = 0; g < 8; g++)
             _mm512_storeu_si512(codes + 64 * g,
-                                codes_k(five_bits, b % 2, false, at->qs[b % 8 / 2], qh, rotation, g));
+                                codes_k(five_bits, b % 2, 0, at->qs[b % 8 / 2], qh, rotation, g));
     }
 }
 
@@ -135,10 +135,10 @@ static void scales_Q6_K(const uint8_t *units, int32_t n, packed_scales *out)
 }
 
 /* Lane g of quarter q (sub-blocks of 32 of one half of the superblock), 0..63. */
-INLINE __m512i codes_6(int q, bool ahead, const puna_lanes ql[16], const puna_lanes qh[8], int g)
+INLINE __m512i codes_6(int q, int T, const puna_lanes ql[16], const puna_lanes qh[8], int g)
 {
-    if (ahead && q < 3)
-        fetch_ahead(q < 2 ? ql[8 * q + g] : qh[g], 64);
+    if (q < 3)
+        fetch_ahead(T, q < 2 ? ql[8 * q + g] : qh[g], 64);
     const __m512i packed = load_512(ql[8 * (q % 2) + g]), top = load_512(qh[g]);
     const __m512i moved = q == 0   ? _mm512_slli_epi16(top, 4)
                           : q == 1 ? _mm512_slli_epi16(top, 2)
@@ -156,11 +156,11 @@ INLINE void block_6(int q, int T, const puna_lanes ql[16], const puna_lanes qh[8
     __m512i sum[PACKED_TOKENS];
     READ_AGAIN(ql);
     READ_AGAIN(qh);
-    ADD_PRODUCTS(T, act, starts, 2, 0, 4, codes_6(q, true, ql, qh, g), sum);
+    ADD_PRODUCTS(T, act, starts, 2, 0, 4, codes_6(q, T, ql, qh, g), sum);
     UNROLL
     for (int i = 0; i < T; i++)
         scaled[i] = _mm512_mul_ps(d, _mm512_cvtepi32_ps(sum[i]));
-    ADD_PRODUCTS(T, act, starts + 1, 2, 4, 8, codes_6(q, true, ql, qh, g), sum);
+    ADD_PRODUCTS(T, act, starts + 1, 2, 4, 8, codes_6(q, T, ql, qh, g), sum);
     UNROLL
     for (int i = 0; i < T; i++) {
         scaled[i] = _mm512_fmadd_ps(m, _mm512_cvtepi32_ps(sum[i]), scaled[i]);
@@ -178,7 +178,7 @@ INLINE void micro_6(int T, const packed_chunk *chunk, const uint8_t *first, floa
     for (int32_t b = 0; b < chunk->n; b += 4) {
         const puna_panel_q6_k *unit = (const puna_panel_q6_k *)chunk->units + b / 8;
         const int upper = b % 8 / 4;
-        fetch_ahead(unit->scales[8 * upper], 192);
+        fetch_ahead(T, unit->scales[8 * upper], 192);
         UNROLL
         for (int q = 0; q < 4; q++, act = act_next(T, act, 1))
             block_6(q, T, unit->ql[2 * upper], unit->qh[upper], act, chunk->scales + b + q, starts.at[b + q], acc);
@@ -195,7 +195,7 @@ static void unpack_Q6_K(const uint8_t *units, int32_t n, uint8_t *codes)
         for (int q = 0; q < 4; q++) {
             UNROLL
             for (int g = 0; g < 8; g++, codes += 64)
-                _mm512_storeu_si512(codes, codes_6(q, false, unit->ql[2 * upper], unit->qh[upper], g));
+                _mm512_storeu_si512(codes, codes_6(q, 0, unit->ql[2 * upper], unit->qh[upper], g));
         }
     }
 }
@@ -222,10 +222,10 @@ static void scales_IQ4_XS(const uint8_t *units, int32_t n, packed_scales *out)
 }
 
 /* Steps are made unsigned by 128. */
-INLINE __m512i codes_iq4(bool ahead, const puna_lanes qs[4], int g)
+INLINE __m512i codes_iq4(int T, const puna_lanes qs[4], int g)
 {
-    if (ahead && g < 4)
-        fetch_ahead(qs[g], 64);
+    if (g < 4)
+        fetch_ahead(T, qs[g], 64);
     const __m512i packed = load_512(qs[g % 4]);
     return look_up(puna_iq4_values, 128, g < 4 ? low_nibbles(packed) : high_nibbles(packed));
 }
@@ -236,7 +236,7 @@ static void unpack_IQ4_XS(const uint8_t *units, int32_t n, uint8_t *codes)
     for (int32_t b = 0; b < n; b++) {
         UNROLL
         for (int g = 0; g < 8; g++, codes += 64)
-            _mm512_storeu_si512(codes, codes_iq4(false, unit[b / 8].qs[b % 8], g));
+            _mm512_storeu_si512(codes, codes_iq4(0, unit[b / 8].qs[b % 8], g));
     }
 }
 
@@ -252,8 +252,8 @@ INLINE void micro_iq4_xs(int T, const packed_chunk *chunk, const uint8_t *first,
         const puna_lanes *qs = unit->qs[b % 8];
         __m512i sum[PACKED_TOKENS];
         if (b % 8 == 0)
-            fetch_ahead(unit->scales, 128);
-        ADD_PRODUCTS(T, act, starts.at[b], 1, 0, 8, codes_iq4(true, qs, g), sum);
+            fetch_ahead(T, unit->scales, 128);
+        ADD_PRODUCTS(T, act, starts.at[b], 1, 0, 8, codes_iq4(T, qs, g), sum);
         add_scaled(T, act, chunk->scales + b, false, sum, acc);
     }
     store_acc(T, sums, acc);
