@@ -14,7 +14,7 @@ bool puna_worker_take(const puna_worker *w, puna_worker_phase *phase, int32_t n,
         int32_t at = seen >> 32 == w->epoch ? (int32_t)(seen & UINT32_MAX) : 0;
         if (at >= n)
             return false;
-        int32_t count = w->n_threads == 1 ? n - at : (n - at) * 3 / (4 * w->n_threads);
+        int32_t count = (n - at) / w->n_threads;
         count = count > most ? most : count < 1 ? 1 : count;
         uint64_t now = (uint64_t)w->epoch << 32 | (uint32_t)(at + count);
         if (atomic_compare_exchange_weak_explicit(&phase->next, &seen, now, memory_order_relaxed,
