@@ -62,7 +62,6 @@ static void copy_panels(const puna_packed_weight *w, int32_t begin, int32_t end)
 {
     const puna_tensor *t = w->weight;
     const size_t row_bytes = (size_t)puna_tensor_row_bytes(t), panel_bytes = row_bytes * PUNA_PANEL_ROWS;
-    const uint8_t *rows = (const uint8_t *)t->data + (size_t)begin * panel_bytes;
     const int64_t n_rows = (int64_t)puna_tensor_rows(t);
     puna_pack_fn *pack = puna_pack_of(t->format->id);
     for (int32_t i = begin; i < end; i++) {
@@ -71,10 +70,14 @@ static void copy_panels(const puna_packed_weight *w, int32_t begin, int32_t end)
              left < PUNA_PANEL_ROWS ? (int32_t)left : PUNA_PANEL_ROWS, (int32_t)(t->ne[0] / t->format->block_elems),
              w->panels + (size_t)i * panel_bytes);
     }
-    if (t->mapped) {
-        const int64_t last = (int64_t)end * PUNA_PANEL_ROWS;
-        puna_file_release(rows, (size_t)((last < n_rows ? last : n_rows) - (int64_t)begin * PUNA_PANEL_ROWS) * row_bytes);
-    }
+}
+
+/* Gives back all that is mapped of a weight: a fault maps up to 2 MiB around it, beyond the panels of a job and beyond
+ * the weight. What another thread still reads comes back. */
+static void release(const puna_tensor *t)
+{
+    if (t->mapped)
+        puna_file_release(t->data, (size_t)(puna_tensor_rows(t) * puna_tensor_row_bytes(t)));
 }
 
 /* Jobs are numbered through all weights. */
@@ -91,6 +94,9 @@ static void copy_all(void *user, int thread, int n_threads)
         for (; job < first + n_jobs; job = atomic_fetch_add(&c->next, 1)) {
             const int32_t begin = (int32_t)(job - first) * size;
             copy_panels(w, begin, n_panels - begin < size ? n_panels : begin + size);
+            release(w->weight);
+            if (i > 0)
+                release(w[-1].weight);
         }
         first += n_jobs;
     }
