@@ -196,8 +196,8 @@ static puna_status open_model(puna_model *model, const source *from, const puna_
     }
     name_model(model, from->path);
     TRY(read_template(model, err));
-    fingerprint(
-        model); /* before weights are copied: that gives back what reading here and there has mapped */
+    /* Before weights are copied, which gives back what reading here and there has mapped. */
+    fingerprint(model);
     if (model->container && puna_container_n_tensors(model->container) && !puna_params_int(params, PUNA_KEY_vocab_only))
         TRY(open_weights(model, params, err));
     return PUNA_OK;
