@@ -24,8 +24,10 @@ enum {
  * that wait for a load fill the scheduler within some ten lines, and what stands behind them asks for nothing. */
 INLINE void fetch_ahead(int T, const void *from, size_t bytes)
 {
+    if (T == 0)
+        return;
     UNROLL
-    for (size_t i = 0; T > 0 && i < bytes; i += 64) {
+    for (size_t i = 0; i < bytes; i += 64) {
         _mm_prefetch((const char *)from + PACKED_AHEAD_L2 + i, _MM_HINT_T1);
         if (T <= 2)
             _mm_prefetch((const char *)from + PACKED_AHEAD_L1 + i, _MM_HINT_T0);
