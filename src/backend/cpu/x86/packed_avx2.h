@@ -7,21 +7,26 @@
 #include "backend/cpu/table.h"
 #include "backend/cpu/x86/avx2.h"
 
-enum { PACKED_AHEAD = 8192 }; /* bytes */
+enum { PACKED_AHEAD_L2 = 24576, PACKED_AHEAD_L1 = 8192 }; /* bytes */
 
 /* What was loaded before is loaded again after it: left alone, gcc keeps codes that two blocks share
  * on the stack, which is where they are dearer than where they came from. */
 #define LOAD_AGAIN() __asm__ volatile("" ::: "memory")
 
 /* Lines that will be read a few microseconds later: what the hardware fetches ahead is not enough to
- * keep one thread at the memory's speed. */
+ * keep one thread at the memory's speed. Where few rows leave the time to the memory, each is asked for twice, into the
+ * second-level cache and nearer: products that wait for a load fill the scheduler, and what stands behind them asks for
+ * nothing. At most some ten lines in a call: what has no place among the loads under way holds up those of the products. */
 INLINE void prefetch_unit(int T, const void *unit, size_t bytes)
 {
     if (T == PUNA_STRIP_ROWS)
         return;
     UNROLL
-    for (size_t i = 0; i < bytes; i += 64)
-        _mm_prefetch((const char *)unit + PACKED_AHEAD + i, _MM_HINT_T0);
+    for (size_t i = 0; i < bytes; i += 64) {
+        if (T <= 2)
+            _mm_prefetch((const char *)unit + PACKED_AHEAD_L2 + i, _MM_HINT_T1);
+        _mm_prefetch((const char *)unit + PACKED_AHEAD_L1 + i, _MM_HINT_T0);
+    }
 }
 
 INLINE __m256i broadcast_lane(const uint8_t *at)

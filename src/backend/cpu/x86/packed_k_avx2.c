@@ -222,10 +222,11 @@ INLINE void micro_6(int T, const packed_chunk *chunk, const uint8_t *act, float 
     load_acc(T, sums, acc);
     for (int32_t b = 0; b < chunk->n; b += 4) {
         const puna_panel_q6_k *unit = (const puna_panel_q6_k *)chunk->units + b / 8;
-        prefetch_unit(T, (const uint8_t *)unit + (b % 8 ? sizeof *unit / 2 : 0), sizeof *unit / 2);
         UNROLL
-        for (int q = 0; q < 4; q++, act += PUNA_STRIP_BLOCK * T)
+        for (int q = 0; q < 4; q++, act += PUNA_STRIP_BLOCK * T) {
+            prefetch_unit(T, (const uint8_t *)unit + sizeof *unit / 8 * (size_t)(b % 8 + q), sizeof *unit / 8);
             block_6(q, false, T, unit, b % 8 / 4, NULL, act, chunk->scales + b + q, acc);
+        }
     }
     store_acc(T, sums, acc);
 }
