@@ -7,7 +7,7 @@
 #include "backend/cpu/table.h"
 #include "backend/cpu/x86/avx2.h"
 
-enum { PACKED_AHEAD_L2 = 24576, PACKED_AHEAD_L1 = 8192 }; /* bytes */
+enum { PACKED_AHEAD_L2 = 24576, PACKED_AHEAD_L1 = 12288 }; /* bytes */
 
 /* What was loaded before is loaded again after it: left alone, gcc keeps codes that two blocks share
  * on the stack, which is where they are dearer than where they came from. */
