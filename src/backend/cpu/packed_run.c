@@ -3,57 +3,88 @@
 
 #include <assert.h>
 
-/* Rows [first, last) of activations, 16 sums each. */
+enum { PANELS = 2 };
+
+/* Rows [first, last) of activations, 16 sums of each panel. */
 typedef struct packed_sums {
-    float (*acc)[PUNA_PANEL_ROWS];
+    float (*acc)[PUNA_PANEL_ROWS]; /* [PANELS][PACKED_ROWS] */
     packed_scales *scales;
     uint8_t *codes;
     int32_t first, last;
 } packed_sums;
 
-static_assert(PACKED_ROWS * PUNA_PANEL_ROWS * sizeof(float) +
-                      PACKED_CHUNK * (sizeof(packed_scales) + PACKED_BLOCK) <=
+static_assert(PANELS * (PACKED_ROWS * PUNA_PANEL_ROWS * sizeof(float) + PACKED_CHUNK * sizeof(packed_scales)) +
+                      PACKED_CHUNK * PACKED_BLOCK <=
                   PUNA_TILE_SCRATCH,
               "scratch");
 
-static void panel(const puna_linear_call *call, const packed_kernel *k, const uint8_t *units, const packed_sums *s)
+/* One chunk of n_panels; act: the strip of rows r from it on. */
+static void strip(const packed_kernel *k, const packed_chunk *chunks, int32_t n_panels, bool many, int32_t rows,
+                  const uint8_t *act, float (*acc)[PUNA_PANEL_ROWS])
+{
+    const bool whole = rows == PUNA_STRIP_ROWS;
+    if (whole && n_panels == PANELS) {
+        k->two_panels(chunks, act, acc[0]);
+        return;
+    }
+    for (int32_t p = 0; p < n_panels; p++)
+        (whole && many ? k->whole : k->micro[rows - 1])(&chunks[p], act, acc[p * PACKED_ROWS]);
+}
+
+static void panels(const puna_linear_call *call, const packed_kernel *k, const uint8_t *units, int32_t n_panels,
+                   const packed_sums *s)
 {
     const int32_t n_blocks = call->n_in / PUNA_ACT_BLOCK;
-    for (int32_t b = 0; b < n_blocks; b += PACKED_CHUNK) {
-        const packed_chunk chunk = { .units = units + (size_t)(b / k->unit_blocks) * k->unit_bytes,
-                                     .scales = s->scales,
-                                     .codes = s->codes,
-                                     .n = n_blocks - b < PACKED_CHUNK ? n_blocks - b : PACKED_CHUNK,
-                                     .strip_bytes = PUNA_STRIP_ROWS * call->act_bytes };
-        const bool many = k->unpack && s->last - s->first >= PACKED_MANY;
-        k->scales(chunk.units, chunk.n, s->scales);
+    const bool many = k->unpack && s->last - s->first >= PACKED_MANY;
+    const bool alone = k->in_order && s->last - s->first == 1;
+    const int32_t chunk = alone ? n_blocks : PACKED_CHUNK;
+    for (int32_t b = 0; b < n_blocks; b += chunk) {
+        packed_chunk chunks[PANELS];
+        for (int32_t p = 0; p < n_panels; p++) {
+            chunks[p] = (packed_chunk){ .scales = s->scales + (size_t)p * PACKED_CHUNK,
+                                        .codes = s->codes,
+                                        .n = n_blocks - b < chunk ? n_blocks - b : chunk,
+                                        .panel_bytes = PUNA_PANEL_ROWS * call->row_bytes };
+            chunks[p].units =
+                units + (size_t)p * chunks[p].panel_bytes + (size_t)(b / k->unit_blocks) * k->unit_bytes;
+            if (!alone)
+                k->scales(chunks[p].units, chunks[p].n, s->scales + (size_t)p * PACKED_CHUNK);
+        }
         if (many)
-            k->unpack(chunk.units, chunk.n, s->codes);
-        for (int32_t r = s->first, n; r < s->last; r += n) {
-            const bool two = k->two_strips && s->last - r >= 2 * PUNA_STRIP_ROWS;
+            k->unpack(chunks[0].units, chunks[0].n, s->codes);
+        for (int32_t r = s->first; r < s->last; r += PUNA_STRIP_ROWS) {
             const int32_t rows = s->last - r < PUNA_STRIP_ROWS ? s->last - r : PUNA_STRIP_ROWS;
             const uint8_t *act = puna_call_act(call, r) + (size_t)b * (size_t)rows * PUNA_STRIP_BLOCK;
-            micro_fn *micro = many && rows == PUNA_STRIP_ROWS ? k->whole : k->micro[rows - 1];
-            (two ? k->two_strips : micro)(&chunk, act, s->acc[r - s->first]);
-            n = two ? 2 * PUNA_STRIP_ROWS : rows;
+            strip(k, chunks, n_panels, many, rows, act, s->acc + (r - s->first));
         }
+    }
+}
+
+/* The sums of panels from output o on go to y. */
+static void store(const puna_linear_call *call, const packed_sums *s, int32_t o, int32_t n_panels)
+{
+    for (int32_t p = 0; p < n_panels; p++, o += PUNA_PANEL_ROWS) {
+        const size_t n = call->end - o < PUNA_PANEL_ROWS ? (size_t)(call->end - o) : PUNA_PANEL_ROWS;
+        for (int32_t r = s->first; r < s->last; r++)
+            memcpy(call->y + (size_t)r * call->y_stride + (size_t)o, s->acc[p * PACKED_ROWS + r - s->first],
+                   n * sizeof(float));
     }
 }
 
 void puna_packed_run(const puna_linear_call *call, const packed_kernel *k)
 {
     packed_sums s = { .acc = (float (*)[PUNA_PANEL_ROWS])(void *)call->scratch };
-    s.scales = (packed_scales *)(void *)(s.acc + PACKED_ROWS);
-    s.codes = (uint8_t *)(s.scales + PACKED_CHUNK);
+    s.scales = (packed_scales *)(void *)(s.acc + PANELS * PACKED_ROWS);
+    s.codes = (uint8_t *)(s.scales + PANELS * PACKED_CHUNK);
     for (s.first = 0; s.first < call->n_rows; s.first = s.last) {
         s.last = call->n_rows - s.first < PACKED_ROWS ? call->n_rows : s.first + PACKED_ROWS;
-        const size_t n_rows = (size_t)(s.last - s.first);
-        for (int32_t o = call->begin; o < call->end; o += PUNA_PANEL_ROWS) {
-            const size_t n = call->end - o < PUNA_PANEL_ROWS ? (size_t)(call->end - o) : PUNA_PANEL_ROWS;
-            memset(s.acc, 0, n_rows * sizeof *s.acc);
-            panel(call, k, puna_call_row(call, o), &s);
-            for (size_t r = 0; r < n_rows; r++)
-                memcpy(call->y + ((size_t)s.first + r) * call->y_stride + (size_t)o, s.acc[r], n * sizeof(float));
+        const bool two = k->two_panels && s.last - s.first >= PUNA_STRIP_ROWS;
+        for (int32_t o = call->begin, n; o < call->end; o += n * PUNA_PANEL_ROWS) {
+            n = two && call->end - o > PUNA_PANEL_ROWS ? PANELS : 1;
+            for (int32_t p = 0; p < n; p++)
+                memset(s.acc + p * PACKED_ROWS, 0, (size_t)(s.last - s.first) * sizeof *s.acc);
+            panels(call, k, puna_call_row(call, o), n, &s);
+            store(call, &s, o, n);
         }
     }
 }

@@ -3,8 +3,8 @@
  *
  * A chunk is up to 16 blocks of 32 of a panel, whose codes and scales stay in the first-level
  * cache while all strips of activations pass. A format is some functions: scales_fn turns the
- * chunk's scales into floats once, a micro_fn multiplies for 1 to 4 rows of activations, or for two
- * whole strips. Where reading codes is dear, unpack_fn makes bytes of them once for many
+ * chunk's scales into floats once, a micro_fn multiplies for 1 to 4 rows of activations, or for a
+ * whole strip by two panels. Where reading codes is dear, unpack_fn makes bytes of them once for many
  * rows, which another micro_fn multiplies with whole strips. The order of additions for a row must be
  * that of its blocks, whatever else is computed beside it. */
 #ifndef PUNA_BACKEND_CPU_PACKED_RUN_H
@@ -28,15 +28,16 @@ typedef struct packed_scales {
 /* A chunk of a panel. */
 typedef struct packed_chunk {
     const uint8_t *units; /* from the chunk's first on */
-    const packed_scales *scales; /* aligned to 64 */
+    const packed_scales *scales; /* PACKED_CHUNK for a panel; aligned to 64 */
     const uint8_t *codes;        /* unpacked, or NULL */
     int32_t n;                   /* blocks */
-    size_t strip_bytes;          /* from a block of a whole strip to the same block of the next */
+    size_t panel_bytes;          /* from a unit to the same of the next panel */
 } packed_chunk;
 
 typedef void scales_fn(const uint8_t *units, int32_t n, packed_scales *scales);
 
-/* act: a strip of T rows from the chunk's first block on. acc: [T][16] sums, continued; aligned to 64. */
+/* act: a strip of T rows from the chunk's first block on. acc: [T][16] sums, continued, those of a second panel
+ * PACKED_ROWS rows behind; aligned to 64. */
 typedef void micro_fn(const packed_chunk *chunk, const uint8_t *act, float *acc);
 
 typedef void unpack_fn(const uint8_t *units, int32_t n, uint8_t *codes);
@@ -46,7 +47,8 @@ typedef struct packed_kernel {
     micro_fn *micro[PUNA_STRIP_ROWS];
     unpack_fn *unpack;    /* NULL: reading the codes is cheap enough */
     micro_fn *whole;      /* 4 rows, of unpacked codes */
-    micro_fn *two_strips; /* of 4 rows each; or NULL */
+    micro_fn *two_panels; /* 4 rows; or NULL */
+    bool in_order;        /* micro[0] makes its scales itself, of any number of blocks */
     int32_t unit_blocks; /* 1 or 8 */
     size_t unit_bytes;
 } packed_kernel;
@@ -54,7 +56,7 @@ typedef struct packed_kernel {
 void puna_packed_run(const puna_linear_call *call, const packed_kernel *kernel);
 
 /* The row of kernels.def from scales_<format> and micro_<format>_1 to _4. */
-#define PACKED_KERNEL(format, isa, blocks, layout, unpack, whole, two_strips)                                \
+#define PACKED_KERNEL(format, isa, blocks, layout, unpack, whole, two_panels, in_order)                      \
     void puna_packed_##format##_##isa(const puna_linear_call *call)                                          \
     {                                                                                                        \
         static const packed_kernel kernel = { scales_##format,                                               \
@@ -62,7 +64,8 @@ void puna_packed_run(const puna_linear_call *call, const packed_kernel *kernel);
                                                 micro_##format##_4 },                                        \
                                               unpack,                                                        \
                                               whole,                                                         \
-                                              two_strips,                                                    \
+                                              two_panels,                                                    \
+                                              in_order,                                                      \
                                               blocks,                                                        \
                                               sizeof(layout) };                                              \
         puna_packed_run(call, &kernel);                                                                      \

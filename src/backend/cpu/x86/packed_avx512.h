@@ -3,7 +3,8 @@
  * A lane of a panel is one vector; four activations, broadcast from memory by the instruction that
  * multiplies (vpdpbusd), meet its 16 rows. Codes are unsigned: what a format's codes are above its
  * values is taken from where the integer sums start. A sum and a result of a row of activations
- * take a register each, so that two strips of activations (8 rows) share every code. */
+ * take a register each, so that two panels share what a strip of activations (4 rows) broadcasts: 6 loads
+ * for 8 products, where 8 rows by one panel take 9, more than a core with one load of 64 bytes a cycle can do. */
 #ifndef PUNA_BACKEND_CPU_X86_PACKED_AVX512_H
 #define PUNA_BACKEND_CPU_X86_PACKED_AVX512_H
 
@@ -12,8 +13,8 @@
 #include "backend/cpu/x86/avx512.h"
 
 enum {
-    PACKED_TOKENS = 2 * PUNA_STRIP_ROWS, /* the most rows of activations that a kernel takes */
-    PACKED_AHEAD_L2 = 16384,             /* bytes */
+    PACKED_SUMS = 2 * PUNA_STRIP_ROWS, /* the most that a kernel takes: [panel][row of activations] */
+    PACKED_AHEAD_L2 = 16384,           /* bytes */
     PACKED_AHEAD_L1 = 8192
 };
 
@@ -34,81 +35,51 @@ INLINE void fetch_ahead(int T, const void *from, size_t bytes)
     }
 }
 
-/* Where a block of T rows of activations lies: in one strip, or in two whole ones. */
-typedef struct act_block {
-    const uint8_t *strip[2];
-} act_block;
-
-INLINE act_block act_first(int T, const packed_chunk *chunk, const uint8_t *act)
+/* Lane g of row i of a block of a strip of T rows. */
+INLINE __m512i act_codes(int T, const uint8_t *act, int i, int g)
 {
-    return (act_block){ { act, T > PUNA_STRIP_ROWS ? act + chunk->strip_bytes : act } };
+    return broadcast_lane(act + 4 * (g * T + i));
 }
 
-INLINE act_block act_next(int T, act_block act, int n)
+INLINE const uint8_t *act_d(int T, const uint8_t *act, int i)
 {
-    const int bytes = n * PUNA_STRIP_BLOCK * (T > PUNA_STRIP_ROWS ? PUNA_STRIP_ROWS : T);
-    return (act_block){ { act.strip[0] + bytes, act.strip[1] + bytes } };
+    return act + puna_strip_d(T) + 4 * i;
 }
 
-/* Lane g of row i of T. */
-INLINE __m512i act_codes(int T, act_block act, int i, int g)
+INLINE const uint8_t *act_s(int T, const uint8_t *act, int i)
 {
-    const int width = T > PUNA_STRIP_ROWS ? PUNA_STRIP_ROWS : T;
-    return broadcast_lane(act.strip[i / PUNA_STRIP_ROWS] + 4 * (g * width + i % PUNA_STRIP_ROWS));
+    return act + puna_strip_s(T) + 4 * i;
 }
 
-INLINE const uint8_t *act_d(int T, act_block act, int i)
+INLINE const uint8_t *act_sums(int T, const uint8_t *act, int i)
 {
-    const int width = T > PUNA_STRIP_ROWS ? PUNA_STRIP_ROWS : T;
-    return act.strip[i / PUNA_STRIP_ROWS] + puna_strip_d(width) + 4 * (i % PUNA_STRIP_ROWS);
-}
-
-INLINE const uint8_t *act_s(int T, act_block act, int i)
-{
-    const int width = T > PUNA_STRIP_ROWS ? PUNA_STRIP_ROWS : T;
-    return act.strip[i / PUNA_STRIP_ROWS] + puna_strip_s(width) + 4 * (i % PUNA_STRIP_ROWS);
-}
-
-INLINE const uint8_t *act_sums(int T, act_block act, int i)
-{
-    const int width = T > PUNA_STRIP_ROWS ? PUNA_STRIP_ROWS : T;
-    return act.strip[i / PUNA_STRIP_ROWS] + puna_strip_sums(width) + 8 * (i % PUNA_STRIP_ROWS);
+    return act + puna_strip_sums(T) + 8 * i;
 }
 
 /* Where the sums of a chunk's blocks start: minus `offset` times the activations' sums, one for a row or
  * (halves) one for each half. Made ahead of the products, so that those only broadcast them. */
 typedef struct packed_starts {
-    int32_t at[PACKED_CHUNK][2 * PACKED_TOKENS];
+    int32_t at[PACKED_CHUNK][2 * PUNA_STRIP_ROWS];
 } packed_starts;
 
-/* Of a block of one or two whole strips. */
-INLINE void make_strip_starts(int T, act_block act, int offset, bool halves, int32_t *to)
+/* Of a block of a whole strip. */
+INLINE void make_strip_starts(const uint8_t *act, int offset, bool halves, int32_t *to)
 {
-    const __m256i times = _mm256_set1_epi32(offset);
-    const __m256i a = _mm256_mullo_epi32(load_256(act_sums(T, act, 0)), times);
+    const __m256i all = _mm256_mullo_epi32(load_256(act_sums(PUNA_STRIP_ROWS, act, 0)), _mm256_set1_epi32(offset));
     if (halves)
-        _mm256_storeu_si256((__m256i *)(void *)to, a);
-    if (T == PUNA_STRIP_ROWS) {
-        if (!halves)
-            _mm_storeu_si128((__m128i *)(void *)to,
-                             _mm_hadd_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1)));
-        return;
-    }
-    const __m256i b = _mm256_mullo_epi32(load_256(act_sums(T, act, PUNA_STRIP_ROWS)), times);
-    if (halves)
-        _mm256_storeu_si256((__m256i *)(void *)(to + 8), b);
+        _mm256_storeu_si256((__m256i *)(void *)to, all);
     else
-        _mm256_storeu_si256((__m256i *)(void *)to, _mm256_permute4x64_epi64(_mm256_hadd_epi32(a, b), 0xd8));
+        _mm_storeu_si128((__m128i *)(void *)to,
+                         _mm_hadd_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1)));
 }
 
-INLINE void make_starts(int T, const packed_chunk *chunk, const uint8_t *first, int offset, bool halves,
+INLINE void make_starts(int T, const packed_chunk *chunk, const uint8_t *act, int offset, bool halves,
                         packed_starts *starts)
 {
-    act_block act = act_first(T, chunk, first);
-    for (int32_t b = 0; b < chunk->n; b++, act = act_next(T, act, 1)) {
+    for (int32_t b = 0; b < chunk->n; b++, act += T * PUNA_STRIP_BLOCK) {
         int32_t *to = starts->at[b];
-        if (T >= PUNA_STRIP_ROWS) {
-            make_strip_starts(T, act, offset, halves, to);
+        if (T == PUNA_STRIP_ROWS) {
+            make_strip_starts(act, offset, halves, to);
             continue;
         }
         UNROLL
@@ -122,63 +93,98 @@ INLINE void make_starts(int T, const packed_chunk *chunk, const uint8_t *first, 
     }
 }
 
-/* Lanes [begin, end) of a block for T rows: sum[i] = start[i * step] (NULL: zeros) + codes * activations. Few rows
- * get two sums each, since a product takes four cycles and another can begin every cycle. CODES
- * is lane g. */
-#define ADD_PRODUCTS(T, act, start, step, begin, end, CODES, sum)                                            \
+/* Lanes [begin, end) of a block of P panels for T rows: sum[p * T + i] = start[i * step] (NULL: zeros) + codes *
+ * activations. Few rows get two sums each, since a product takes four cycles and another can begin every cycle. CODES
+ * is lane g of panel p. */
+#define ADD_PRODUCTS(P, T, act, start, step, begin, end, CODES, sum)                                         \
     do {                                                                                                     \
-        __m512i second_[PACKED_TOKENS];                                                                      \
+        __m512i second_[PACKED_SUMS];                                                                        \
         const int32_t *start_ = (start);                                                                     \
         UNROLL                                                                                               \
-        for (int i_ = 0; i_ < (T); i_++) {                                                                   \
-            (sum)[i_] = start_ ? _mm512_set1_epi32(start_[i_ * (step)]) : _mm512_setzero_si512();            \
+        for (int i_ = 0; i_ < (P) * (T); i_++) {                                                             \
+            (sum)[i_] = start_ ? _mm512_set1_epi32(start_[i_ % (T) * (step)]) : _mm512_setzero_si512();      \
             second_[i_] = _mm512_setzero_si512();                                                            \
         }                                                                                                    \
         UNROLL                                                                                               \
         for (int g = (begin); g < (end); g++) {                                                              \
-            const __m512i codes_ = (CODES);                                                                  \
+            __m512i codes_[2];                                                                               \
+            UNROLL                                                                                           \
+            for (int p = 0; p < (P); p++)                                                                    \
+                codes_[p] = (CODES);                                                                         \
             UNROLL                                                                                           \
             for (int i_ = 0; i_ < (T); i_++) {                                                               \
-                __m512i *to_ = (T) <= 2 && g % 2 ? &second_[i_] : &(sum)[i_];                                \
-                *to_ = _mm512_dpbusd_epi32(*to_, codes_, act_codes((T), (act), i_, g));                      \
+                const __m512i act_ = act_codes((T), (act), i_, g);                                           \
+                UNROLL                                                                                       \
+                for (int p = 0; p < (P); p++) {                                                              \
+                    __m512i *to_ = (P) * (T) <= 2 && g % 2 ? &second_[i_] : &(sum)[p * (T) + i_];            \
+                    *to_ = _mm512_dpbusd_epi32(*to_, codes_[p], act_);                                       \
+                }                                                                                            \
             }                                                                                                \
         }                                                                                                    \
-        if ((T) <= 2) {                                                                                      \
+        if ((P) * (T) <= 2) {                                                                                \
             UNROLL                                                                                           \
             for (int i_ = 0; i_ < (T); i_++)                                                                 \
                 (sum)[i_] = _mm512_add_epi32((sum)[i_], second_[i_]);                                        \
         }                                                                                                    \
     } while (0)
 
-/* acc += d * (activations' d * sums) + m * activations' s, for T rows. */
-INLINE void add_scaled(int T, act_block act, const packed_scales *scales, bool minima, const __m512i *sum,
-                       __m512 *acc)
+/* acc += d * (activations' d * sums) + m * activations' s, for T rows of each panel. */
+INLINE void add_scaled(int P, int T, const uint8_t *act, const packed_scales *scales, bool minima,
+                       const __m512i *sum, __m512 *acc)
 {
-    const __m512 d = _mm512_load_ps(scales->d);
     UNROLL
-    for (int i = 0; i < T; i++)
-        acc[i] = _mm512_fmadd_ps(d, _mm512_mul_ps(_mm512_cvtepi32_ps(sum[i]), broadcast_float(act_d(T, act, i))),
-                                 acc[i]);
-    if (minima) {
-        const __m512 m = _mm512_load_ps(scales->m);
+    for (int p = 0; p < P; p++, scales += PACKED_CHUNK, sum += T, acc += T) {
+        const __m512 d = _mm512_load_ps(scales->d);
         UNROLL
         for (int i = 0; i < T; i++)
-            acc[i] = _mm512_fmadd_ps(m, broadcast_float(act_s(T, act, i)), acc[i]);
+            acc[i] = _mm512_fmadd_ps(
+                d, _mm512_mul_ps(_mm512_cvtepi32_ps(sum[i]), broadcast_float(act_d(T, act, i))), acc[i]);
+        if (minima) {
+            const __m512 m = _mm512_load_ps(scales->m);
+            UNROLL
+            for (int i = 0; i < T; i++)
+                acc[i] = _mm512_fmadd_ps(m, broadcast_float(act_s(T, act, i)), acc[i]);
+        }
     }
 }
 
-INLINE void load_acc(int T, const float *from, __m512 *acc)
+/* acc + d * (activations' d * sum) + m * activations' s, as add_scaled; m: NULL where there are no minima. */
+INLINE __m512 add_scaled_row(const uint8_t *act, __m512 d, const __m512 *m, __m512i sum, __m512 acc)
 {
-    UNROLL
-    for (int i = 0; i < T; i++)
-        acc[i] = _mm512_load_ps(from + 16 * i);
+    acc = _mm512_fmadd_ps(d, _mm512_mul_ps(_mm512_cvtepi32_ps(sum), broadcast_float(act_d(1, act, 0))), acc);
+    return m ? _mm512_fmadd_ps(*m, broadcast_float(act_s(1, act, 0)), acc) : acc;
 }
 
-INLINE void store_acc(int T, float *to, const __m512 *acc)
+/* offset times minus the sum of half h of a block of one row of activations; h < 0: of both. */
+INLINE __m512i start_of_row(const uint8_t *act, int offset, int h)
+{
+    int32_t sums[2];
+    memcpy(sums, act_sums(1, act, 0), sizeof sums);
+    return _mm512_set1_epi32(offset * (h < 0 ? sums[0] + sums[1] : sums[h]));
+}
+
+/* Four lanes of one row of activations, from lane g on. Broadcast one after the other: a processor that does two a
+ * cycle does one when loads of 64 bytes stand between them. */
+INLINE void broadcast_four(const uint8_t *act, int g, __m512i *to)
 {
     UNROLL
-    for (int i = 0; i < T; i++)
-        _mm512_store_ps(to + 16 * i, acc[i]);
+    for (int i = 0; i < 4; i++)
+        to[i] = act_codes(1, act, 0, g + i);
+    __asm__("" : "+v"(to[0]), "+v"(to[1]), "+v"(to[2]), "+v"(to[3]));
+}
+
+INLINE void load_acc(int P, int T, const float *from, __m512 *acc)
+{
+    UNROLL
+    for (int i = 0; i < P * T; i++)
+        acc[i] = _mm512_load_ps(from + 16 * (i / T * PACKED_ROWS + i % T));
+}
+
+INLINE void store_acc(int P, int T, float *to, const __m512 *acc)
+{
+    UNROLL
+    for (int i = 0; i < P * T; i++)
+        _mm512_store_ps(to + 16 * (i / T * PACKED_ROWS + i % T), acc[i]);
 }
 
 INLINE __m512i low_nibbles(__m512i v)
@@ -209,20 +215,20 @@ INLINE __m512i look_up(const int8_t table[16], int above, __m512i nibbles)
 }
 
 /* The functions of a format for every number of rows, and its row of kernels.def; each gets
- * CALL, which names T, chunk, act and sums. */
-#define MICRO(format, name, n, CALL)                                                                         \
+ * CALL, which names P (panels), T, chunk, act and sums. */
+#define MICRO(format, name, panels, rows, CALL)                                                              \
     static void micro_##format##_##name(const packed_chunk *chunk, const uint8_t *act, float *sums)          \
     {                                                                                                        \
-        enum { T = n };                                                                                      \
+        enum { P = panels, T = rows };                                                                       \
         CALL;                                                                                                \
     }
 
-#define PACKED(format, layout, blocks, CALL)                                                                 \
-    MICRO(format, 1, 1, CALL)                                                                                \
-    MICRO(format, 2, 2, CALL)                                                                                \
-    MICRO(format, 3, 3, CALL)                                                                                \
-    MICRO(format, 4, 4, CALL)                                                                                \
-    MICRO(format, two, PACKED_TOKENS, CALL)                                                                  \
-    PACKED_KERNEL(format, avx512, blocks, puna_panel_##layout, NULL, NULL, micro_##format##_two)
+#define PACKED(format, layout, blocks, CALL, ROW)                                                            \
+    MICRO(format, 1, 1, 1, ROW)                                                                              \
+    MICRO(format, 2, 1, 2, CALL)                                                                             \
+    MICRO(format, 3, 1, 3, CALL)                                                                             \
+    MICRO(format, 4, 1, 4, CALL)                                                                             \
+    MICRO(format, two, 2, PUNA_STRIP_ROWS, CALL)                                                             \
+    PACKED_KERNEL(format, avx512, blocks, puna_panel_##layout, NULL, NULL, micro_##format##_two, true)
 
 #endif

@@ -60,51 +60,118 @@ static void scales_Q5_K(const uint8_t *units, int32_t n, packed_scales *out)
 /* Lane g of sub-block s of Q4_K or Q5_K; odd: s is. A rotation of whole lanes by 4 - s brings bit s
  * of every byte to bit 4. Four-bit codes of odd sub-blocks stay where they are, 16 times what they are: their
  * scales are a sixteenth (scales_k), and no sum is beyond what a float holds. */
-INLINE __m512i codes_k(bool five_bits, bool odd, int T, const puna_lanes qs[8], const puna_lanes qh[8],
-                       __m512i rotation, int g)
+INLINE __m512i codes_k(bool five_bits, bool odd, int T, const uint8_t *unit, int32_t s, int g)
 {
+    const uint8_t *line = ((const puna_panel_q4_k *)unit)->qs[s / 2][g][0];
     if (!odd)
-        fetch_ahead(T, qs[g], 64);
-    const __m512i packed = load_512(qs[g]);
+        fetch_ahead(T, line, 64);
+    const __m512i packed = load_512(line);
     if (!five_bits && odd)
         return _mm512_and_si512(packed, _mm512_set1_epi8((char)0xf0));
     const __m512i codes = odd ? high_nibbles(packed) : low_nibbles(packed);
-    return five_bits ? with_bits(codes, _mm512_rolv_epi32(load_512(qh[g]), rotation), 16) : codes;
+    if (!five_bits)
+        return codes;
+    const __m512i fifth = load_512(((const puna_panel_q5_k *)unit)->qh[g]);
+    return with_bits(codes, _mm512_rolv_epi32(fifth, _mm512_set1_epi32((4 - s) & 31)), 16);
 }
 
-INLINE void micro_k(bool five_bits, int T, const packed_chunk *chunk, const uint8_t *first, float *sums)
+INLINE void micro_k(bool five_bits, int P, int T, const packed_chunk *chunk, const uint8_t *act, float *sums)
 {
-    __m512 acc[PACKED_TOKENS];
+    __m512 acc[PACKED_SUMS];
     const size_t bytes = five_bits ? sizeof(puna_panel_q5_k) : sizeof(puna_panel_q4_k);
-    act_block act = act_first(T, chunk, first);
-    load_acc(T, sums, acc);
+    load_acc(P, T, sums, acc);
     for (int32_t b = 0; b < chunk->n; b += 2) {
         const uint8_t *unit = chunk->units + (size_t)(b / 8) * bytes;
-        const puna_lanes *qs = ((const puna_panel_q4_k *)unit)->qs[b % 8 / 2];
-        const puna_lanes *qh = five_bits ? ((const puna_panel_q5_k *)unit)->qh : NULL;
-        fetch_ahead(T, unit + 2048 + (size_t)(b % 8 / 2) * (bytes / 4 - 512), bytes / 4 - 512);
         UNROLL
-        for (int odd = 0; odd < 2; odd++, act = act_next(T, act, 1)) {
-            const __m512i rotation = _mm512_set1_epi32((4 - b % 8 - odd) & 31);
-            __m512i sum[PACKED_TOKENS];
-            READ_AGAIN(qh);
-            ADD_PRODUCTS(T, act, NULL, 1, 0, 8, codes_k(five_bits, odd, T, qs, qh, rotation, g), sum);
-            add_scaled(T, act, chunk->scales + b + odd, true, sum, acc);
+        for (int p = 0; p < P; p++)
+            fetch_ahead(T, unit + (size_t)p * chunk->panel_bytes + 2048 + (size_t)(b % 8 / 2) * (bytes / 4 - 512),
+                        bytes / 4 - 512);
+        UNROLL
+        for (int odd = 0; odd < 2; odd++, act += T * PUNA_STRIP_BLOCK) {
+            __m512i sum[PACKED_SUMS];
+            READ_AGAIN(unit);
+            ADD_PRODUCTS(P, T, act, NULL, 1, 0, 8,
+                         codes_k(five_bits, odd, T, unit + (size_t)p * chunk->panel_bytes, b % 8 + odd, g), sum);
+            add_scaled(P, T, act, chunk->scales + b + odd, true, sum, acc);
         }
     }
-    store_acc(T, sums, acc);
+    store_acc(P, T, sums, acc);
+}
+
+/* The products of one row with the low four bits of a superblock of Q4_K or Q5_K. Of odd sub-blocks 16 times what
+ * they are. */
+INLINE void add_nibbles(const uint8_t *unit, const uint8_t *act, __m512i sum[8])
+{
+    UNROLL
+    for (int i = 0; i < 8; i++) {
+        const int pair = i / 2, first = i % 2 * 4;
+        __m512i lines[4], lanes[4];
+        UNROLL
+        for (int g = 0; g < 4; g++)
+            lines[g] = load_512(((const puna_panel_q4_k *)unit)->qs[pair][first + g]);
+        UNROLL
+        for (int s = 2 * pair; s < 2 * pair + 2; s++) {
+            broadcast_four(act + s * PUNA_STRIP_BLOCK, first, lanes);
+            UNROLL
+            for (int g = 0; g < 4; g++)
+                sum[s] = _mm512_dpbusd_epi32(sum[s], s % 2 ? _mm512_and_si512(lines[g], _mm512_set1_epi8((char)0xf0))
+                                                           : low_nibbles(lines[g]), lanes[g]);
+        }
+    }
+}
+
+/* The same of the fifth bits, of all sub-blocks as large as they are. */
+INLINE void add_fifth_bits(const puna_panel_q5_k *unit, const uint8_t *act, __m512i sum[8])
+{
+    UNROLL
+    for (int i = 0; i < 16; i++) {
+        const int first = i / 8 * 4, s = i % 8;
+        __m512i fifth = _mm512_setzero_si512(), lanes[4];
+        broadcast_four(act + s * PUNA_STRIP_BLOCK, first, lanes);
+        UNROLL
+        for (int g = 0; g < 4; g++)
+            fifth = _mm512_dpbusd_epi32(
+                fifth, _mm512_and_si512(load_512(unit->qh[first + g]), _mm512_set1_epi8((char)(1 << s))), lanes[g]);
+        if (first == 0 && s % 2)
+            sum[s] = _mm512_srai_epi32(sum[s], 4);
+        fifth = s <= 4 ? _mm512_slli_epi32(fifth, (unsigned)(4 - s)) : _mm512_srai_epi32(fifth, (unsigned)(s - 4));
+        sum[s] = _mm512_add_epi32(sum[s], fifth);
+    }
+}
+
+/* One row: a superblock's bytes in order, and none asked for (packed_classic_avx512.c says why). Sums wait for the
+ * scales, which are behind the codes; what codes are made of is multiplied apart, as it comes. */
+INLINE void row_k(bool five_bits, const packed_chunk *chunk, const uint8_t *act, float *sums)
+{
+    const size_t bytes = five_bits ? sizeof(puna_panel_q5_k) : sizeof(puna_panel_q4_k);
+    const uint8_t *unit = chunk->units;
+    __m512 acc = _mm512_load_ps(sums);
+    for (int32_t b = 0; b < chunk->n; b += 8, unit += bytes) {
+        __m512i sum[8];
+        packed_scales scales[8];
+        UNROLL
+        for (int s = 0; s < 8; s++)
+            sum[s] = _mm512_setzero_si512();
+        add_nibbles(unit, act, sum);
+        if (five_bits)
+            add_fifth_bits((const puna_panel_q5_k *)unit, act, sum);
+        (five_bits ? scales_Q5_K : scales_Q4_K)(unit, 8, scales);
+        UNROLL
+        for (int s = 0; s < 8; s++, act += PUNA_STRIP_BLOCK) {
+            const __m512 m = _mm512_load_ps(scales[s].m);
+            acc = add_scaled_row(act, _mm512_load_ps(scales[s].d), &m, sum[s], acc);
+        }
+    }
+    _mm512_store_ps(sums, acc);
 }
 
 INLINE void unpack_k(bool five_bits, size_t bytes, const uint8_t *unit, int32_t n, uint8_t *codes)
 {
     for (int32_t b = 0; b < n; b++, codes += PACKED_BLOCK) {
-        const puna_panel_q4_k *at = (const puna_panel_q4_k *)(unit + (size_t)(b / 8) * bytes);
-        const puna_lanes *qh = five_bits ? ((const puna_panel_q5_k *)at)->qh : NULL;
-        const __m512i rotation = _mm512_set1_epi32((4 - b % 8) & 31);
         UNROLL
         for (int g = 0; g < 8; g++)
             _mm512_storeu_si512(codes + 64 * g,
-                                codes_k(five_bits, b % 2, 0, at->qs[b % 8 / 2], qh, rotation, g));
+                                codes_k(five_bits, b % 2, 0, unit + (size_t)(b / 8) * bytes, b % 8, g));
     }
 }
 
@@ -135,8 +202,9 @@ static void scales_Q6_K(const uint8_t *units, int32_t n, packed_scales *out)
 }
 
 /* Lane g of quarter q (sub-blocks of 32 of one half of the superblock), 0..63. */
-INLINE __m512i codes_6(int q, int T, const puna_lanes ql[16], const puna_lanes qh[8], int g)
+INLINE __m512i codes_6(int q, int T, const puna_panel_q6_k *unit, int upper, int g)
 {
+    const puna_lanes *ql = unit->ql[2 * upper], *qh = unit->qh[upper];
     if (q < 3)
         fetch_ahead(T, q < 2 ? ql[8 * q + g] : qh[g], 64);
     const __m512i packed = load_512(ql[8 * (q % 2) + g]), top = load_512(qh[g]);
@@ -148,42 +216,118 @@ INLINE __m512i codes_6(int q, int T, const puna_lanes ql[16], const puna_lanes q
 }
 
 /* acc += (d * sums of the first half + m * sums of the second) * activations' d */
-INLINE void block_6(int q, int T, const puna_lanes ql[16], const puna_lanes qh[8], act_block act,
+INLINE void block_6(int q, int P, int T, const uint8_t *unit, size_t panel_bytes, int upper, const uint8_t *act,
                     const packed_scales *scales, const int32_t *starts, __m512 *acc)
 {
-    const __m512 d = _mm512_load_ps(scales->d), m = _mm512_load_ps(scales->m);
-    __m512 scaled[PACKED_TOKENS];
-    __m512i sum[PACKED_TOKENS];
-    READ_AGAIN(ql);
-    READ_AGAIN(qh);
-    ADD_PRODUCTS(T, act, starts, 2, 0, 4, codes_6(q, T, ql, qh, g), sum);
+    __m512 scaled[PACKED_SUMS];
+    __m512i sum[PACKED_SUMS];
+    READ_AGAIN(unit);
+    ADD_PRODUCTS(P, T, act, starts, 2, 0, 4,
+                 codes_6(q, T, (const puna_panel_q6_k *)(unit + (size_t)p * panel_bytes), upper, g), sum);
     UNROLL
-    for (int i = 0; i < T; i++)
-        scaled[i] = _mm512_mul_ps(d, _mm512_cvtepi32_ps(sum[i]));
-    ADD_PRODUCTS(T, act, starts + 1, 2, 4, 8, codes_6(q, T, ql, qh, g), sum);
+    for (int i = 0; i < P * T; i++)
+        scaled[i] = _mm512_mul_ps(_mm512_load_ps(scales[i / T * PACKED_CHUNK].d), _mm512_cvtepi32_ps(sum[i]));
+    ADD_PRODUCTS(P, T, act, starts + 1, 2, 4, 8,
+                 codes_6(q, T, (const puna_panel_q6_k *)(unit + (size_t)p * panel_bytes), upper, g), sum);
     UNROLL
-    for (int i = 0; i < T; i++) {
+    for (int i = 0; i < P * T; i++) {
+        const __m512 m = _mm512_load_ps(scales[i / T * PACKED_CHUNK].m);
         scaled[i] = _mm512_fmadd_ps(m, _mm512_cvtepi32_ps(sum[i]), scaled[i]);
-        acc[i] = _mm512_fmadd_ps(scaled[i], broadcast_float(act_d(T, act, i)), acc[i]);
+        acc[i] = _mm512_fmadd_ps(scaled[i], broadcast_float(act_d(T, act, i % T)), acc[i]);
     }
 }
 
-INLINE void micro_6(int T, const packed_chunk *chunk, const uint8_t *first, float *sums)
+INLINE void micro_6(int P, int T, const packed_chunk *chunk, const uint8_t *act, float *sums)
 {
-    __m512 acc[PACKED_TOKENS];
+    __m512 acc[PACKED_SUMS];
     packed_starts starts;
-    act_block act = act_first(T, chunk, first);
-    make_starts(T, chunk, first, 32, true, &starts);
-    load_acc(T, sums, acc);
+    make_starts(T, chunk, act, 32, true, &starts);
+    load_acc(P, T, sums, acc);
     for (int32_t b = 0; b < chunk->n; b += 4) {
-        const puna_panel_q6_k *unit = (const puna_panel_q6_k *)chunk->units + b / 8;
+        const uint8_t *unit = chunk->units + (size_t)(b / 8) * sizeof(puna_panel_q6_k);
         const int upper = b % 8 / 4;
-        fetch_ahead(T, unit->scales[8 * upper], 192);
         UNROLL
-        for (int q = 0; q < 4; q++, act = act_next(T, act, 1))
-            block_6(q, T, unit->ql[2 * upper], unit->qh[upper], act, chunk->scales + b + q, starts.at[b + q], acc);
+        for (int p = 0; p < P; p++)
+            fetch_ahead(T, unit + (size_t)p * chunk->panel_bytes + offsetof(puna_panel_q6_k, scales) + 128 * upper, 192);
+        UNROLL
+        for (int q = 0; q < 4; q++, act += T * PUNA_STRIP_BLOCK)
+            block_6(q, P, T, unit, chunk->panel_bytes, upper, act, chunk->scales + b + q, starts.at[b + q], acc);
     }
-    store_acc(T, sums, acc);
+    store_acc(P, T, sums, acc);
+}
+
+/* The products of one row with the low four bits of a superblock: sum[sub-block][half], continued. Of sub-blocks that
+ * are high nibbles 16 times what they are. */
+INLINE void add_low_bits(const puna_panel_q6_k *unit, const uint8_t *act, __m512i sum[8][2])
+{
+    UNROLL
+    for (int i = 0; i < 8; i++) {
+        const int low = i / 4 * 4 + i / 2 % 2, half = i % 2;
+        __m512i lines[4], lanes[4];
+        UNROLL
+        for (int g = 0; g < 4; g++)
+            lines[g] = load_512(unit->ql[i / 2][4 * half + g]);
+        UNROLL
+        for (int s = low; s < low + 4; s += 2) {
+            broadcast_four(act + s * PUNA_STRIP_BLOCK, 4 * half, lanes);
+            UNROLL
+            for (int g = 0; g < 4; g++)
+                sum[s][half] = _mm512_dpbusd_epi32(
+                    sum[s][half], _mm512_and_si512(lines[g], _mm512_set1_epi8(s == low ? 15 : (char)0xf0)), lanes[g]);
+        }
+    }
+}
+
+/* The same of the high two bits; what add_low_bits left 16 times too large is put right. */
+INLINE void add_high_bits(const puna_panel_q6_k *unit, const uint8_t *act, __m512i sum[8][2])
+{
+    UNROLL
+    for (int i = 0; i < 4; i++) {
+        const int half = i % 2;
+        __m512i lines[4], lanes[4];
+        UNROLL
+        for (int g = 0; g < 4; g++)
+            lines[g] = load_512(unit->qh[i / 2][4 * half + g]);
+        UNROLL
+        for (int q = 0; q < 4; q++) {
+            const int s = i / 2 * 4 + q;
+            __m512i high = _mm512_setzero_si512();
+            broadcast_four(act + s * PUNA_STRIP_BLOCK, 4 * half, lanes);
+            UNROLL
+            for (int g = 0; g < 4; g++)
+                high = _mm512_dpbusd_epi32(
+                    high, _mm512_and_si512(lines[g], _mm512_set1_epi8((char)(3 << 2 * q))), lanes[g]);
+            high = q == 3 ? _mm512_srai_epi32(high, 2) : _mm512_slli_epi32(high, (unsigned)(4 - 2 * q));
+            sum[s][half] = _mm512_add_epi32(q < 2 ? sum[s][half] : _mm512_srai_epi32(sum[s][half], 4), high);
+        }
+    }
+}
+
+/* One row, as row_k: low bits, which come first, and high bits are multiplied apart. */
+INLINE void row_6(const packed_chunk *chunk, const uint8_t *act, float *sums)
+{
+    const puna_panel_q6_k *unit = (const puna_panel_q6_k *)chunk->units;
+    __m512 acc = _mm512_load_ps(sums);
+    for (int32_t b = 0; b < chunk->n; b += 8, unit++) {
+        __m512i sum[8][2];
+        packed_scales scales[8];
+        UNROLL
+        for (int s = 0; s < 8; s++)
+            sum[s][0] = sum[s][1] = _mm512_setzero_si512();
+        add_low_bits(unit, act, sum);
+        add_high_bits(unit, act, sum);
+        scales_Q6_K((const uint8_t *)unit, 8, scales);
+        UNROLL
+        for (int s = 0; s < 8; s++, act += PUNA_STRIP_BLOCK) {
+            UNROLL
+            for (int h = 0; h < 2; h++)
+                sum[s][h] = _mm512_add_epi32(sum[s][h], start_of_row(act, 32, h));
+            __m512 scaled = _mm512_mul_ps(_mm512_load_ps(scales[s].d), _mm512_cvtepi32_ps(sum[s][0]));
+            scaled = _mm512_fmadd_ps(_mm512_load_ps(scales[s].m), _mm512_cvtepi32_ps(sum[s][1]), scaled);
+            acc = _mm512_fmadd_ps(scaled, broadcast_float(act_d(1, act, 0)), acc);
+        }
+    }
+    _mm512_store_ps(sums, acc);
 }
 
 static void unpack_Q6_K(const uint8_t *units, int32_t n, uint8_t *codes)
@@ -195,7 +339,7 @@ static void unpack_Q6_K(const uint8_t *units, int32_t n, uint8_t *codes)
         for (int q = 0; q < 4; q++) {
             UNROLL
             for (int g = 0; g < 8; g++, codes += 64)
-                _mm512_storeu_si512(codes, codes_6(q, 0, unit->ql[2 * upper], unit->qh[upper], g));
+                _mm512_storeu_si512(codes, codes_6(q, 0, unit, upper, g));
         }
     }
 }
@@ -221,13 +365,17 @@ static void scales_IQ4_XS(const uint8_t *units, int32_t n, packed_scales *out)
     }
 }
 
-/* Steps are made unsigned by 128. */
+/* Lane g from its line; steps are made unsigned by 128. */
+INLINE __m512i codes_of_iq4(__m512i line, int g)
+{
+    return look_up(puna_iq4_values, 128, g < 4 ? low_nibbles(line) : high_nibbles(line));
+}
+
 INLINE __m512i codes_iq4(int T, const puna_lanes qs[4], int g)
 {
     if (g < 4)
         fetch_ahead(T, qs[g], 64);
-    const __m512i packed = load_512(qs[g % 4]);
-    return look_up(puna_iq4_values, 128, g < 4 ? low_nibbles(packed) : high_nibbles(packed));
+    return codes_of_iq4(load_512(qs[g % 4]), g);
 }
 
 static void unpack_IQ4_XS(const uint8_t *units, int32_t n, uint8_t *codes)
@@ -240,31 +388,60 @@ static void unpack_IQ4_XS(const uint8_t *units, int32_t n, uint8_t *codes)
     }
 }
 
-INLINE void micro_iq4_xs(int T, const packed_chunk *chunk, const uint8_t *first, float *sums)
+INLINE void micro_iq4_xs(int P, int T, const packed_chunk *chunk, const uint8_t *act, float *sums)
 {
-    __m512 acc[PACKED_TOKENS];
+    __m512 acc[PACKED_SUMS];
     packed_starts starts;
-    act_block act = act_first(T, chunk, first);
-    make_starts(T, chunk, first, 128, false, &starts);
-    load_acc(T, sums, acc);
-    for (int32_t b = 0; b < chunk->n; b++, act = act_next(T, act, 1)) {
-        const puna_panel_iq4_xs *unit = (const puna_panel_iq4_xs *)chunk->units + b / 8;
-        const puna_lanes *qs = unit->qs[b % 8];
-        __m512i sum[PACKED_TOKENS];
-        if (b % 8 == 0)
-            fetch_ahead(T, unit->scales, 128);
-        ADD_PRODUCTS(T, act, starts.at[b], 1, 0, 8, codes_iq4(T, qs, g), sum);
-        add_scaled(T, act, chunk->scales + b, false, sum, acc);
+    make_starts(T, chunk, act, 128, false, &starts);
+    load_acc(P, T, sums, acc);
+    for (int32_t b = 0; b < chunk->n; b++, act += T * PUNA_STRIP_BLOCK) {
+        const uint8_t *unit = chunk->units + (size_t)(b / 8) * sizeof(puna_panel_iq4_xs);
+        __m512i sum[PACKED_SUMS];
+        UNROLL
+        for (int p = 0; p < P; p++)
+            if (b % 8 == 0)
+                fetch_ahead(T, unit + (size_t)p * chunk->panel_bytes + offsetof(puna_panel_iq4_xs, scales), 128);
+        ADD_PRODUCTS(P, T, act, starts.at[b], 1, 0, 8,
+                     codes_iq4(T, ((const puna_panel_iq4_xs *)(unit + (size_t)p * chunk->panel_bytes))->qs[b % 8], g), sum);
+        add_scaled(P, T, act, chunk->scales + b, false, sum, acc);
     }
-    store_acc(T, sums, acc);
+    store_acc(P, T, sums, acc);
+}
+
+/* One row, as row_k. */
+INLINE void row_iq4_xs(const packed_chunk *chunk, const uint8_t *act, float *sums)
+{
+    const puna_panel_iq4_xs *unit = (const puna_panel_iq4_xs *)chunk->units;
+    __m512 acc = _mm512_load_ps(sums);
+    for (int32_t b = 0; b < chunk->n; b += 8, unit++) {
+        __m512i sum[8], lanes[8], lines[4];
+        packed_scales scales[8];
+        UNROLL
+        for (int s = 0; s < 8; s++) {
+            sum[s] = start_of_row(act + s * PUNA_STRIP_BLOCK, 128, -1);
+            broadcast_four(act + s * PUNA_STRIP_BLOCK, 0, lanes);
+            broadcast_four(act + s * PUNA_STRIP_BLOCK, 4, lanes + 4);
+            UNROLL
+            for (int g = 0; g < 8; g++) {
+                if (g < 4)
+                    lines[g] = load_512(unit->qs[s][g]);
+                sum[s] = _mm512_dpbusd_epi32(sum[s], codes_of_iq4(lines[g % 4], g), lanes[g]);
+            }
+        }
+        scales_IQ4_XS((const uint8_t *)unit, 8, scales);
+        UNROLL
+        for (int s = 0; s < 8; s++, act += PUNA_STRIP_BLOCK)
+            acc = add_scaled_row(act, _mm512_load_ps(scales[s].d), NULL, sum[s], acc);
+    }
+    _mm512_store_ps(sums, acc);
 }
 
 /* ---- rows of kernels.def ---------------------------------------------------------------- */
 
-PACKED(Q4_K, q4_k, 8, micro_k(false, T, chunk, act, sums))
-PACKED(Q5_K, q5_k, 8, micro_k(true, T, chunk, act, sums))
-PACKED(Q6_K, q6_k, 8, micro_6(T, chunk, act, sums))
-PACKED(IQ4_XS, iq4_xs, 8, micro_iq4_xs(T, chunk, act, sums))
+PACKED(Q4_K, q4_k, 8, micro_k(false, P, T, chunk, act, sums), row_k(false, chunk, act, sums))
+PACKED(Q5_K, q5_k, 8, micro_k(true, P, T, chunk, act, sums), row_k(true, chunk, act, sums))
+PACKED(Q6_K, q6_k, 8, micro_6(P, T, chunk, act, sums), row_6(chunk, act, sums))
+PACKED(IQ4_XS, iq4_xs, 8, micro_iq4_xs(P, T, chunk, act, sums), row_iq4_xs(chunk, act, sums))
 AMX_SOURCE(Q4_K, q4_k, 8, PUNA_AMX_MINIMA, 0)
 AMX_SOURCE(Q5_K, q5_k, 8, PUNA_AMX_MINIMA, 0)
 AMX_SOURCE(Q6_K, q6_k, 8, PUNA_AMX_HALVES, 32)
