@@ -25,9 +25,9 @@ static const struct level {
 } levels[] = {
     { "scalar", 0 },
     { "avx2", PUNA_CPU_AVX2 },
-    { "avx512", PUNA_CPU_AVX2 | PUNA_CPU_AVX512_VNNI },
-    { "avx512_bf16", PUNA_CPU_AVX2 | PUNA_CPU_AVX512_VNNI | PUNA_CPU_AVX512_BF16 },
-    { "amx", PUNA_CPU_AVX2 | PUNA_CPU_AVX512_VNNI | PUNA_CPU_AVX512_BF16 | PUNA_CPU_AMX },
+    { "avx512", PUNA_CPU_AVX2 | PUNA_CPU_AVX512_VNNI | PUNA_CPU_FOLLOWS },
+    { "avx512_bf16", PUNA_CPU_AVX2 | PUNA_CPU_AVX512_VNNI | PUNA_CPU_FOLLOWS | PUNA_CPU_AVX512_BF16 },
+    { "amx", PUNA_CPU_AVX2 | PUNA_CPU_AVX512_VNNI | PUNA_CPU_FOLLOWS | PUNA_CPU_AVX512_BF16 | PUNA_CPU_AMX },
     { "neon", PUNA_CPU_NEON },
     { "i8mm", PUNA_CPU_NEON | PUNA_CPU_I8MM },
 };
@@ -77,7 +77,7 @@ static uint32_t detect(void)
         !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq") ||
         !__builtin_cpu_supports("avx512vnni"))
         return have;
-    have |= PUNA_CPU_AVX512_VNNI;
+    have |= PUNA_CPU_AVX512_VNNI | (__builtin_cpu_is("amd") ? (uint32_t)PUNA_CPU_FOLLOWS : 0);
     /* Leaf 7, sub-leaf 1, eax bit 5. */
     a = 7, c = 1;
     __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));

@@ -13,8 +13,8 @@ typedef struct packed_sums {
     int32_t first, last;
 } packed_sums;
 
-static_assert(PANELS * (PACKED_ROWS * PUNA_PANEL_ROWS * sizeof(float) + PACKED_CHUNK * sizeof(packed_scales)) +
-                      PACKED_CHUNK * PACKED_BLOCK <=
+static_assert(PANELS * (PACKED_ROWS * PUNA_PANEL_ROWS * sizeof(float) +
+                        PACKED_CHUNK * (sizeof(packed_scales) + PACKED_BLOCK)) <=
                   PUNA_TILE_SCRATCH,
               "scratch");
 
@@ -42,16 +42,16 @@ static void panels(const puna_linear_call *call, const packed_kernel *k, const u
         packed_chunk chunks[PANELS];
         for (int32_t p = 0; p < n_panels; p++) {
             chunks[p] = (packed_chunk){ .scales = s->scales + (size_t)p * PACKED_CHUNK,
-                                        .codes = s->codes,
+                                        .codes = s->codes + (size_t)p * PACKED_CHUNK * PACKED_BLOCK,
                                         .n = n_blocks - b < chunk ? n_blocks - b : chunk,
                                         .panel_bytes = PUNA_PANEL_ROWS * call->row_bytes };
             chunks[p].units =
                 units + (size_t)p * chunks[p].panel_bytes + (size_t)(b / k->unit_blocks) * k->unit_bytes;
             if (!alone)
                 k->scales(chunks[p].units, chunks[p].n, s->scales + (size_t)p * PACKED_CHUNK);
+            if (many)
+                k->unpack(chunks[p].units, chunks[p].n, s->codes + (size_t)p * PACKED_CHUNK * PACKED_BLOCK);
         }
-        if (many)
-            k->unpack(chunks[0].units, chunks[0].n, s->codes);
         for (int32_t r = s->first; r < s->last; r += PUNA_STRIP_ROWS) {
             const int32_t rows = s->last - r < PUNA_STRIP_ROWS ? s->last - r : PUNA_STRIP_ROWS;
             const uint8_t *act = puna_call_act(call, r) + (size_t)b * (size_t)rows * PUNA_STRIP_BLOCK;
@@ -78,7 +78,7 @@ void puna_packed_run(const puna_linear_call *call, const packed_kernel *k)
     s.codes = (uint8_t *)(s.scales + PANELS * PACKED_CHUNK);
     for (s.first = 0; s.first < call->n_rows; s.first = s.last) {
         s.last = call->n_rows - s.first < PACKED_ROWS ? call->n_rows : s.first + PACKED_ROWS;
-        const bool two = k->two_panels && s.last - s.first >= PUNA_STRIP_ROWS;
+        const bool two = k->two_panels && s.last - s.first >= (k->unpack ? PACKED_MANY : PUNA_STRIP_ROWS);
         for (int32_t o = call->begin, n; o < call->end; o += n * PUNA_PANEL_ROWS) {
             n = two && call->end - o > PUNA_PANEL_ROWS ? PANELS : 1;
             for (int32_t p = 0; p < n; p++)

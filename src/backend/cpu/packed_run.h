@@ -29,7 +29,7 @@ typedef struct packed_scales {
 typedef struct packed_chunk {
     const uint8_t *units; /* from the chunk's first on */
     const packed_scales *scales; /* PACKED_CHUNK for a panel; aligned to 64 */
-    const uint8_t *codes;        /* unpacked, or NULL */
+    const uint8_t *codes;        /* unpacked, PACKED_CHUNK blocks for a panel, or NULL */
     int32_t n;                   /* blocks */
     size_t panel_bytes;          /* from a unit to the same of the next panel */
 } packed_chunk;
@@ -47,7 +47,7 @@ typedef struct packed_kernel {
     micro_fn *micro[PUNA_STRIP_ROWS];
     unpack_fn *unpack;    /* NULL: reading the codes is cheap enough */
     micro_fn *whole;      /* 4 rows, of unpacked codes */
-    micro_fn *two_panels; /* 4 rows; or NULL */
+    micro_fn *two_panels; /* 4 rows, of unpacked codes where there is `unpack`; or NULL */
     bool in_order;        /* micro[0] makes its scales itself, of any number of blocks */
     int32_t unit_blocks; /* 1 or 8 */
     size_t unit_bytes;
@@ -55,12 +55,12 @@ typedef struct packed_kernel {
 
 void puna_packed_run(const puna_linear_call *call, const packed_kernel *kernel);
 
-/* The row of kernels.def from scales_<format> and micro_<format>_1 to _4. */
-#define PACKED_KERNEL(format, isa, blocks, layout, unpack, whole, two_panels, in_order)                      \
+/* The row of kernels.def from scales_<format> and micro_<format>_2 to _4; one: for one row of activations. */
+#define PACKED_KERNEL(format, isa, blocks, layout, one, unpack, whole, two_panels, in_order)                 \
     void puna_packed_##format##_##isa(const puna_linear_call *call)                                          \
     {                                                                                                        \
         static const packed_kernel kernel = { scales_##format,                                               \
-                                              { micro_##format##_1, micro_##format##_2, micro_##format##_3,  \
+                                              { one, micro_##format##_2, micro_##format##_3,                 \
                                                 micro_##format##_4 },                                        \
                                               unpack,                                                        \
                                               whole,                                                         \

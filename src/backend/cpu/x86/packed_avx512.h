@@ -173,6 +173,12 @@ INLINE void broadcast_four(const uint8_t *act, int g, __m512i *to)
     __asm__("" : "+v"(to[0]), "+v"(to[1]), "+v"(to[2]), "+v"(to[3]));
 }
 
+/* Lane g of block b of panel p, unpacked. */
+INLINE __m512i unpacked(const packed_chunk *chunk, int32_t b, size_t p, int g)
+{
+    return load_512(chunk->codes + (p * PACKED_CHUNK + (size_t)b) * PACKED_BLOCK + 64 * (size_t)g);
+}
+
 INLINE void load_acc(int P, int T, const float *from, __m512 *acc)
 {
     UNROLL
@@ -214,8 +220,8 @@ INLINE __m512i look_up(const int8_t table[16], int above, __m512i nibbles)
     return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(bytes), nibbles);
 }
 
-/* The functions of a format for every number of rows, and its row of kernels.def; each gets
- * CALL, which names P (panels), T, chunk, act and sums. */
+/* The functions of a format, each from code that names P (panels), T, chunk, act and sums: CALL for any number of rows,
+ * ROW for one row in order. */
 #define MICRO(format, name, panels, rows, CALL)                                                              \
     static void micro_##format##_##name(const packed_chunk *chunk, const uint8_t *act, float *sums)          \
     {                                                                                                        \
@@ -223,12 +229,30 @@ INLINE __m512i look_up(const int8_t table[16], int above, __m512i nibbles)
         CALL;                                                                                                \
     }
 
-#define PACKED(format, layout, blocks, CALL, ROW)                                                            \
-    MICRO(format, 1, 1, 1, ROW)                                                                              \
+#define MICROS(format, CALL, ROW)                                                                            \
+    MICRO(format, 1, 1, 1, CALL)                                                                             \
     MICRO(format, 2, 1, 2, CALL)                                                                             \
     MICRO(format, 3, 1, 3, CALL)                                                                             \
     MICRO(format, 4, 1, 4, CALL)                                                                             \
+    MICRO(format, order, 1, 1, ROW)
+
+/* The rows of kernels.def. */
+#define KERNELS(format, layout, blocks, unpack, whole)                                                       \
+    PACKED_KERNEL(format, avx512, blocks, puna_panel_##layout, micro_##format##_1, unpack, whole,            \
+                  micro_##format##_two, false)                                                               \
+    PACKED_KERNEL(format, avx512_order, blocks, puna_panel_##layout, micro_##format##_order, unpack, whole,  \
+                  micro_##format##_two, true)
+
+#define PACKED(format, layout, blocks, CALL, ROW)                                                            \
+    MICROS(format, CALL, ROW)                                                                                \
     MICRO(format, two, 2, PUNA_STRIP_ROWS, CALL)                                                             \
-    PACKED_KERNEL(format, avx512, blocks, puna_panel_##layout, NULL, NULL, micro_##format##_two, true)
+    KERNELS(format, layout, blocks, NULL, NULL)
+
+/* Of a format whose codes are dear to read: WHOLE reads them unpacked. */
+#define PACKED_DEAR(format, layout, blocks, CALL, WHOLE, ROW)                                                \
+    MICROS(format, CALL, ROW)                                                                                \
+    MICRO(format, whole, 1, PUNA_STRIP_ROWS, WHOLE)                                                          \
+    MICRO(format, two, 2, PUNA_STRIP_ROWS, WHOLE)                                                            \
+    KERNELS(format, layout, blocks, unpack_##format, micro_##format##_whole)
 
 #endif

@@ -75,7 +75,7 @@ INLINE __m512i codes_k(bool five_bits, bool odd, int T, const uint8_t *unit, int
     return with_bits(codes, _mm512_rolv_epi32(fifth, _mm512_set1_epi32((4 - s) & 31)), 16);
 }
 
-INLINE void micro_k(bool five_bits, int P, int T, const packed_chunk *chunk, const uint8_t *act, float *sums)
+INLINE void micro_k(bool five_bits, bool whole, int P, int T, const packed_chunk *chunk, const uint8_t *act, float *sums)
 {
     __m512 acc[PACKED_SUMS];
     const size_t bytes = five_bits ? sizeof(puna_panel_q5_k) : sizeof(puna_panel_q4_k);
@@ -83,7 +83,7 @@ INLINE void micro_k(bool five_bits, int P, int T, const packed_chunk *chunk, con
     for (int32_t b = 0; b < chunk->n; b += 2) {
         const uint8_t *unit = chunk->units + (size_t)(b / 8) * bytes;
         UNROLL
-        for (int p = 0; p < P; p++)
+        for (int p = 0; p < P && !whole; p++)
             fetch_ahead(T, unit + (size_t)p * chunk->panel_bytes + 2048 + (size_t)(b % 8 / 2) * (bytes / 4 - 512),
                         bytes / 4 - 512);
         UNROLL
@@ -91,7 +91,8 @@ INLINE void micro_k(bool five_bits, int P, int T, const packed_chunk *chunk, con
             __m512i sum[PACKED_SUMS];
             READ_AGAIN(unit);
             ADD_PRODUCTS(P, T, act, NULL, 1, 0, 8,
-                         codes_k(five_bits, odd, T, unit + (size_t)p * chunk->panel_bytes, b % 8 + odd, g), sum);
+                         whole ? unpacked(chunk, b + odd, (size_t)p, g)
+                               : codes_k(five_bits, odd, T, unit + (size_t)p * chunk->panel_bytes, b % 8 + odd, g), sum);
             add_scaled(P, T, act, chunk->scales + b + odd, true, sum, acc);
         }
     }
@@ -202,9 +203,10 @@ static void scales_Q6_K(const uint8_t *units, int32_t n, packed_scales *out)
 }
 
 /* Lane g of quarter q (sub-blocks of 32 of one half of the superblock), 0..63. */
-INLINE __m512i codes_6(int q, int T, const puna_panel_q6_k *unit, int upper, int g)
+INLINE __m512i codes_6(int q, int T, const uint8_t *unit, int upper, int g)
 {
-    const puna_lanes *ql = unit->ql[2 * upper], *qh = unit->qh[upper];
+    const puna_lanes *ql = ((const puna_panel_q6_k *)unit)->ql[2 * upper];
+    const puna_lanes *qh = ((const puna_panel_q6_k *)unit)->qh[upper];
     if (q < 3)
         fetch_ahead(T, q < 2 ? ql[8 * q + g] : qh[g], 64);
     const __m512i packed = load_512(ql[8 * (q % 2) + g]), top = load_512(qh[g]);
@@ -216,19 +218,24 @@ INLINE __m512i codes_6(int q, int T, const puna_panel_q6_k *unit, int upper, int
 }
 
 /* acc += (d * sums of the first half + m * sums of the second) * activations' d */
-INLINE void block_6(int q, int P, int T, const uint8_t *unit, size_t panel_bytes, int upper, const uint8_t *act,
-                    const packed_scales *scales, const int32_t *starts, __m512 *acc)
+INLINE void block_6(bool whole, int q, int P, int T, const packed_chunk *chunk, int32_t b, const uint8_t *act,
+                    const int32_t *starts, __m512 *acc)
 {
+    const uint8_t *unit = chunk->units + (size_t)(b / 8) * sizeof(puna_panel_q6_k);
+    const packed_scales *scales = chunk->scales + b + q;
+    const int upper = b % 8 / 4;
     __m512 scaled[PACKED_SUMS];
     __m512i sum[PACKED_SUMS];
     READ_AGAIN(unit);
     ADD_PRODUCTS(P, T, act, starts, 2, 0, 4,
-                 codes_6(q, T, (const puna_panel_q6_k *)(unit + (size_t)p * panel_bytes), upper, g), sum);
+                 whole ? unpacked(chunk, b + q, (size_t)p, g) : codes_6(q, T, unit + (size_t)p * chunk->panel_bytes, upper, g),
+                 sum);
     UNROLL
     for (int i = 0; i < P * T; i++)
         scaled[i] = _mm512_mul_ps(_mm512_load_ps(scales[i / T * PACKED_CHUNK].d), _mm512_cvtepi32_ps(sum[i]));
     ADD_PRODUCTS(P, T, act, starts + 1, 2, 4, 8,
-                 codes_6(q, T, (const puna_panel_q6_k *)(unit + (size_t)p * panel_bytes), upper, g), sum);
+                 whole ? unpacked(chunk, b + q, (size_t)p, g) : codes_6(q, T, unit + (size_t)p * chunk->panel_bytes, upper, g),
+                 sum);
     UNROLL
     for (int i = 0; i < P * T; i++) {
         const __m512 m = _mm512_load_ps(scales[i / T * PACKED_CHUNK].m);
@@ -237,7 +244,7 @@ INLINE void block_6(int q, int P, int T, const uint8_t *unit, size_t panel_bytes
     }
 }
 
-INLINE void micro_6(int P, int T, const packed_chunk *chunk, const uint8_t *act, float *sums)
+INLINE void micro_6(bool whole, int P, int T, const packed_chunk *chunk, const uint8_t *act, float *sums)
 {
     __m512 acc[PACKED_SUMS];
     packed_starts starts;
@@ -247,11 +254,11 @@ INLINE void micro_6(int P, int T, const packed_chunk *chunk, const uint8_t *act,
         const uint8_t *unit = chunk->units + (size_t)(b / 8) * sizeof(puna_panel_q6_k);
         const int upper = b % 8 / 4;
         UNROLL
-        for (int p = 0; p < P; p++)
+        for (int p = 0; p < P && !whole; p++)
             fetch_ahead(T, unit + (size_t)p * chunk->panel_bytes + offsetof(puna_panel_q6_k, scales) + 128 * upper, 192);
         UNROLL
         for (int q = 0; q < 4; q++, act += T * PUNA_STRIP_BLOCK)
-            block_6(q, P, T, unit, chunk->panel_bytes, upper, act, chunk->scales + b + q, starts.at[b + q], acc);
+            block_6(whole, q, P, T, chunk, b, act, starts.at[b + q], acc);
     }
     store_acc(P, T, sums, acc);
 }
@@ -333,7 +340,7 @@ INLINE void row_6(const packed_chunk *chunk, const uint8_t *act, float *sums)
 static void unpack_Q6_K(const uint8_t *units, int32_t n, uint8_t *codes)
 {
     for (int32_t b = 0; b < n; b += 4) {
-        const puna_panel_q6_k *unit = (const puna_panel_q6_k *)units + b / 8;
+        const uint8_t *unit = units + (size_t)(b / 8) * sizeof(puna_panel_q6_k);
         const int upper = b % 8 / 4;
         UNROLL
         for (int q = 0; q < 4; q++) {
@@ -438,9 +445,11 @@ INLINE void row_iq4_xs(const packed_chunk *chunk, const uint8_t *act, float *sum
 
 /* ---- rows of kernels.def ---------------------------------------------------------------- */
 
-PACKED(Q4_K, q4_k, 8, micro_k(false, P, T, chunk, act, sums), row_k(false, chunk, act, sums))
-PACKED(Q5_K, q5_k, 8, micro_k(true, P, T, chunk, act, sums), row_k(true, chunk, act, sums))
-PACKED(Q6_K, q6_k, 8, micro_6(P, T, chunk, act, sums), row_6(chunk, act, sums))
+PACKED(Q4_K, q4_k, 8, micro_k(false, false, P, T, chunk, act, sums), row_k(false, chunk, act, sums))
+PACKED_DEAR(Q5_K, q5_k, 8, micro_k(true, false, P, T, chunk, act, sums), micro_k(true, true, P, T, chunk, act, sums),
+            row_k(true, chunk, act, sums))
+PACKED_DEAR(Q6_K, q6_k, 8, micro_6(false, P, T, chunk, act, sums), micro_6(true, P, T, chunk, act, sums),
+            row_6(chunk, act, sums))
 PACKED(IQ4_XS, iq4_xs, 8, micro_iq4_xs(P, T, chunk, act, sums), row_iq4_xs(chunk, act, sums))
 AMX_SOURCE(Q4_K, q4_k, 8, PUNA_AMX_MINIMA, 0)
 AMX_SOURCE(Q5_K, q5_k, 8, PUNA_AMX_MINIMA, 0)
