@@ -81,6 +81,8 @@ static void read_all(void *user, int thread, int n_threads)
 static puna_read_fn *read_with(uint32_t can)
 {
 #if defined(__x86_64__)
+    if (can & PUNA_CPU_FOLLOWS)
+        return puna_limit_read__avx512_order;
     if (can & PUNA_CPU_AVX512_VNNI)
         return puna_limit_read__avx512;
     if (can & PUNA_CPU_AVX2)

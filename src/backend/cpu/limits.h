@@ -11,7 +11,8 @@ enum { PUNA_LIMIT_THREADS = 256 };
 
 /* Reads n bytes (a multiple of 256, 64-byte aligned) once; returns something that depends on them. */
 typedef uint64_t puna_read_fn(const void *bytes, size_t n);
-puna_read_fn puna_limit_read__scalar, puna_limit_read__avx2, puna_limit_read__avx512, puna_limit_read__neon;
+puna_read_fn puna_limit_read__scalar, puna_limit_read__avx2, puna_limit_read__avx512,
+    puna_limit_read__avx512_order, puna_limit_read__neon;
 
 /* Performs n_rounds rounds of int8 multiply-adds; returns how many each round is. With AVX2 alone there
  * are two ways: every pair of products widened to 32 bits at once, or summed in 16 bits first, which
