@@ -19,8 +19,8 @@ static_assert(PANELS * (PACKED_ROWS * PUNA_PANEL_ROWS * sizeof(float) +
               "scratch");
 
 /* One chunk of n_panels; act: the strip of rows r from it on. */
-static void strip(const packed_kernel *k, const packed_chunk *chunks, int32_t n_panels, bool many, int32_t rows,
-                  const uint8_t *act, float (*acc)[PUNA_PANEL_ROWS])
+static void strip(const packed_kernel *k, const packed_chunk *chunks, int32_t n_panels, bool many,
+                  int32_t rows, const uint8_t *act, float (*acc)[PUNA_PANEL_ROWS])
 {
     const bool whole = rows == PUNA_STRIP_ROWS;
     if (whole && n_panels == PANELS) {
@@ -31,8 +31,8 @@ static void strip(const packed_kernel *k, const packed_chunk *chunks, int32_t n_
         (whole && many ? k->whole : k->micro[rows - 1])(&chunks[p], act, acc[p * PACKED_ROWS]);
 }
 
-static void panels(const puna_linear_call *call, const packed_kernel *k, const uint8_t *units, int32_t n_panels,
-                   const packed_sums *s)
+static void panels(const puna_linear_call *call, const packed_kernel *k, const uint8_t *units,
+                   int32_t n_panels, const packed_sums *s)
 {
     const int32_t n_blocks = call->n_in / PUNA_ACT_BLOCK;
     const bool many = k->unpack && s->last - s->first >= PACKED_MANY;

@@ -56,19 +56,16 @@ typedef struct packed_kernel {
 void puna_packed_run(const puna_linear_call *call, const packed_kernel *kernel);
 
 /* The row of kernels.def from scales_<format> and micro_<format>_2 to _4; one: for one row of activations. */
-#define PACKED_KERNEL(format, isa, blocks, layout, one, unpack, whole, two_panels, in_order)                 \
-    void puna_packed_##format##_##isa(const puna_linear_call *call)                                          \
-    {                                                                                                        \
-        static const packed_kernel kernel = { scales_##format,                                               \
-                                              { one, micro_##format##_2, micro_##format##_3,                 \
-                                                micro_##format##_4 },                                        \
-                                              unpack,                                                        \
-                                              whole,                                                         \
-                                              two_panels,                                                    \
-                                              in_order,                                                      \
-                                              blocks,                                                        \
-                                              sizeof(layout) };                                              \
-        puna_packed_run(call, &kernel);                                                                      \
+#define PACKED_KERNEL(format, isa, blocks, layout, one, unpack, whole, two_panels, in_order)      \
+    void puna_packed_##format##_##isa(const puna_linear_call *call)                               \
+    {                                                                                             \
+        static const packed_kernel kernel = {                                                     \
+            scales_##format, { one, micro_##format##_2, micro_##format##_3, micro_##format##_4 }, \
+            unpack,          whole,                                                               \
+            two_panels,      in_order,                                                            \
+            blocks,          sizeof(layout)                                                       \
+        };                                                                                        \
+        puna_packed_run(call, &kernel);                                                           \
     }
 
 #endif

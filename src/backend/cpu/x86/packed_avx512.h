@@ -65,7 +65,8 @@ typedef struct packed_starts {
 /* Of a block of a whole strip. */
 INLINE void make_strip_starts(const uint8_t *act, int offset, bool halves, int32_t *to)
 {
-    const __m256i all = _mm256_mullo_epi32(load_256(act_sums(PUNA_STRIP_ROWS, act, 0)), _mm256_set1_epi32(offset));
+    const __m256i all =
+        _mm256_mullo_epi32(load_256(act_sums(PUNA_STRIP_ROWS, act, 0)), _mm256_set1_epi32(offset));
     if (halves)
         _mm256_storeu_si256((__m256i *)(void *)to, all);
     else
@@ -96,36 +97,36 @@ INLINE void make_starts(int T, const packed_chunk *chunk, const uint8_t *act, in
 /* Lanes [begin, end) of a block of P panels for T rows: sum[p * T + i] = start[i * step] (NULL: zeros) + codes *
  * activations. Few rows get two sums each, since a product takes four cycles and another can begin every cycle. CODES
  * is lane g of panel p. */
-#define ADD_PRODUCTS(P, T, act, start, step, begin, end, CODES, sum)                                         \
-    do {                                                                                                     \
-        __m512i second_[PACKED_SUMS];                                                                        \
-        const int32_t *start_ = (start);                                                                     \
-        UNROLL                                                                                               \
-        for (int i_ = 0; i_ < (P) * (T); i_++) {                                                             \
-            (sum)[i_] = start_ ? _mm512_set1_epi32(start_[i_ % (T) * (step)]) : _mm512_setzero_si512();      \
-            second_[i_] = _mm512_setzero_si512();                                                            \
-        }                                                                                                    \
-        UNROLL                                                                                               \
-        for (int g = (begin); g < (end); g++) {                                                              \
-            __m512i codes_[2];                                                                               \
-            UNROLL                                                                                           \
-            for (int p = 0; p < (P); p++)                                                                    \
-                codes_[p] = (CODES);                                                                         \
-            UNROLL                                                                                           \
-            for (int i_ = 0; i_ < (T); i_++) {                                                               \
-                const __m512i act_ = act_codes((T), (act), i_, g);                                           \
-                UNROLL                                                                                       \
-                for (int p = 0; p < (P); p++) {                                                              \
-                    __m512i *to_ = (P) * (T) <= 2 && g % 2 ? &second_[i_] : &(sum)[p * (T) + i_];            \
-                    *to_ = _mm512_dpbusd_epi32(*to_, codes_[p], act_);                                       \
-                }                                                                                            \
-            }                                                                                                \
-        }                                                                                                    \
-        if ((P) * (T) <= 2) {                                                                                \
-            UNROLL                                                                                           \
-            for (int i_ = 0; i_ < (T); i_++)                                                                 \
-                (sum)[i_] = _mm512_add_epi32((sum)[i_], second_[i_]);                                        \
-        }                                                                                                    \
+#define ADD_PRODUCTS(P, T, act, start, step, begin, end, CODES, sum)                                    \
+    do {                                                                                                \
+        __m512i second_[PACKED_SUMS];                                                                   \
+        const int32_t *start_ = (start);                                                                \
+        UNROLL                                                                                          \
+        for (int i_ = 0; i_ < (P) * (T); i_++) {                                                        \
+            (sum)[i_] = start_ ? _mm512_set1_epi32(start_[i_ % (T) * (step)]) : _mm512_setzero_si512(); \
+            second_[i_] = _mm512_setzero_si512();                                                       \
+        }                                                                                               \
+        UNROLL                                                                                          \
+        for (int g = (begin); g < (end); g++) {                                                         \
+            __m512i codes_[2];                                                                          \
+            UNROLL                                                                                      \
+            for (int p = 0; p < (P); p++)                                                               \
+                codes_[p] = (CODES);                                                                    \
+            UNROLL                                                                                      \
+            for (int i_ = 0; i_ < (T); i_++) {                                                          \
+                const __m512i act_ = act_codes((T), (act), i_, g);                                      \
+                UNROLL                                                                                  \
+                for (int p = 0; p < (P); p++) {                                                         \
+                    __m512i *to_ = (P) * (T) <= 2 && g % 2 ? &second_[i_] : &(sum)[p * (T) + i_];       \
+                    *to_ = _mm512_dpbusd_epi32(*to_, codes_[p], act_);                                  \
+                }                                                                                       \
+            }                                                                                           \
+        }                                                                                               \
+        if ((P) * (T) <= 2) {                                                                           \
+            UNROLL                                                                                      \
+            for (int i_ = 0; i_ < (T); i_++)                                                            \
+                (sum)[i_] = _mm512_add_epi32((sum)[i_], second_[i_]);                                   \
+        }                                                                                               \
     } while (0)
 
 /* acc += d * (activations' d * sums) + m * activations' s, for T rows of each panel. */
@@ -222,37 +223,37 @@ INLINE __m512i look_up(const int8_t table[16], int above, __m512i nibbles)
 
 /* The functions of a format, each from code that names P (panels), T, chunk, act and sums: CALL for any number of rows,
  * ROW for one row in order. */
-#define MICRO(format, name, panels, rows, CALL)                                                              \
-    static void micro_##format##_##name(const packed_chunk *chunk, const uint8_t *act, float *sums)          \
-    {                                                                                                        \
-        enum { P = panels, T = rows };                                                                       \
-        CALL;                                                                                                \
+#define MICRO(format, name, panels, rows, CALL)                                                     \
+    static void micro_##format##_##name(const packed_chunk *chunk, const uint8_t *act, float *sums) \
+    {                                                                                               \
+        enum { P = panels, T = rows };                                                              \
+        CALL;                                                                                       \
     }
 
-#define MICROS(format, CALL, ROW)                                                                            \
-    MICRO(format, 1, 1, 1, CALL)                                                                             \
-    MICRO(format, 2, 1, 2, CALL)                                                                             \
-    MICRO(format, 3, 1, 3, CALL)                                                                             \
-    MICRO(format, 4, 1, 4, CALL)                                                                             \
+#define MICROS(format, CALL, ROW) \
+    MICRO(format, 1, 1, 1, CALL)  \
+    MICRO(format, 2, 1, 2, CALL)  \
+    MICRO(format, 3, 1, 3, CALL)  \
+    MICRO(format, 4, 1, 4, CALL)  \
     MICRO(format, order, 1, 1, ROW)
 
 /* The rows of kernels.def. */
-#define KERNELS(format, layout, blocks, unpack, whole)                                                       \
-    PACKED_KERNEL(format, avx512, blocks, puna_panel_##layout, micro_##format##_1, unpack, whole,            \
-                  micro_##format##_two, false)                                                               \
-    PACKED_KERNEL(format, avx512_order, blocks, puna_panel_##layout, micro_##format##_order, unpack, whole,  \
+#define KERNELS(format, layout, blocks, unpack, whole)                                                      \
+    PACKED_KERNEL(format, avx512, blocks, puna_panel_##layout, micro_##format##_1, unpack, whole,           \
+                  micro_##format##_two, false)                                                              \
+    PACKED_KERNEL(format, avx512_order, blocks, puna_panel_##layout, micro_##format##_order, unpack, whole, \
                   micro_##format##_two, true)
 
-#define PACKED(format, layout, blocks, CALL, ROW)                                                            \
-    MICROS(format, CALL, ROW)                                                                                \
-    MICRO(format, two, 2, PUNA_STRIP_ROWS, CALL)                                                             \
+#define PACKED(format, layout, blocks, CALL, ROW) \
+    MICROS(format, CALL, ROW)                     \
+    MICRO(format, two, 2, PUNA_STRIP_ROWS, CALL)  \
     KERNELS(format, layout, blocks, NULL, NULL)
 
 /* Of a format whose codes are dear to read: WHOLE reads them unpacked. */
-#define PACKED_DEAR(format, layout, blocks, CALL, WHOLE, ROW)                                                \
-    MICROS(format, CALL, ROW)                                                                                \
-    MICRO(format, whole, 1, PUNA_STRIP_ROWS, WHOLE)                                                          \
-    MICRO(format, two, 2, PUNA_STRIP_ROWS, WHOLE)                                                            \
+#define PACKED_DEAR(format, layout, blocks, CALL, WHOLE, ROW) \
+    MICROS(format, CALL, ROW)                                 \
+    MICRO(format, whole, 1, PUNA_STRIP_ROWS, WHOLE)           \
+    MICRO(format, two, 2, PUNA_STRIP_ROWS, WHOLE)             \
     KERNELS(format, layout, blocks, unpack_##format, micro_##format##_whole)
 
 #endif

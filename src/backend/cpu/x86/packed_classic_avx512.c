@@ -74,7 +74,8 @@ INLINE void row(code_kind kind, int offset, bool minima, size_t unit_bytes, cons
     const uint8_t *unit = chunk->units;
     __m512 acc = _mm512_load_ps(sums);
     for (int32_t b = 0; b < chunk->n; b++, unit += unit_bytes, act += PUNA_STRIP_BLOCK) {
-        __m512i sum[2] = { offset ? start_of_row(act, offset, -1) : _mm512_setzero_si512(), _mm512_setzero_si512() };
+        __m512i sum[2] = { offset ? start_of_row(act, offset, -1) : _mm512_setzero_si512(),
+                           _mm512_setzero_si512() };
         __m512i lanes[8], lines[4];
         const __m512i fifth = kind == CODES_5 ? load_512(unit + 256) : _mm512_setzero_si512();
         broadcast_four(act, 0, lanes);
@@ -130,13 +131,14 @@ static void scales_MXFP4(const uint8_t *units, int32_t n, packed_scales *out)
         scales(units, n, out, sizeof(puna_panel_##layout), offsetof(puna_panel_##layout, d), minima);        \
     }
 
-#define CLASSIC(format, layout, kind, offset, minima)                                \
-    static void unpack_##format(const uint8_t *units, int32_t n, uint8_t *codes)     \
-    {                                                                                \
-        unpack(kind, sizeof(puna_panel_##layout), units, n, codes);                  \
-    }                                                                                \
-    AMX_SOURCE(format, layout, 1, minima ? PUNA_AMX_MINIMA : PUNA_AMX_PLAIN, offset) \
-    PACKED(format, layout, 1, micro(kind, offset, minima, P, T, sizeof(puna_panel_##layout), chunk, act, sums), \
+#define CLASSIC(format, layout, kind, offset, minima)                                        \
+    static void unpack_##format(const uint8_t *units, int32_t n, uint8_t *codes)             \
+    {                                                                                        \
+        unpack(kind, sizeof(puna_panel_##layout), units, n, codes);                          \
+    }                                                                                        \
+    AMX_SOURCE(format, layout, 1, minima ? PUNA_AMX_MINIMA : PUNA_AMX_PLAIN, offset)         \
+    PACKED(format, layout, 1,                                                                \
+           micro(kind, offset, minima, P, T, sizeof(puna_panel_##layout), chunk, act, sums), \
            row(kind, offset, minima, sizeof(puna_panel_##layout), chunk, act, sums))
 
 SCALES(Q4_0, q4_0, false)

@@ -341,7 +341,8 @@ static void unpack_Q5_K(const uint8_t *units, int32_t n, uint8_t *codes)
     MICRO(format, 2, micro(__VA_ARGS__ 2, chunk, act, sums))                                                 \
     MICRO(format, 3, micro(__VA_ARGS__ 3, chunk, act, sums))                                                 \
     MICRO(format, 4, micro(__VA_ARGS__ 4, chunk, act, sums))                                                 \
-    PACKED_KERNEL(format, avx2, 8, puna_panel_##layout, micro_##format##_1, unpack_##format, whole_##format, NULL, false)
+    PACKED_KERNEL(format, avx2, 8, puna_panel_##layout, micro_##format##_1, unpack_##format, whole_##format, \
+                  NULL, false)
 
 #define COMMA ,
 PACKED(Q4_K, q4_k, micro_k, false COMMA)

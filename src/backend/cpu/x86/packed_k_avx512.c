@@ -75,7 +75,8 @@ INLINE __m512i codes_k(bool five_bits, bool odd, int T, const uint8_t *unit, int
     return with_bits(codes, _mm512_rolv_epi32(fifth, _mm512_set1_epi32((4 - s) & 31)), 16);
 }
 
-INLINE void micro_k(bool five_bits, bool whole, int P, int T, const packed_chunk *chunk, const uint8_t *act, float *sums)
+INLINE void micro_k(bool five_bits, bool whole, int P, int T, const packed_chunk *chunk, const uint8_t *act,
+                    float *sums)
 {
     __m512 acc[PACKED_SUMS];
     const size_t bytes = five_bits ? sizeof(puna_panel_q5_k) : sizeof(puna_panel_q4_k);
@@ -83,16 +84,20 @@ INLINE void micro_k(bool five_bits, bool whole, int P, int T, const packed_chunk
     for (int32_t b = 0; b < chunk->n; b += 2) {
         const uint8_t *unit = chunk->units + (size_t)(b / 8) * bytes;
         UNROLL
-        for (int p = 0; p < P && !whole; p++)
-            fetch_ahead(T, unit + (size_t)p * chunk->panel_bytes + 2048 + (size_t)(b % 8 / 2) * (bytes / 4 - 512),
-                        bytes / 4 - 512);
+        for (int p = 0; p < P; p++)
+            if (!whole)
+                fetch_ahead(
+                    T, unit + (size_t)p * chunk->panel_bytes + 2048 + (size_t)(b % 8 / 2) * (bytes / 4 - 512),
+                    bytes / 4 - 512);
         UNROLL
         for (int odd = 0; odd < 2; odd++, act += T * PUNA_STRIP_BLOCK) {
             __m512i sum[PACKED_SUMS];
             READ_AGAIN(unit);
-            ADD_PRODUCTS(P, T, act, NULL, 1, 0, 8,
-                         whole ? unpacked(chunk, b + odd, (size_t)p, g)
-                               : codes_k(five_bits, odd, T, unit + (size_t)p * chunk->panel_bytes, b % 8 + odd, g), sum);
+            ADD_PRODUCTS(
+                P, T, act, NULL, 1, 0, 8,
+                whole ? unpacked(chunk, b + odd, (size_t)p, g)
+                      : codes_k(five_bits, odd, T, unit + (size_t)p * chunk->panel_bytes, b % 8 + odd, g),
+                sum);
             add_scaled(P, T, act, chunk->scales + b + odd, true, sum, acc);
         }
     }
@@ -115,8 +120,10 @@ INLINE void add_nibbles(const uint8_t *unit, const uint8_t *act, __m512i sum[8])
             broadcast_four(act + s * PUNA_STRIP_BLOCK, first, lanes);
             UNROLL
             for (int g = 0; g < 4; g++)
-                sum[s] = _mm512_dpbusd_epi32(sum[s], s % 2 ? _mm512_and_si512(lines[g], _mm512_set1_epi8((char)0xf0))
-                                                           : low_nibbles(lines[g]), lanes[g]);
+                sum[s] = _mm512_dpbusd_epi32(sum[s],
+                                             s % 2 ? _mm512_and_si512(lines[g], _mm512_set1_epi8((char)0xf0))
+                                                   : low_nibbles(lines[g]),
+                                             lanes[g]);
         }
     }
 }
@@ -132,10 +139,12 @@ INLINE void add_fifth_bits(const puna_panel_q5_k *unit, const uint8_t *act, __m5
         UNROLL
         for (int g = 0; g < 4; g++)
             fifth = _mm512_dpbusd_epi32(
-                fifth, _mm512_and_si512(load_512(unit->qh[first + g]), _mm512_set1_epi8((char)(1 << s))), lanes[g]);
+                fifth, _mm512_and_si512(load_512(unit->qh[first + g]), _mm512_set1_epi8((char)(1 << s))),
+                lanes[g]);
         if (first == 0 && s % 2)
             sum[s] = _mm512_srai_epi32(sum[s], 4);
-        fifth = s <= 4 ? _mm512_slli_epi32(fifth, (unsigned)(4 - s)) : _mm512_srai_epi32(fifth, (unsigned)(s - 4));
+        fifth = s <= 4 ? _mm512_slli_epi32(fifth, (unsigned)(4 - s))
+                       : _mm512_srai_epi32(fifth, (unsigned)(s - 4));
         sum[s] = _mm512_add_epi32(sum[s], fifth);
     }
 }
@@ -228,13 +237,15 @@ INLINE void block_6(bool whole, int q, int P, int T, const packed_chunk *chunk, 
     __m512i sum[PACKED_SUMS];
     READ_AGAIN(unit);
     ADD_PRODUCTS(P, T, act, starts, 2, 0, 4,
-                 whole ? unpacked(chunk, b + q, (size_t)p, g) : codes_6(q, T, unit + (size_t)p * chunk->panel_bytes, upper, g),
+                 whole ? unpacked(chunk, b + q, (size_t)p, g)
+                       : codes_6(q, T, unit + (size_t)p * chunk->panel_bytes, upper, g),
                  sum);
     UNROLL
     for (int i = 0; i < P * T; i++)
         scaled[i] = _mm512_mul_ps(_mm512_load_ps(scales[i / T * PACKED_CHUNK].d), _mm512_cvtepi32_ps(sum[i]));
     ADD_PRODUCTS(P, T, act, starts + 1, 2, 4, 8,
-                 whole ? unpacked(chunk, b + q, (size_t)p, g) : codes_6(q, T, unit + (size_t)p * chunk->panel_bytes, upper, g),
+                 whole ? unpacked(chunk, b + q, (size_t)p, g)
+                       : codes_6(q, T, unit + (size_t)p * chunk->panel_bytes, upper, g),
                  sum);
     UNROLL
     for (int i = 0; i < P * T; i++) {
@@ -254,8 +265,12 @@ INLINE void micro_6(bool whole, int P, int T, const packed_chunk *chunk, const u
         const uint8_t *unit = chunk->units + (size_t)(b / 8) * sizeof(puna_panel_q6_k);
         const int upper = b % 8 / 4;
         UNROLL
-        for (int p = 0; p < P && !whole; p++)
-            fetch_ahead(T, unit + (size_t)p * chunk->panel_bytes + offsetof(puna_panel_q6_k, scales) + 128 * upper, 192);
+        for (int p = 0; p < P; p++)
+            if (!whole)
+                fetch_ahead(T,
+                            unit + (size_t)p * chunk->panel_bytes + offsetof(puna_panel_q6_k, scales) +
+                                128 * upper,
+                            192);
         UNROLL
         for (int q = 0; q < 4; q++, act += T * PUNA_STRIP_BLOCK)
             block_6(whole, q, P, T, chunk, b, act, starts.at[b + q], acc);
@@ -280,7 +295,8 @@ INLINE void add_low_bits(const puna_panel_q6_k *unit, const uint8_t *act, __m512
             UNROLL
             for (int g = 0; g < 4; g++)
                 sum[s][half] = _mm512_dpbusd_epi32(
-                    sum[s][half], _mm512_and_si512(lines[g], _mm512_set1_epi8(s == low ? 15 : (char)0xf0)), lanes[g]);
+                    sum[s][half], _mm512_and_si512(lines[g], _mm512_set1_epi8(s == low ? 15 : (char)0xf0)),
+                    lanes[g]);
         }
     }
 }
@@ -407,9 +423,12 @@ INLINE void micro_iq4_xs(int P, int T, const packed_chunk *chunk, const uint8_t 
         UNROLL
         for (int p = 0; p < P; p++)
             if (b % 8 == 0)
-                fetch_ahead(T, unit + (size_t)p * chunk->panel_bytes + offsetof(puna_panel_iq4_xs, scales), 128);
-        ADD_PRODUCTS(P, T, act, starts.at[b], 1, 0, 8,
-                     codes_iq4(T, ((const puna_panel_iq4_xs *)(unit + (size_t)p * chunk->panel_bytes))->qs[b % 8], g), sum);
+                fetch_ahead(T, unit + (size_t)p * chunk->panel_bytes + offsetof(puna_panel_iq4_xs, scales),
+                            128);
+        ADD_PRODUCTS(
+            P, T, act, starts.at[b], 1, 0, 8,
+            codes_iq4(T, ((const puna_panel_iq4_xs *)(unit + (size_t)p * chunk->panel_bytes))->qs[b % 8], g),
+            sum);
         add_scaled(P, T, act, chunk->scales + b, false, sum, acc);
     }
     store_acc(P, T, sums, acc);
@@ -446,8 +465,8 @@ INLINE void row_iq4_xs(const packed_chunk *chunk, const uint8_t *act, float *sum
 /* ---- rows of kernels.def ---------------------------------------------------------------- */
 
 PACKED(Q4_K, q4_k, 8, micro_k(false, false, P, T, chunk, act, sums), row_k(false, chunk, act, sums))
-PACKED_DEAR(Q5_K, q5_k, 8, micro_k(true, false, P, T, chunk, act, sums), micro_k(true, true, P, T, chunk, act, sums),
-            row_k(true, chunk, act, sums))
+PACKED_DEAR(Q5_K, q5_k, 8, micro_k(true, false, P, T, chunk, act, sums),
+            micro_k(true, true, P, T, chunk, act, sums), row_k(true, chunk, act, sums))
 PACKED_DEAR(Q6_K, q6_k, 8, micro_6(false, P, T, chunk, act, sums), micro_6(true, P, T, chunk, act, sums),
             row_6(chunk, act, sums))
 PACKED(IQ4_XS, iq4_xs, 8, micro_iq4_xs(P, T, chunk, act, sums), row_iq4_xs(chunk, act, sums))
