@@ -1,5 +1,7 @@
 /* packed_k_avx512.c - packed superblocks of 256: Q4_K, Q5_K, Q6_K, IQ4_XS. Scales of sub-blocks are
  * turned into floats once for a chunk. */
+#include <stdalign.h>
+
 #include "backend/cpu/x86/packed_amx.h"
 #include "backend/cpu/x86/packed_avx512.h"
 
@@ -158,7 +160,7 @@ INLINE void row_k(bool five_bits, const packed_chunk *chunk, const uint8_t *act,
     __m512 acc = _mm512_load_ps(sums);
     for (int32_t b = 0; b < chunk->n; b += 8, unit += bytes) {
         __m512i sum[8];
-        _Alignas(64) packed_scales scales[8];
+        alignas(64) packed_scales scales[8];
         UNROLL
         for (int s = 0; s < 8; s++)
             sum[s] = _mm512_setzero_si512();
@@ -333,7 +335,7 @@ INLINE void row_6(const packed_chunk *chunk, const uint8_t *act, float *sums)
     __m512 acc = _mm512_load_ps(sums);
     for (int32_t b = 0; b < chunk->n; b += 8, unit++) {
         __m512i sum[8][2];
-        _Alignas(64) packed_scales scales[8];
+        alignas(64) packed_scales scales[8];
         UNROLL
         for (int s = 0; s < 8; s++)
             sum[s][0] = sum[s][1] = _mm512_setzero_si512();
@@ -441,7 +443,7 @@ INLINE void row_iq4_xs(const packed_chunk *chunk, const uint8_t *act, float *sum
     __m512 acc = _mm512_load_ps(sums);
     for (int32_t b = 0; b < chunk->n; b += 8, unit++) {
         __m512i sum[8], lanes[8], lines[4];
-        _Alignas(64) packed_scales scales[8];
+        alignas(64) packed_scales scales[8];
         UNROLL
         for (int s = 0; s < 8; s++) {
             sum[s] = start_of_row(act + s * PUNA_STRIP_BLOCK, 128, -1);
