@@ -5,7 +5,8 @@
  * cache while all strips of activations pass. A format is some functions: scales_fn turns the
  * chunk's scales into floats once, a micro_fn multiplies for 1 to 4 rows of activations, or for a
  * whole strip by two panels. Where reading codes is dear, unpack_fn makes bytes of them once for many
- * rows, which another micro_fn multiplies with whole strips. The order of additions for a row must be
+ * rows, which another micro_fn multiplies with whole strips. One row may pass a panel in one go, its scales read
+ * where they stand (in_order). The order of additions for a row must be
  * that of its blocks, whatever else is computed beside it. */
 #ifndef PUNA_BACKEND_CPU_PACKED_RUN_H
 #define PUNA_BACKEND_CPU_PACKED_RUN_H
