@@ -164,6 +164,26 @@ static void fill_activations(float *x, int32_t n, int kind, puna_rng *rng)
     }
 }
 
+/* A strip of one row. */
+static void decode_strip(const uint8_t *strip, int32_t n_in, float *x)
+{
+    const uint8_t *rest = strip + puna_strip_rest(n_in, 1);
+    int32_t widest;
+    for (int32_t i = 0; i < n_in; i++) {
+        const uint8_t *block = strip + i / PUNA_ACT_BLOCK * PUNA_STRIP_BLOCK;
+        float d;
+        memcpy(&d, block + puna_strip_d(1), sizeof d);
+        x[i] = d * (float)(int8_t)block[i % PUNA_ACT_BLOCK];
+    }
+    memcpy(&widest, rest + PUNA_STRIP_BLOCK, sizeof widest);
+    assert(widest >= -1 && widest < n_in / PUNA_ACT_BLOCK);
+    for (int32_t i = 0; widest >= 0 && i < PUNA_ACT_BLOCK; i++) {
+        float d;
+        memcpy(&d, rest + puna_strip_d(1), sizeof d);
+        x[widest * PUNA_ACT_BLOCK + i] += d * (float)(int8_t)rest[i];
+    }
+}
+
 /* What a kernel reads, decoded. */
 static void decode(puna_act act, const void *row, int32_t n_in, float *x)
 {
@@ -176,7 +196,10 @@ static void decode(puna_act act, const void *row, int32_t n_in, float *x)
             x[i] = puna_bf16_to_f32(((const uint16_t *)row)[i]);
         return;
     }
-    assert(act == PUNA_ACT_Q8);
+    if (act == PUNA_ACT_STRIP) {
+        decode_strip(row, n_in, x);
+        return;
+    }
     const puna_act_view a = puna_act_at(row, n_in);
     for (int32_t i = 0; i < n_in; i++)
         x[i] = a.d[i / PUNA_ACT_BLOCK] * (float)a.q[i];
@@ -387,12 +410,6 @@ static bool run_kernel(const puna_kernel *k, const problem *p, int32_t n_rows, i
     return good;
 }
 
-/* What holds, row by row, the values that a kernel reads. */
-static puna_act act_of(const puna_kernel *k)
-{
-    return puna_kernel_act(k) == PUNA_ACT_STRIP ? PUNA_ACT_Q8 : puna_kernel_act(k);
-}
-
 /* Widths: single blocks, odd counts, the edges of a panel's slice, and beyond. */
 static const int32_t *widths_of(const puna_format_info *format)
 {
@@ -420,14 +437,14 @@ static bool check_row(const puna_kernel *k, puna_rng *rng)
     for (const int32_t *n_in = widths_of(format); *n_in && good; n_in++) {
         for (int weights = 0; weights < WEIGHT_KINDS && good; weights++) {
             const int activations = (int)(puna_rng_next(rng) % ACT_KINDS);
-            problem p = problem_make(format, act_of(k), *n_in, 19, 9, weights, activations, rng);
+            problem p = problem_make(format, puna_kernel_act(k), *n_in, 19, 9, weights, activations, rng);
             for (int32_t n_rows = 1; n_rows <= 9 && good; n_rows++)
                 good = run_kernel(k, &p, n_rows, n_rows % 3, 19 - n_rows % 2);
             problem_free(&p);
         }
     }
     for (int activations = 0; activations < ACT_KINDS && good; activations++) {
-        problem p = problem_make(format, act_of(k), widths_of(format)[1], MAX_OUT, 33,
+        problem p = problem_make(format, puna_kernel_act(k), widths_of(format)[1], MAX_OUT, 33,
                                  activations % WEIGHT_LARGE, activations, rng);
         good = run_kernel(k, &p, 16, 0, 16) && run_kernel(k, &p, 33, 1, MAX_OUT) &&
                run_kernel(k, &p, 33, 16, 32);
@@ -461,8 +478,8 @@ static void many_rows_match_float64(void)
             continue;
         const puna_format_info *format = puna_format_get(kernels[i].format);
         const int32_t n_in = format->block_elems == 1 ? 259 : MAX_IN;
-        problem p =
-            problem_make(format, act_of(&kernels[i]), n_in, 18, MAX_ROWS, WEIGHT_RANDOM, ACT_NORMAL, &rng);
+        problem p = problem_make(format, puna_kernel_act(&kernels[i]), n_in, 18, MAX_ROWS, WEIGHT_RANDOM,
+                                 ACT_NORMAL, &rng);
         CHECK(run_kernel(&kernels[i], &p, MAX_ROWS, 0, 18));
         problem_free(&p);
     }
@@ -478,7 +495,8 @@ static void large_batches_match_float64(void)
         if (kernels[i].op != PUNA_KERNEL_batch || (kernels[i].needs & puna_cpu_have()) != kernels[i].needs)
             continue;
         const puna_format_info *format = puna_format_get(kernels[i].format);
-        problem p = problem_make(format, act_of(&kernels[i]), 768, 299, 550, WEIGHT_RANDOM, ACT_NORMAL, &rng);
+        problem p = problem_make(format, puna_kernel_act(&kernels[i]), 768, 299, 550, WEIGHT_RANDOM,
+                                 ACT_NORMAL, &rng);
         CHECK(run_kernel(&kernels[i], &p, 550, 0, 299));
         problem_free(&p);
     }
@@ -555,7 +573,8 @@ static void neighbours_change_no_bit(void)
         if (!reads_panels(&kernels[i]) || (kernels[i].needs & puna_cpu_have()) != kernels[i].needs)
             continue;
         const puna_format_info *format = puna_format_get(kernels[i].format);
-        problem p = problem_make(format, act_of(&kernels[i]), 768, 16, 19, WEIGHT_RANDOM, ACT_NORMAL, &rng);
+        problem p =
+            problem_make(format, puna_kernel_act(&kernels[i]), 768, 16, 19, WEIGHT_RANDOM, ACT_NORMAL, &rng);
         check_neighbours(&kernels[i], &p);
         problem_free(&p);
     }
@@ -644,6 +663,37 @@ static void encoding_is_as_near_as_can_be(void)
     free(row);
 }
 
+/* The block that a value far beyond the others is in is read as if codes had sixteen bits, wherever its row lies in a
+ * strip; rows of equal blocks have no rest. */
+static void outliers_keep_their_block(void)
+{
+    enum { N = 192, ROWS = 3, AT = 40 };
+    uint8_t *strip = aligned_alloc(64, ROWS * puna_act_bytes(PUNA_ACT_STRIP, N));
+    float x[N], flat[N];
+    puna_rng rng = puna_rng_make(seed + 9);
+    fill_activations(x, N, ACT_NORMAL, &rng);
+    for (int i = 0; i < N; i++)
+        flat[i] = i % 2 ? -1.0f : 1.0f;
+    x[AT] = 50.0f;
+    for (int r = 0; r < ROWS; r++)
+        puna_act_encode_row(PUNA_ACT_STRIP, r == 1 ? x : flat, N, strip, r, ROWS, puna_cpu_have());
+    const uint8_t *rest = strip + puna_strip_rest(N, ROWS);
+    int32_t widest[ROWS];
+    memcpy(widest, rest + ROWS * PUNA_STRIP_BLOCK, sizeof widest);
+    CHECK_INT(widest[0], -1);
+    CHECK_INT(widest[1], AT / 32);
+    CHECK_INT(widest[2], -1);
+    puna_rest rests[PUNA_STRIP_ROWS];
+    CHECK_INT(puna_strip_rests(rest, ROWS, rests), 1);
+    CHECK_INT(rests[0].block, AT / 32);
+    CHECK(rests[0].act == rest);
+    puna_act_encode(PUNA_ACT_STRIP, x, N, strip, puna_cpu_have());
+    decode_strip(strip, N, flat);
+    for (int i = 0; i < 32; i++)
+        CHECK_NEAR(flat[AT / 32 * 32 + i], x[AT / 32 * 32 + i], 50.0 / 127 / 2 / 127 / 2 * 1.01);
+    free(strip);
+}
+
 /* A scale that is not a number spoils its own output and no other; so does an activation its row. */
 static void not_a_number_stays_where_it_is(void)
 {
@@ -656,7 +706,7 @@ static void not_a_number_stays_where_it_is(void)
         if (format->block_elems == 1 || (kernels[i].needs & puna_cpu_have()) != kernels[i].needs)
             continue;
         const int32_t n_in = widths_of(format)[1];
-        const puna_act act = act_of(&kernels[i]);
+        const puna_act act = puna_kernel_act(&kernels[i]);
         problem p = problem_make(format, act, n_in, N_OUT, N_ROWS, WEIGHT_RANDOM, ACT_NORMAL, &rng);
         store_scale(p.weight + BAD * p.row_bytes + format->block_bytes, format->id, 0, NAN);
         p.raw[2 * n_in - 1] = NAN;
@@ -752,6 +802,7 @@ static const test_case cases[] = {
     TEST(neighbours_change_no_bit),
     TEST(large_batches_match_float64),
     TEST(tiles_hold_the_nearest),
+    TEST(outliers_keep_their_block),
     TEST(not_a_number_stays_where_it_is),
     TEST(a_format_without_kernels_multiplies),
 };

@@ -41,6 +41,7 @@ typedef struct puna_linear_call {
 
 typedef void puna_linear_fn(const puna_linear_call *call);
 typedef void puna_encode_fn(const float *x, int32_t n_in, void *row);
+/* The blocks; the rest is made by puna_act_encode_row. */
 typedef void puna_encode_strip_fn(const float *x, int32_t n_in, void *strip, int slot, int n_slots);
 
 /* What one thread's panels need, whatever the shape. */
@@ -128,6 +129,10 @@ static inline puna_act_view puna_act_at(const void *row, int32_t n_in)
  *   pairs [T][2][2]          int16   per half, -16 times the sums of the codes 4i, 4i + 1 and of 4i + 2, 4i + 3:
  *                                    what a kernel that adds codes in two 16-bit halves of a lane
  *                                    starts from to take an offset of 16 from every weight
+ * After the n_in / 32 blocks comes one more, the rest: what the codes of each row's widest block, that with the
+ * largest d, left over, encoded in its turn, and int32 [T] behind it: which blocks these are. Few values of a row are
+ * far larger than the others, so that one block often has half of what eight bits lose of it. Where it has less than a
+ * quarter, there is no rest: zeros, and -1.
  * Row r of n is in strip r / 4, which begins at r / 4 * 4 * row bytes and has min(4, n - r / 4 * 4) rows. */
 enum { PUNA_STRIP_ROWS = 4, PUNA_STRIP_BLOCK = 56 };
 
@@ -150,6 +155,22 @@ static inline size_t puna_strip_pairs(int n_slots)
 {
     return 48 * (size_t)n_slots;
 }
+
+static inline size_t puna_strip_rest(int32_t n_in, int n_slots)
+{
+    return (size_t)(n_in / PUNA_ACT_BLOCK) * PUNA_STRIP_BLOCK * (size_t)n_slots;
+}
+
+/* The rest of the rows of a strip whose widest block is the same. */
+typedef struct puna_rest {
+    int32_t block;
+    const uint8_t *act; /* a block of the strip, in which the other rows are zeros */
+    uint8_t copy[PUNA_STRIP_ROWS * PUNA_STRIP_BLOCK];
+} puna_rest;
+
+/* All of a strip's, at most one for each row; from: where its rest begins. They stay where they are put: act may be
+ * the copy. Returns how many. */
+int puna_strip_rests(const uint8_t *from, int n_slots, puna_rest rests[PUNA_STRIP_ROWS]);
 
 /* Writes one encoded block into a strip's; what every encoder ends with. */
 static inline void puna_strip_put(uint8_t *block, int slot, int n_slots, const int8_t q[PUNA_ACT_BLOCK], float d,

@@ -16,37 +16,52 @@
     K(Q6_K, micro_6, NIBBLE_6, q6_k) \
     K(IQ4_XS, micro_table, SPLIT_IQ4, iq4_xs)
 
-INLINE void micro_k(product how, code_kind kind, int T, const packed_chunk *chunk, strips act, float *sums)
+/* Sub-block b of Q4_K or Q5_K; odd: it is. */
+INLINE void block_k(product how, code_kind kind, bool odd, int T, const packed_chunk *chunk, int32_t b,
+                    int row, strips a, float_sums acc)
 {
     const size_t bytes = kind == NIBBLE_5 ? sizeof(puna_panel_q5_k) : sizeof(puna_panel_q4_k);
+    const uint8_t *unit = chunk->units + (size_t)(b / 8) * bytes;
+    const packed_scales *scales = chunk->scales + b;
+    code_place place = { .low = unit + LANE_BYTES * 8 * (size_t)(b % 8 / 2) + 4 * row,
+                         .top = unit + offsetof(puna_panel_q5_k, qh) + 4 * row,
+                         .high = odd,
+                         .shift = 4 - b % 8 };
+    int_sums sum;
+    LOAD_AGAIN(place);
+    start_block(how, T, a, 0, sum);
+    add_products(how, kind, T, &place, a, 0, 8, sum);
+    add_scaled(how, T, a, scales->d + row, scales->m + row, sum, acc);
+}
+
+INLINE void micro_k(product how, code_kind kind, int T, const packed_chunk *chunk, strips act, float *sums)
+{
     for (int row = 0; row < PUNA_PANEL_ROWS; row += 4 * groups_of(T)) {
         strips a = act;
         float_sums acc;
         load_acc(how, T, sums + row, acc);
-        for (int32_t b = 0; b < chunk->n; b += 2) {
-            const uint8_t *unit = chunk->units + (size_t)(b / 8) * bytes;
-            code_place place = { .low = unit + LANE_BYTES * 8 * (size_t)(b % 8 / 2) + 4 * row,
-                                 .top = unit + offsetof(puna_panel_q5_k, qh) + 4 * row };
-            UNROLL
-            for (int odd = 0; odd < 2; odd++, a.act += PUNA_STRIP_BLOCK * T) {
-                const packed_scales *scales = chunk->scales + b + odd;
-                int_sums sum;
-                place.high = odd;
-                place.shift = 4 - b % 8 - odd;
-                LOAD_AGAIN(place);
-                start_block(how, T, a, 0, sum);
-                add_products(how, kind, T, &place, a, 0, 8, sum);
-                add_scaled(how, T, a, scales->d + row, scales->m + row, sum, acc);
-            }
+        for (int32_t b = chunk->first; b < chunk->first + chunk->n; b++, a.act += PUNA_STRIP_BLOCK * T) {
+            if (b % 2)
+                block_k(how, kind, true, T, chunk, b, row, a, acc);
+            else
+                block_k(how, kind, false, T, chunk, b, row, a, acc);
         }
         store_acc(how, T, sums + row, acc);
     }
 }
 
-/* A quarter of one half of a superblock: 16 values with the scales d, 16 with m. */
-INLINE void block_6(product how, code_kind kind, int T, const code_place *place, strips a,
-                    const float *scales[2], float_sums acc)
+/* Sub-block b of Q6_K, quarter q of a half: 16 values with the scales d, 16 with m. */
+INLINE void block_6(product how, code_kind kind, int q, int T, const packed_chunk *chunk, int32_t b, int row,
+                    strips a, float_sums acc)
 {
+    const puna_panel_q6_k *unit = (const puna_panel_q6_k *)chunk->units + b / 8;
+    const int upper = b % 8 / 4;
+    const float *scales[2] = { chunk->scales[b].d + row, chunk->scales[b].m + row };
+    code_place place = { .low = unit->ql[2 * upper + q % 2][0][row],
+                         .top = unit->qh[upper][0][row],
+                         .high = q >= 2,
+                         .shift = 4 - 2 * q };
+    LOAD_AGAIN(place);
     UNROLL
     for (int part = 0; part < 2; part++) {
         int_sums sum;
@@ -57,7 +72,7 @@ INLINE void block_6(product how, code_kind kind, int T, const code_place *place,
             const int32x4_t of_part = part ? vuzp2q_s32(first, last) : vuzp1q_s32(first, last);
             start_sums(how, T, vshlq_n_s32(of_part, 5), sum + i * T);
         }
-        add_products(how, kind, T, place, a, 4 * part, 4, sum);
+        add_products(how, kind, T, &place, a, 4 * part, 4, sum);
         add_scaled(how, T, a, scales[part], NULL, sum, acc);
     }
 }
@@ -68,18 +83,19 @@ INLINE void micro_6(product how, code_kind kind, int T, const packed_chunk *chun
         strips a = act;
         float_sums acc;
         load_acc(how, T, sums + row, acc);
-        for (int32_t b = 0; b < chunk->n; b += 4) {
-            const puna_panel_q6_k *unit = (const puna_panel_q6_k *)chunk->units + b / 8;
-            const int upper = b % 8 / 4;
-            UNROLL
-            for (int q = 0; q < 4; q++, a.act += PUNA_STRIP_BLOCK * T) {
-                code_place place = { .low = unit->ql[2 * upper + q % 2][0][row],
-                                     .top = unit->qh[upper][0][row],
-                                     .high = q >= 2,
-                                     .shift = 4 - 2 * q };
-                LOAD_AGAIN(place);
-                const float *scales[2] = { chunk->scales[b + q].d + row, chunk->scales[b + q].m + row };
-                block_6(how, kind, T, &place, a, scales, acc);
+        for (int32_t b = chunk->first; b < chunk->first + chunk->n; b++, a.act += PUNA_STRIP_BLOCK * T) {
+            switch (b % 4) {
+            case 0:
+                block_6(how, kind, 0, T, chunk, b, row, a, acc);
+                break;
+            case 1:
+                block_6(how, kind, 1, T, chunk, b, row, a, acc);
+                break;
+            case 2:
+                block_6(how, kind, 2, T, chunk, b, row, a, acc);
+                break;
+            default:
+                block_6(how, kind, 3, T, chunk, b, row, a, acc);
             }
         }
         store_acc(how, T, sums + row, acc);
@@ -93,7 +109,7 @@ INLINE void micro_table(product how, code_kind kind, int T, const packed_chunk *
         strips a = act;
         float_sums acc;
         load_acc(how, T, sums + row, acc);
-        for (int32_t b = 0; b < chunk->n; b++, a.act += PUNA_STRIP_BLOCK * T) {
+        for (int32_t b = chunk->first; b < chunk->first + chunk->n; b++, a.act += PUNA_STRIP_BLOCK * T) {
             const puna_panel_iq4_xs *unit = (const puna_panel_iq4_xs *)chunk->units + b / 8;
             const code_place place = { .low = unit->qs[b % 8][0][row] };
             int_sums sum;

@@ -32,6 +32,23 @@ static void panel(const puna_linear_call *call, const packed_kernel *k, const ui
     }
 }
 
+/* The rests of rows r to r + n - 1, a strip. */
+static void rests(const puna_linear_call *call, const packed_kernel *k, const uint8_t *units, int32_t r,
+                  int32_t n, packed_scales *scales, float *acc)
+{
+    puna_rest rest[PUNA_STRIP_ROWS];
+    const int n_rests = puna_strip_rests(puna_call_act(call, r) + puna_strip_rest(call->n_in, n), n, rest);
+    for (int i = 0; i < n_rests; i++) {
+        const packed_chunk chunk = { .units =
+                                         units + (size_t)(rest[i].block / k->unit_blocks) * k->unit_bytes,
+                                     .scales = scales,
+                                     .first = rest[i].block % k->unit_blocks,
+                                     .n = 1 };
+        k->scales(chunk.units, k->unit_blocks, scales);
+        k->micro[n - 1](&chunk, rest[i].act, 0, acc);
+    }
+}
+
 void puna_packed_run_neon(const puna_linear_call *call, const packed_kernel *k)
 {
     packed_sums s = { .acc = (float(*)[PUNA_PANEL_ROWS])(void *)call->scratch };
@@ -43,6 +60,10 @@ void puna_packed_run_neon(const puna_linear_call *call, const packed_kernel *k)
             const size_t n = call->end - o < PUNA_PANEL_ROWS ? (size_t)(call->end - o) : PUNA_PANEL_ROWS;
             memset(s.acc, 0, n_rows * sizeof *s.acc);
             panel(call, k, puna_call_row(call, o), &s);
+            for (int32_t r = s.first; r < s.last; r += PUNA_STRIP_ROWS)
+                rests(call, k, puna_call_row(call, o), r,
+                      s.last - r < PUNA_STRIP_ROWS ? s.last - r : PUNA_STRIP_ROWS, s.scales,
+                      s.acc[r - s.first]);
             for (size_t r = 0; r < n_rows; r++)
                 memcpy(call->y + ((size_t)s.first + r) * call->y_stride + (size_t)o, s.acc[r],
                        n * sizeof(float));

@@ -2,7 +2,8 @@
  *
  * A chunk is up to 16 blocks of 32 of a panel, whose codes and scales stay in the first-level
  * cache while all strips of activations pass. A format is a scales_fn, which turns the chunk's
- * scales into floats once, and a micro_fn for each number of rows of activations (packed_micro.h). */
+ * scales into floats once, and a micro_fn for each number of rows of activations (packed_micro.h).
+ * The rest of a row (kernel.h) is added behind its blocks. */
 #ifndef PUNA_BACKEND_CPU_ARM_PACKED_NEON_H
 #define PUNA_BACKEND_CPU_ARM_PACKED_NEON_H
 
@@ -25,12 +26,12 @@ typedef struct packed_scales {
 typedef struct packed_chunk {
     const uint8_t *units; /* from the chunk's first on */
     const packed_scales *scales;
-    int32_t n; /* blocks */
+    int32_t first, n; /* blocks: counted from `units` on, of these the first and how many */
 } packed_chunk;
 
 typedef void scales_fn(const uint8_t *units, int32_t n, packed_scales *scales);
 
-/* act: a strip of T rows from the chunk's first block on, and another one `next` bytes further for two_strips. acc:
+/* act: a strip of T rows from block `first` on, and another one `next` bytes further for two_strips. acc:
  * [T][16] sums, continued. */
 typedef void micro_fn(const packed_chunk *chunk, const uint8_t *act, size_t next, float *acc);
 

@@ -77,7 +77,7 @@ INLINE void make_strip_starts(const uint8_t *act, int offset, bool halves, int32
 INLINE void make_starts(int T, const packed_chunk *chunk, const uint8_t *act, int offset, bool halves,
                         packed_starts *starts)
 {
-    for (int32_t b = 0; b < chunk->n; b++, act += T * PUNA_STRIP_BLOCK) {
+    for (int32_t b = chunk->first; b < chunk->first + chunk->n; b++, act += T * PUNA_STRIP_BLOCK) {
         int32_t *to = starts->at[b];
         if (T == PUNA_STRIP_ROWS) {
             make_strip_starts(act, offset, halves, to);
@@ -238,11 +238,10 @@ INLINE __m512i look_up(const int8_t table[16], int above, __m512i nibbles)
     MICRO(format, order, 1, 1, ROW)
 
 /* The rows of kernels.def. */
-#define KERNELS(format, layout, blocks, unpack, whole)                                                      \
-    PACKED_KERNEL(format, avx512, blocks, puna_panel_##layout, micro_##format##_1, unpack, whole,           \
-                  micro_##format##_two, false)                                                              \
-    PACKED_KERNEL(format, avx512_order, blocks, puna_panel_##layout, micro_##format##_order, unpack, whole, \
-                  micro_##format##_two, true)
+#define KERNELS(format, layout, blocks, unpack, whole)                                                    \
+    PACKED_KERNEL(format, avx512, blocks, puna_panel_##layout, unpack, whole, micro_##format##_two, NULL) \
+    PACKED_KERNEL(format, avx512_order, blocks, puna_panel_##layout, unpack, whole, micro_##format##_two, \
+                  micro_##format##_order)
 
 #define PACKED(format, layout, blocks, CALL, ROW) \
     MICROS(format, CALL, ROW)                     \

@@ -152,11 +152,11 @@ SMALL(MXFP4, CODES_E2M1, 12, 1, false, mxfp4)
 WHOLE(Q5_0, CODES_5, 16, 1, false, q5_0)
 WHOLE(Q5_1, CODES_5, 0, 2, true, q5_1)
 WHOLE(MXFP4, CODES_E2M1, 12, 1, false, mxfp4)
-PACKED_KERNEL(Q4_0, avx2, 1, puna_panel_q4_0, micro_Q4_0_1, NULL, NULL, NULL, false)
-PACKED_KERNEL(Q4_1, avx2, 1, puna_panel_q4_1, micro_Q4_1_1, NULL, NULL, NULL, false)
-PACKED_KERNEL(Q5_0, avx2, 1, puna_panel_q5_0, micro_Q5_0_1, unpack_Q5_0, whole_Q5_0, NULL, false)
-PACKED_KERNEL(Q5_1, avx2, 1, puna_panel_q5_1, micro_Q5_1_1, unpack_Q5_1, whole_Q5_1, NULL, false)
-PACKED_KERNEL(MXFP4, avx2, 1, puna_panel_mxfp4, micro_MXFP4_1, unpack_MXFP4, whole_MXFP4, NULL, false)
+PACKED_KERNEL(Q4_0, avx2, 1, puna_panel_q4_0, NULL, NULL, NULL, NULL)
+PACKED_KERNEL(Q4_1, avx2, 1, puna_panel_q4_1, NULL, NULL, NULL, NULL)
+PACKED_KERNEL(Q5_0, avx2, 1, puna_panel_q5_0, unpack_Q5_0, whole_Q5_0, NULL, NULL)
+PACKED_KERNEL(Q5_1, avx2, 1, puna_panel_q5_1, unpack_Q5_1, whole_Q5_1, NULL, NULL)
+PACKED_KERNEL(MXFP4, avx2, 1, puna_panel_mxfp4, unpack_MXFP4, whole_MXFP4, NULL, NULL)
 
 /* ---- 8 bits ----------------------------------------------------------------------------- */
 
@@ -197,5 +197,5 @@ static void whole_IQ4_NL(const packed_chunk *chunk, const uint8_t *act, float *s
 
 SIGNED(Q8_0, false, q8_0)
 SIGNED(IQ4_NL, true, q4_0)
-PACKED_KERNEL(Q8_0, avx2, 1, puna_panel_q8_0, micro_Q8_0_1, NULL, NULL, NULL, false)
-PACKED_KERNEL(IQ4_NL, avx2, 1, puna_panel_q4_0, micro_IQ4_NL_1, unpack_IQ4_NL, whole_IQ4_NL, NULL, false)
+PACKED_KERNEL(Q8_0, avx2, 1, puna_panel_q8_0, NULL, NULL, NULL, NULL)
+PACKED_KERNEL(IQ4_NL, avx2, 1, puna_panel_q4_0, unpack_IQ4_NL, whole_IQ4_NL, NULL, NULL)

@@ -64,38 +64,57 @@ INLINE __m512 exponents_to_floats(const uint8_t *at)
     return _mm512_castsi512_ps(_mm512_mask_mov_epi32(normal, _mm512_cmple_epu32_mask(e, one), subnormal));
 }
 
+/* A block of one row. Codes of high nibbles stay where they are, 16 times what they are, in a sum of their own. */
+INLINE __m512i row_products(code_kind kind, int offset, const __m512i lines[8], __m512i fifth,
+                            const uint8_t *act)
+{
+    __m512i sum[2] = { offset ? start_of_row(act, offset, -1) : _mm512_setzero_si512(),
+                       _mm512_setzero_si512() };
+    __m512i lanes[8];
+    broadcast_four(act, 0, lanes);
+    broadcast_four(act, 4, lanes + 4);
+    UNROLL
+    for (int g = 0; g < 8; g++) {
+        const __m512i line = lines[kind == CODES_8 ? g : g % 4];
+        const __m512i codes = kind == CODES_4 && g >= 4 ? _mm512_and_si512(line, _mm512_set1_epi8((char)0xf0))
+                                                        : codes_of(kind, line, fifth, g);
+        sum[g / 4] = _mm512_dpbusd_epi32(sum[g / 4], codes, lanes[g]);
+    }
+    if (kind == CODES_4)
+        sum[1] = _mm512_srai_epi32(sum[1], 4);
+    return _mm512_add_epi32(sum[0], sum[1]);
+}
+
 /* One row: every byte of the weights in order, and none asked for. Then the hardware reads ahead as it does for a loop
  * that only reads, at the memory's speed; requests, or scales read before their codes, leave it at half of that to nine
- * tenths. Codes of high nibbles stay where they are, 16 times what they are, in a sum of their own. */
+ * tenths. The rest is multiplied while its block is here, and added in the end. */
 INLINE void row(code_kind kind, int offset, bool minima, size_t unit_bytes, const packed_chunk *chunk,
                 const uint8_t *act, float *sums)
 {
     const size_t codes_bytes = (kind == CODES_8 ? 8 : kind == CODES_5 ? 5 : 4) * sizeof(puna_lanes);
     const uint8_t *unit = chunk->units;
-    __m512 acc = _mm512_load_ps(sums);
+    __m512 acc = _mm512_load_ps(sums), rest_d = _mm512_setzero_ps(), rest_m = rest_d;
+    __m512i rest = _mm512_setzero_si512();
     for (int32_t b = 0; b < chunk->n; b++, unit += unit_bytes, act += PUNA_STRIP_BLOCK) {
-        __m512i sum[2] = { offset ? start_of_row(act, offset, -1) : _mm512_setzero_si512(),
-                           _mm512_setzero_si512() };
-        __m512i lanes[8], lines[4];
-        const __m512i fifth = kind == CODES_5 ? load_512(unit + 256) : _mm512_setzero_si512();
-        broadcast_four(act, 0, lanes);
-        broadcast_four(act, 4, lanes + 4);
+        __m512i lines[8];
         UNROLL
-        for (int g = 0; g < 8; g++) {
+        for (int g = 0; g < 8; g++)
             if (g < 4 || kind == CODES_8)
-                lines[g % 4] = load_512(unit + 64 * g);
-            const __m512i codes = kind == CODES_4 && g >= 4
-                                      ? _mm512_and_si512(lines[g % 4], _mm512_set1_epi8((char)0xf0))
-                                      : codes_of(kind, lines[g % 4], fifth, g);
-            sum[g / 4] = _mm512_dpbusd_epi32(sum[g / 4], codes, lanes[g]);
-        }
-        if (kind == CODES_4)
-            sum[1] = _mm512_srai_epi32(sum[1], 4);
+                lines[g] = load_512(unit + 64 * g);
+        const __m512i fifth = kind == CODES_5 ? load_512(unit + 256) : _mm512_setzero_si512();
+        const __m512i sum = row_products(kind, offset, lines, fifth, act);
         const __m512 d = kind == CODES_E2M1 ? exponents_to_floats(unit + codes_bytes)
                                             : halves_to_floats(unit + codes_bytes);
         const __m512 m = minima ? halves_to_floats(unit + codes_bytes + 32) : _mm512_setzero_ps();
-        acc = add_scaled_row(act, d, minima ? &m : NULL, _mm512_add_epi32(sum[0], sum[1]), acc);
+        acc = add_scaled_row(act, d, minima ? &m : NULL, sum, acc);
+        if (b == chunk->widest) {
+            rest = row_products(kind, offset, lines, fifth, chunk->rest);
+            rest_d = d;
+            rest_m = m;
+        }
     }
+    if (chunk->widest >= 0)
+        acc = add_scaled_row(chunk->rest, rest_d, minima ? &rest_m : NULL, rest, acc);
     _mm512_store_ps(sums, acc);
 }
 

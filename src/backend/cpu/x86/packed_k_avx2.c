@@ -95,19 +95,31 @@ INLINE void block_k(bool five_bits, bool odd, bool unpacked, int T, sub_block w,
     add_scaled(T, act, scales, true, wide, acc);
 }
 
+/* Sub-block s of a unit. */
+INLINE sub_block sub_block_of(bool five_bits, const uint8_t *unit, int s)
+{
+    return (sub_block){ .qs = ((const puna_panel_q4_k *)unit)->qs[s / 2],
+                        .qh = five_bits ? ((const puna_panel_q5_k *)unit)->qh : NULL,
+                        .s = s };
+}
+
 INLINE void micro_k(bool five_bits, int T, const packed_chunk *chunk, const uint8_t *act, float *sums)
 {
     __m256 acc[PUNA_STRIP_ROWS][2];
     const size_t bytes = five_bits ? sizeof(puna_panel_q5_k) : sizeof(puna_panel_q4_k);
     load_acc(T, sums, acc);
-    for (int32_t b = 0; b < chunk->n; b += 2, act += 2 * PUNA_STRIP_BLOCK * T) {
+    if (chunk->n == 1 && chunk->first % 2 == 0)
+        block_k(five_bits, false, false, T, sub_block_of(five_bits, chunk->units, chunk->first), act,
+                chunk->scales + chunk->first, acc);
+    else if (chunk->n == 1)
+        block_k(five_bits, true, false, T, sub_block_of(five_bits, chunk->units, chunk->first), act,
+                chunk->scales + chunk->first, acc);
+    for (int32_t b = 0; b + 1 < chunk->n; b += 2, act += 2 * PUNA_STRIP_BLOCK * T) {
         const uint8_t *unit = chunk->units + (size_t)(b / 8) * bytes;
-        const sub_block w = { .qs = ((const puna_panel_q4_k *)unit)->qs[b % 8 / 2],
-                              .qh = five_bits ? ((const puna_panel_q5_k *)unit)->qh : NULL,
-                              .s = b % 8 };
-        prefetch_unit(T, w.qs, bytes / 4);
-        block_k(five_bits, false, false, T, w, act, chunk->scales + b, acc);
-        block_k(five_bits, true, false, T, (sub_block){ .qs = w.qs, .qh = w.qh, .s = w.s + 1 },
+        const sub_block even = sub_block_of(five_bits, unit, b % 8);
+        prefetch_unit(T, even.qs, bytes / 4);
+        block_k(five_bits, false, false, T, even, act, chunk->scales + b, acc);
+        block_k(five_bits, true, false, T, sub_block_of(five_bits, unit, b % 8 + 1),
                 act + PUNA_STRIP_BLOCK * T, chunk->scales + b + 1, acc);
     }
     store_acc(T, sums, acc);
@@ -117,7 +129,8 @@ INLINE void whole_k(bool five_bits, const packed_chunk *chunk, const uint8_t *ac
 {
     __m256 acc[PUNA_STRIP_ROWS][2];
     load_acc(PUNA_STRIP_ROWS, sums, acc);
-    for (int32_t b = 0; b < chunk->n; b++, act += PUNA_STRIP_BLOCK * PUNA_STRIP_ROWS)
+    for (int32_t b = chunk->first; b < chunk->first + chunk->n;
+         b++, act += PUNA_STRIP_BLOCK * PUNA_STRIP_ROWS)
         block_k(five_bits, false, true, PUNA_STRIP_ROWS,
                 (sub_block){ .bytes = chunk->codes + b * PACKED_BLOCK }, act, chunk->scales + b, acc);
     store_acc(PUNA_STRIP_ROWS, sums, acc);
@@ -216,17 +229,38 @@ INLINE void block_6(int q, bool unpacked, int T, const puna_panel_q6_k *unit, in
     add_scaled(T, act, scales, false, wide, acc);
 }
 
+/* Sub-block b of a chunk. */
+INLINE void sub_block_6(int q, int T, const packed_chunk *chunk, int32_t b, const uint8_t *act,
+                        __m256 acc[][2])
+{
+    const puna_panel_q6_k *unit = (const puna_panel_q6_k *)chunk->units + b / 8;
+    prefetch_unit(T, (const uint8_t *)unit + sizeof *unit / 8 * (size_t)(b % 8), sizeof *unit / 8);
+    block_6(q, false, T, unit, b % 8 / 4, NULL, act, chunk->scales + b, acc);
+}
+
+INLINE void one_block_6(int T, const packed_chunk *chunk, const uint8_t *act, __m256 acc[][2])
+{
+    const int32_t b = chunk->first;
+    if (b % 4 == 0)
+        sub_block_6(0, T, chunk, b, act, acc);
+    else if (b % 4 == 1)
+        sub_block_6(1, T, chunk, b, act, acc);
+    else if (b % 4 == 2)
+        sub_block_6(2, T, chunk, b, act, acc);
+    else
+        sub_block_6(3, T, chunk, b, act, acc);
+}
+
 INLINE void micro_6(int T, const packed_chunk *chunk, const uint8_t *act, float *sums)
 {
     __m256 acc[PUNA_STRIP_ROWS][2];
     load_acc(T, sums, acc);
-    for (int32_t b = 0; b < chunk->n; b += 4) {
-        const puna_panel_q6_k *unit = (const puna_panel_q6_k *)chunk->units + b / 8;
+    if (chunk->n == 1)
+        one_block_6(T, chunk, act, acc);
+    for (int32_t b = 0; b + 3 < chunk->n; b += 4) {
         UNROLL
-        for (int q = 0; q < 4; q++, act += PUNA_STRIP_BLOCK * T) {
-            prefetch_unit(T, (const uint8_t *)unit + sizeof *unit / 8 * (size_t)(b % 8 + q), sizeof *unit / 8);
-            block_6(q, false, T, unit, b % 8 / 4, NULL, act, chunk->scales + b + q, acc);
-        }
+        for (int q = 0; q < 4; q++, act += PUNA_STRIP_BLOCK * T)
+            sub_block_6(q, T, chunk, b + q, act, acc);
     }
     store_acc(T, sums, acc);
 }
@@ -235,7 +269,8 @@ static void whole_Q6_K(const packed_chunk *chunk, const uint8_t *act, float *sum
 {
     __m256 acc[PUNA_STRIP_ROWS][2];
     load_acc(PUNA_STRIP_ROWS, sums, acc);
-    for (int32_t b = 0; b < chunk->n; b++, act += PUNA_STRIP_BLOCK * PUNA_STRIP_ROWS)
+    for (int32_t b = chunk->first; b < chunk->first + chunk->n;
+         b++, act += PUNA_STRIP_BLOCK * PUNA_STRIP_ROWS)
         block_6(b % 4, true, PUNA_STRIP_ROWS, (const puna_panel_q6_k *)chunk->units + b / 8, b % 8 / 4,
                 chunk->codes + b * PACKED_BLOCK, act, chunk->scales + b, acc);
     store_acc(PUNA_STRIP_ROWS, sums, acc);
@@ -284,7 +319,7 @@ INLINE void micro_iq4_xs(int T, const packed_chunk *chunk, const uint8_t *act, f
 {
     __m256 acc[PUNA_STRIP_ROWS][2];
     load_acc(T, sums, acc);
-    for (int32_t b = 0; b < chunk->n; b++, act += PUNA_STRIP_BLOCK * T) {
+    for (int32_t b = chunk->first; b < chunk->first + chunk->n; b++, act += PUNA_STRIP_BLOCK * T) {
         const puna_panel_iq4_xs *unit = (const puna_panel_iq4_xs *)chunk->units + b / 8;
         prefetch_unit(T, unit->qs[b % 8], sizeof *unit / 8);
         packed_signed_block(true, T, unit->qs[b % 8][0][0], act, chunk->scales + b, acc);
@@ -296,7 +331,8 @@ static void whole_IQ4_XS(const packed_chunk *chunk, const uint8_t *act, float *s
 {
     __m256 acc[PUNA_STRIP_ROWS][2];
     load_acc(PUNA_STRIP_ROWS, sums, acc);
-    for (int32_t b = 0; b < chunk->n; b++, act += PUNA_STRIP_BLOCK * PUNA_STRIP_ROWS)
+    for (int32_t b = chunk->first; b < chunk->first + chunk->n;
+         b++, act += PUNA_STRIP_BLOCK * PUNA_STRIP_ROWS)
         packed_signed_block(false, PUNA_STRIP_ROWS, chunk->codes + b * PACKED_BLOCK, act, chunk->scales + b, acc);
     store_acc(PUNA_STRIP_ROWS, sums, acc);
 }
@@ -336,13 +372,12 @@ static void unpack_Q5_K(const uint8_t *units, int32_t n, uint8_t *codes)
         call;                                                                                                \
     }
 
-#define PACKED(format, layout, micro, ...)                                                                   \
-    MICRO(format, 1, micro(__VA_ARGS__ 1, chunk, act, sums))                                                 \
-    MICRO(format, 2, micro(__VA_ARGS__ 2, chunk, act, sums))                                                 \
-    MICRO(format, 3, micro(__VA_ARGS__ 3, chunk, act, sums))                                                 \
-    MICRO(format, 4, micro(__VA_ARGS__ 4, chunk, act, sums))                                                 \
-    PACKED_KERNEL(format, avx2, 8, puna_panel_##layout, micro_##format##_1, unpack_##format, whole_##format, \
-                  NULL, false)
+#define PACKED(format, layout, micro, ...)                   \
+    MICRO(format, 1, micro(__VA_ARGS__ 1, chunk, act, sums)) \
+    MICRO(format, 2, micro(__VA_ARGS__ 2, chunk, act, sums)) \
+    MICRO(format, 3, micro(__VA_ARGS__ 3, chunk, act, sums)) \
+    MICRO(format, 4, micro(__VA_ARGS__ 4, chunk, act, sums)) \
+    PACKED_KERNEL(format, avx2, 8, puna_panel_##layout, unpack_##format, whole_##format, NULL, NULL)
 
 #define COMMA ,
 PACKED(Q4_K, q4_k, micro_k, false COMMA)

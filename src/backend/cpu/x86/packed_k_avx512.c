@@ -77,13 +77,29 @@ INLINE __m512i codes_k(bool five_bits, bool odd, int T, const uint8_t *unit, int
     return with_bits(codes, _mm512_rolv_epi32(fifth, _mm512_set1_epi32((4 - s) & 31)), 16);
 }
 
+INLINE void block_k(bool five_bits, bool whole, bool odd, int P, int T, const packed_chunk *chunk,
+                    const uint8_t *unit, int32_t b, const uint8_t *act, __m512 *acc)
+{
+    __m512i sum[PACKED_SUMS];
+    READ_AGAIN(unit);
+    ADD_PRODUCTS(P, T, act, NULL, 1, 0, 8,
+                 whole ? unpacked(chunk, b, (size_t)p, g)
+                       : codes_k(five_bits, odd, T, unit + (size_t)p * chunk->panel_bytes, b % 8, g),
+                 sum);
+    add_scaled(P, T, act, chunk->scales + b, true, sum, acc);
+}
+
 INLINE void micro_k(bool five_bits, bool whole, int P, int T, const packed_chunk *chunk, const uint8_t *act,
                     float *sums)
 {
     __m512 acc[PACKED_SUMS];
     const size_t bytes = five_bits ? sizeof(puna_panel_q5_k) : sizeof(puna_panel_q4_k);
     load_acc(P, T, sums, acc);
-    for (int32_t b = 0; b < chunk->n; b += 2) {
+    if (chunk->n == 1 && chunk->first % 2 == 0)
+        block_k(five_bits, whole, false, P, T, chunk, chunk->units, chunk->first, act, acc);
+    else if (chunk->n == 1)
+        block_k(five_bits, whole, true, P, T, chunk, chunk->units, chunk->first, act, acc);
+    for (int32_t b = 0; b + 1 < chunk->n; b += 2, act += 2 * T * PUNA_STRIP_BLOCK) {
         const uint8_t *unit = chunk->units + (size_t)(b / 8) * bytes;
         UNROLL
         for (int p = 0; p < P; p++)
@@ -91,42 +107,39 @@ INLINE void micro_k(bool five_bits, bool whole, int P, int T, const packed_chunk
                 fetch_ahead(
                     T, unit + (size_t)p * chunk->panel_bytes + 2048 + (size_t)(b % 8 / 2) * (bytes / 4 - 512),
                     bytes / 4 - 512);
-        UNROLL
-        for (int odd = 0; odd < 2; odd++, act += T * PUNA_STRIP_BLOCK) {
-            __m512i sum[PACKED_SUMS];
-            READ_AGAIN(unit);
-            ADD_PRODUCTS(
-                P, T, act, NULL, 1, 0, 8,
-                whole ? unpacked(chunk, b + odd, (size_t)p, g)
-                      : codes_k(five_bits, odd, T, unit + (size_t)p * chunk->panel_bytes, b % 8 + odd, g),
-                sum);
-            add_scaled(P, T, act, chunk->scales + b + odd, true, sum, acc);
-        }
+        block_k(five_bits, whole, false, P, T, chunk, unit, b, act, acc);
+        block_k(five_bits, whole, true, P, T, chunk, unit, b + 1, act + T * PUNA_STRIP_BLOCK, acc);
     }
     store_acc(P, T, sums, acc);
 }
 
 /* The products of one row with the low four bits of a superblock of Q4_K or Q5_K. Of odd sub-blocks 16 times what
- * they are. */
+ * they are. Not unrolled: some processors read ahead of each instruction that loads, and see few of them walk on. */
 INLINE void add_nibbles(const uint8_t *unit, const uint8_t *act, __m512i sum[8])
 {
-    UNROLL
-    for (int i = 0; i < 8; i++) {
-        const int pair = i / 2, first = i % 2 * 4;
-        __m512i lines[4], lanes[4];
+    for (int pair = 0; pair < 4; pair++) {
+        const puna_lanes *qs = ((const puna_panel_q4_k *)unit)->qs[pair];
+        __m512i both[2] = { _mm512_setzero_si512(), _mm512_setzero_si512() };
         UNROLL
-        for (int g = 0; g < 4; g++)
-            lines[g] = load_512(((const puna_panel_q4_k *)unit)->qs[pair][first + g]);
-        UNROLL
-        for (int s = 2 * pair; s < 2 * pair + 2; s++) {
-            broadcast_four(act + s * PUNA_STRIP_BLOCK, first, lanes);
+        for (int first = 0; first < 8; first += 4) {
+            __m512i lines[4], lanes[4];
             UNROLL
             for (int g = 0; g < 4; g++)
-                sum[s] = _mm512_dpbusd_epi32(sum[s],
-                                             s % 2 ? _mm512_and_si512(lines[g], _mm512_set1_epi8((char)0xf0))
-                                                   : low_nibbles(lines[g]),
-                                             lanes[g]);
+                lines[g] = load_512(qs[first + g]);
+            UNROLL
+            for (int odd = 0; odd < 2; odd++) {
+                broadcast_four(act + (2 * pair + odd) * PUNA_STRIP_BLOCK, first, lanes);
+                UNROLL
+                for (int g = 0; g < 4; g++)
+                    both[odd] =
+                        _mm512_dpbusd_epi32(both[odd],
+                                            odd ? _mm512_and_si512(lines[g], _mm512_set1_epi8((char)0xf0))
+                                                : low_nibbles(lines[g]),
+                                            lanes[g]);
+            }
         }
+        sum[2 * pair] = both[0];
+        sum[2 * pair + 1] = both[1];
     }
 }
 
@@ -151,6 +164,26 @@ INLINE void add_fifth_bits(const puna_panel_q5_k *unit, const uint8_t *act, __m5
     }
 }
 
+/* The products of the rest with sub-block s. Four-bit codes as in codes_k. */
+INLINE __m512i rest_products_k(bool five_bits, const uint8_t *unit, int32_t s, const uint8_t *rest)
+{
+    const puna_lanes *qs = ((const puna_panel_q4_k *)unit)->qs[s / 2];
+    const __m128i nibble = _mm_cvtsi32_si128(s % 2 * 4), to_bit_4 = _mm_cvtsi32_si128((4 - s) & 31);
+    const __m512i mask = _mm512_set1_epi8(s % 2 ? (char)0xf0 : 15);
+    __m512i sum = _mm512_setzero_si512();
+    UNROLL
+    for (int g = 0; g < 8; g++) {
+        __m512i codes = _mm512_and_si512(load_512(qs[g]), mask);
+        if (five_bits) {
+            const __m512i fifth = load_512(((const puna_panel_q5_k *)unit)->qh[g]);
+            codes = with_bits(_mm512_srl_epi16(codes, nibble),
+                              _mm512_rolv_epi32(fifth, _mm512_broadcastd_epi32(to_bit_4)), 16);
+        }
+        sum = _mm512_dpbusd_epi32(sum, codes, act_codes(1, rest, 0, g));
+    }
+    return sum;
+}
+
 /* One row: a superblock's bytes in order, and none asked for (packed_classic_avx512.c says why). Sums wait for the
  * scales, which are behind the codes; what codes are made of is multiplied apart, as it comes. */
 INLINE void row_k(bool five_bits, const packed_chunk *chunk, const uint8_t *act, float *sums)
@@ -158,6 +191,7 @@ INLINE void row_k(bool five_bits, const packed_chunk *chunk, const uint8_t *act,
     const size_t bytes = five_bits ? sizeof(puna_panel_q5_k) : sizeof(puna_panel_q4_k);
     const uint8_t *unit = chunk->units;
     __m512 acc = _mm512_load_ps(sums);
+    packed_scales of_rest = { 0 };
     for (int32_t b = 0; b < chunk->n; b += 8, unit += bytes) {
         __m512i sum[8];
         alignas(64) packed_scales scales[8];
@@ -173,8 +207,16 @@ INLINE void row_k(bool five_bits, const packed_chunk *chunk, const uint8_t *act,
             const __m512 m = _mm512_load_ps(scales[s].m);
             acc = add_scaled_row(act, _mm512_load_ps(scales[s].d), &m, sum[s], acc);
         }
+        if (b == (chunk->widest & ~7))
+            of_rest = scales[chunk->widest % 8];
     }
     _mm512_store_ps(sums, acc);
+    if (chunk->widest < 0)
+        return;
+    unit = chunk->units + (size_t)(chunk->widest / 8) * bytes;
+    const __m512i rest = rest_products_k(five_bits, unit, chunk->widest % 8, chunk->rest);
+    const __m512 m = _mm512_loadu_ps(of_rest.m);
+    _mm512_store_ps(sums, add_scaled_row(chunk->rest, _mm512_loadu_ps(of_rest.d), &m, rest, acc));
 }
 
 INLINE void unpack_k(bool five_bits, size_t bytes, const uint8_t *unit, int32_t n, uint8_t *codes)
@@ -228,25 +270,25 @@ INLINE __m512i codes_6(int q, int T, const uint8_t *unit, int upper, int g)
     return with_bits(q < 2 ? low_nibbles(packed) : high_nibbles(packed), moved, 0x30);
 }
 
-/* acc += (d * sums of the first half + m * sums of the second) * activations' d */
+/* Sub-block b, quarter q of a half: acc += (d * sums of the first half + m * sums of the second) * activations' d */
 INLINE void block_6(bool whole, int q, int P, int T, const packed_chunk *chunk, int32_t b, const uint8_t *act,
                     const int32_t *starts, __m512 *acc)
 {
     const uint8_t *unit = chunk->units + (size_t)(b / 8) * sizeof(puna_panel_q6_k);
-    const packed_scales *scales = chunk->scales + b + q;
+    const packed_scales *scales = chunk->scales + b;
     const int upper = b % 8 / 4;
     __m512 scaled[PACKED_SUMS];
     __m512i sum[PACKED_SUMS];
     READ_AGAIN(unit);
     ADD_PRODUCTS(P, T, act, starts, 2, 0, 4,
-                 whole ? unpacked(chunk, b + q, (size_t)p, g)
+                 whole ? unpacked(chunk, b, (size_t)p, g)
                        : codes_6(q, T, unit + (size_t)p * chunk->panel_bytes, upper, g),
                  sum);
     UNROLL
     for (int i = 0; i < P * T; i++)
         scaled[i] = _mm512_mul_ps(_mm512_load_ps(scales[i / T * PACKED_CHUNK].d), _mm512_cvtepi32_ps(sum[i]));
     ADD_PRODUCTS(P, T, act, starts + 1, 2, 4, 8,
-                 whole ? unpacked(chunk, b + q, (size_t)p, g)
+                 whole ? unpacked(chunk, b, (size_t)p, g)
                        : codes_6(q, T, unit + (size_t)p * chunk->panel_bytes, upper, g),
                  sum);
     UNROLL
@@ -257,25 +299,40 @@ INLINE void block_6(bool whole, int q, int P, int T, const packed_chunk *chunk, 
     }
 }
 
+INLINE void one_block_6(bool whole, int P, int T, const packed_chunk *chunk, const uint8_t *act,
+                        const packed_starts *starts, __m512 *acc)
+{
+    const int32_t b = chunk->first;
+    if (b % 4 == 0)
+        block_6(whole, 0, P, T, chunk, b, act, starts->at[b], acc);
+    else if (b % 4 == 1)
+        block_6(whole, 1, P, T, chunk, b, act, starts->at[b], acc);
+    else if (b % 4 == 2)
+        block_6(whole, 2, P, T, chunk, b, act, starts->at[b], acc);
+    else
+        block_6(whole, 3, P, T, chunk, b, act, starts->at[b], acc);
+}
+
 INLINE void micro_6(bool whole, int P, int T, const packed_chunk *chunk, const uint8_t *act, float *sums)
 {
     __m512 acc[PACKED_SUMS];
     packed_starts starts;
     make_starts(T, chunk, act, 32, true, &starts);
     load_acc(P, T, sums, acc);
-    for (int32_t b = 0; b < chunk->n; b += 4) {
+    if (chunk->n == 1)
+        one_block_6(whole, P, T, chunk, act, &starts, acc);
+    for (int32_t b = 0; b + 3 < chunk->n; b += 4) {
         const uint8_t *unit = chunk->units + (size_t)(b / 8) * sizeof(puna_panel_q6_k);
-        const int upper = b % 8 / 4;
         UNROLL
         for (int p = 0; p < P; p++)
             if (!whole)
                 fetch_ahead(T,
                             unit + (size_t)p * chunk->panel_bytes + offsetof(puna_panel_q6_k, scales) +
-                                128 * upper,
+                                128 * (b % 8 / 4),
                             192);
         UNROLL
         for (int q = 0; q < 4; q++, act += T * PUNA_STRIP_BLOCK)
-            block_6(whole, q, P, T, chunk, b, act, starts.at[b + q], acc);
+            block_6(whole, q, P, T, chunk, b + q, act, starts.at[b + q], acc);
     }
     store_acc(P, T, sums, acc);
 }
@@ -328,11 +385,40 @@ INLINE void add_high_bits(const puna_panel_q6_k *unit, const uint8_t *act, __m51
     }
 }
 
+/* Both halves of a sub-block: acc + (d * sums of the first + m * sums of the second) * activations' d */
+INLINE __m512 add_halves(const uint8_t *act, __m512 d, __m512 m, const __m512i sum[2], __m512 acc)
+{
+    __m512 scaled = _mm512_mul_ps(d, _mm512_cvtepi32_ps(sum[0]));
+    scaled = _mm512_fmadd_ps(m, _mm512_cvtepi32_ps(sum[1]), scaled);
+    return _mm512_fmadd_ps(scaled, broadcast_float(act_d(1, act, 0)), acc);
+}
+
+/* The products of the rest with both halves of sub-block s. */
+INLINE void rest_products_6(const puna_panel_q6_k *unit, int32_t s, const uint8_t *rest, __m512i sum[2])
+{
+    const puna_lanes *ql = unit->ql[s / 4 * 2 + s % 2], *qh = unit->qh[s / 4];
+    const __m128i nibble = _mm_cvtsi32_si128(s % 4 / 2 * 4), top = _mm_cvtsi32_si128(s % 4 * 2);
+    UNROLL
+    for (int h = 0; h < 2; h++) {
+        sum[h] = start_of_row(rest, 32, h);
+        UNROLL
+        for (int g = 4 * h; g < 4 * h + 4; g++) {
+            const __m512i low =
+                _mm512_and_si512(_mm512_srl_epi16(load_512(ql[g]), nibble), _mm512_set1_epi8(15));
+            const __m512i high = _mm512_slli_epi16(
+                _mm512_and_si512(_mm512_srl_epi16(load_512(qh[g]), top), _mm512_set1_epi8(3)), 4);
+            sum[h] = _mm512_dpbusd_epi32(sum[h], _mm512_or_si512(low, high), act_codes(1, rest, 0, g));
+        }
+    }
+}
+
 /* One row, as row_k: low bits, which come first, and high bits are multiplied apart. */
 INLINE void row_6(const packed_chunk *chunk, const uint8_t *act, float *sums)
 {
     const puna_panel_q6_k *unit = (const puna_panel_q6_k *)chunk->units;
     __m512 acc = _mm512_load_ps(sums);
+    __m512i rest[2];
+    packed_scales of_rest = { 0 };
     for (int32_t b = 0; b < chunk->n; b += 8, unit++) {
         __m512i sum[8][2];
         alignas(64) packed_scales scales[8];
@@ -347,12 +433,18 @@ INLINE void row_6(const packed_chunk *chunk, const uint8_t *act, float *sums)
             UNROLL
             for (int h = 0; h < 2; h++)
                 sum[s][h] = _mm512_add_epi32(sum[s][h], start_of_row(act, 32, h));
-            __m512 scaled = _mm512_mul_ps(_mm512_load_ps(scales[s].d), _mm512_cvtepi32_ps(sum[s][0]));
-            scaled = _mm512_fmadd_ps(_mm512_load_ps(scales[s].m), _mm512_cvtepi32_ps(sum[s][1]), scaled);
-            acc = _mm512_fmadd_ps(scaled, broadcast_float(act_d(1, act, 0)), acc);
+            acc = add_halves(act, _mm512_load_ps(scales[s].d), _mm512_load_ps(scales[s].m), sum[s], acc);
         }
+        if (b == (chunk->widest & ~7))
+            of_rest = scales[chunk->widest % 8];
     }
     _mm512_store_ps(sums, acc);
+    if (chunk->widest < 0)
+        return;
+    unit = (const puna_panel_q6_k *)chunk->units + chunk->widest / 8;
+    rest_products_6(unit, chunk->widest % 8, chunk->rest, rest);
+    _mm512_store_ps(
+        sums, add_halves(chunk->rest, _mm512_loadu_ps(of_rest.d), _mm512_loadu_ps(of_rest.m), rest, acc));
 }
 
 static void unpack_Q6_K(const uint8_t *units, int32_t n, uint8_t *codes)
@@ -419,7 +511,7 @@ INLINE void micro_iq4_xs(int P, int T, const packed_chunk *chunk, const uint8_t 
     packed_starts starts;
     make_starts(T, chunk, act, 128, false, &starts);
     load_acc(P, T, sums, acc);
-    for (int32_t b = 0; b < chunk->n; b++, act += T * PUNA_STRIP_BLOCK) {
+    for (int32_t b = chunk->first; b < chunk->first + chunk->n; b++, act += T * PUNA_STRIP_BLOCK) {
         const uint8_t *unit = chunk->units + (size_t)(b / 8) * sizeof(puna_panel_iq4_xs);
         __m512i sum[PACKED_SUMS];
         UNROLL
@@ -436,32 +528,46 @@ INLINE void micro_iq4_xs(int P, int T, const packed_chunk *chunk, const uint8_t 
     store_acc(P, T, sums, acc);
 }
 
+/* A sub-block of one row. */
+INLINE __m512i row_products_iq4(const puna_lanes qs[4], const uint8_t *act)
+{
+    __m512i sum = start_of_row(act, 128, -1), lanes[8], lines[4];
+    broadcast_four(act, 0, lanes);
+    broadcast_four(act, 4, lanes + 4);
+    UNROLL
+    for (int g = 0; g < 8; g++) {
+        if (g < 4)
+            lines[g] = load_512(qs[g]);
+        sum = _mm512_dpbusd_epi32(sum, codes_of_iq4(lines[g % 4], g), lanes[g]);
+    }
+    return sum;
+}
+
 /* One row, as row_k. */
 INLINE void row_iq4_xs(const packed_chunk *chunk, const uint8_t *act, float *sums)
 {
     const puna_panel_iq4_xs *unit = (const puna_panel_iq4_xs *)chunk->units;
     __m512 acc = _mm512_load_ps(sums);
+    packed_scales of_rest = { 0 };
     for (int32_t b = 0; b < chunk->n; b += 8, unit++) {
-        __m512i sum[8], lanes[8], lines[4];
+        __m512i sum[8];
         alignas(64) packed_scales scales[8];
         UNROLL
-        for (int s = 0; s < 8; s++) {
-            sum[s] = start_of_row(act + s * PUNA_STRIP_BLOCK, 128, -1);
-            broadcast_four(act + s * PUNA_STRIP_BLOCK, 0, lanes);
-            broadcast_four(act + s * PUNA_STRIP_BLOCK, 4, lanes + 4);
-            UNROLL
-            for (int g = 0; g < 8; g++) {
-                if (g < 4)
-                    lines[g] = load_512(unit->qs[s][g]);
-                sum[s] = _mm512_dpbusd_epi32(sum[s], codes_of_iq4(lines[g % 4], g), lanes[g]);
-            }
-        }
+        for (int s = 0; s < 8; s++)
+            sum[s] = row_products_iq4(unit->qs[s], act + s * PUNA_STRIP_BLOCK);
         scales_IQ4_XS((const uint8_t *)unit, 8, scales);
         UNROLL
         for (int s = 0; s < 8; s++, act += PUNA_STRIP_BLOCK)
             acc = add_scaled_row(act, _mm512_load_ps(scales[s].d), NULL, sum[s], acc);
+        if (b == (chunk->widest & ~7))
+            of_rest = scales[chunk->widest % 8];
     }
     _mm512_store_ps(sums, acc);
+    if (chunk->widest < 0)
+        return;
+    unit = (const puna_panel_iq4_xs *)chunk->units + chunk->widest / 8;
+    const __m512i rest = row_products_iq4(unit->qs[chunk->widest % 8], chunk->rest);
+    _mm512_store_ps(sums, add_scaled_row(chunk->rest, _mm512_loadu_ps(of_rest.d), NULL, rest, acc));
 }
 
 /* ---- rows of kernels.def ---------------------------------------------------------------- */
