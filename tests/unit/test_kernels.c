@@ -782,7 +782,8 @@ static void levels_have_names(void)
     CHECK(puna_cpu_level("", &known) == UINT32_MAX && known);
     CHECK(puna_cpu_level("scalar", &known) == 0 && known);
     CHECK(puna_cpu_level("AVX2", &known) == PUNA_CPU_AVX2 && known);
-    CHECK(puna_cpu_level("avx512", &known) == (PUNA_CPU_AVX2 | PUNA_CPU_AVX512_VNNI | PUNA_CPU_FOLLOWS) &&
+    CHECK(puna_cpu_level("avx512", &known) ==
+              (PUNA_CPU_AVX2 | PUNA_CPU_AVX512_VNNI | PUNA_CPU_FOLLOWS | PUNA_CPU_NEAR) &&
           known);
     CHECK((puna_cpu_level("amx", &known) & PUNA_CPU_AMX) && known);
     CHECK(puna_cpu_level("sse9", &known) == 0 && !known);

@@ -16,7 +16,9 @@ enum {
         1 << 5, /* tiles of bfloat16 and int8, AVX-512 BF16, and the system has let this process use them */
     /* AVX-512 VNNI, and the hardware reads ahead of products that take bytes in order as fast as of a loop that only
      * reads. So do AMD's processors (Zen 4 measured), Intel's do not (Emerald Rapids measured). */
-    PUNA_CPU_FOLLOWS = 1 << 6
+    PUNA_CPU_FOLLOWS = 1 << 6,
+    /* The same of one that must be asked for what is 6 KiB ahead (Zen 5 measured). */
+    PUNA_CPU_NEAR = 1 << 7
 };
 
 /* What the processor and the operating system offer. */

@@ -15,7 +15,8 @@
 enum {
     PACKED_SUMS = 2 * PUNA_STRIP_ROWS, /* the most that a kernel takes: [panel][row of activations] */
     PACKED_AHEAD_L2 = 16384,           /* bytes */
-    PACKED_AHEAD_L1 = 8192
+    PACKED_AHEAD_L1 = 8192,
+    PACKED_NEAR = 6144
 };
 
 /* Asks for the lines `bytes` of which T rows will be multiplied with a few microseconds later (T = 0: for nothing).
@@ -33,6 +34,13 @@ INLINE void fetch_ahead(int T, const void *from, size_t bytes)
         if (T <= 2)
             _mm_prefetch((const char *)from + PACKED_AHEAD_L1 + i, _MM_HINT_T0);
     }
+}
+
+/* Asks for the line that is PACKED_NEAR further on, where one row reads lines in order (packed_classic_avx512.c). */
+INLINE void fetch_near(bool near, const void *line)
+{
+    if (near)
+        _mm_prefetch((const char *)line + PACKED_NEAR, _MM_HINT_T0);
 }
 
 /* Lane g of row i of a block of a strip of T rows. */
@@ -222,7 +230,7 @@ INLINE __m512i look_up(const int8_t table[16], int above, __m512i nibbles)
 }
 
 /* The functions of a format, each from code that names P (panels), T, chunk, act and sums: CALL for any number of rows,
- * ROW for one row in order. */
+ * ROW, which names NEAR besides, for one row in order. */
 #define MICRO(format, name, panels, rows, CALL)                                                     \
     static void micro_##format##_##name(const packed_chunk *chunk, const uint8_t *act, float *sums) \
     {                                                                                               \
@@ -230,18 +238,28 @@ INLINE __m512i look_up(const int8_t table[16], int above, __m512i nibbles)
         CALL;                                                                                       \
     }
 
+#define ORDER(format, name, near, ROW)                                                              \
+    static void micro_##format##_##name(const packed_chunk *chunk, const uint8_t *act, float *sums) \
+    {                                                                                               \
+        enum { NEAR = near };                                                                       \
+        ROW;                                                                                        \
+    }
+
 #define MICROS(format, CALL, ROW) \
     MICRO(format, 1, 1, 1, CALL)  \
     MICRO(format, 2, 1, 2, CALL)  \
     MICRO(format, 3, 1, 3, CALL)  \
     MICRO(format, 4, 1, 4, CALL)  \
-    MICRO(format, order, 1, 1, ROW)
+    ORDER(format, order, 0, ROW)  \
+    ORDER(format, near, 1, ROW)
 
 /* The rows of kernels.def. */
-#define KERNELS(format, layout, blocks, unpack, whole)                                                    \
-    PACKED_KERNEL(format, avx512, blocks, puna_panel_##layout, unpack, whole, micro_##format##_two, NULL) \
-    PACKED_KERNEL(format, avx512_order, blocks, puna_panel_##layout, unpack, whole, micro_##format##_two, \
-                  micro_##format##_order)
+#define KERNEL(format, isa, layout, blocks, unpack, whole, row) \
+    PACKED_KERNEL(format, isa, blocks, puna_panel_##layout, unpack, whole, micro_##format##_two, row)
+#define KERNELS(format, layout, blocks, unpack, whole)                                  \
+    KERNEL(format, avx512, layout, blocks, unpack, whole, NULL)                         \
+    KERNEL(format, avx512_order, layout, blocks, unpack, whole, micro_##format##_order) \
+    KERNEL(format, avx512_near, layout, blocks, unpack, whole, micro_##format##_near)
 
 #define PACKED(format, layout, blocks, CALL, ROW) \
     MICROS(format, CALL, ROW)                     \

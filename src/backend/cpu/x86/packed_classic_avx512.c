@@ -88,8 +88,8 @@ INLINE __m512i row_products(code_kind kind, int offset, const __m512i lines[8], 
 /* One row: every byte of the weights in order, and none asked for. Then the hardware reads ahead as it does for a loop
  * that only reads, at the memory's speed; requests, or scales read before their codes, leave it at half of that to nine
  * tenths. The rest is multiplied while its block is here, and added in the end. */
-INLINE void row(code_kind kind, int offset, bool minima, size_t unit_bytes, const packed_chunk *chunk,
-                const uint8_t *act, float *sums)
+INLINE void row(code_kind kind, int offset, bool minima, bool near, size_t unit_bytes,
+                const packed_chunk *chunk, const uint8_t *act, float *sums)
 {
     const size_t codes_bytes = (kind == CODES_8 ? 8 : kind == CODES_5 ? 5 : 4) * sizeof(puna_lanes);
     const uint8_t *unit = chunk->units;
@@ -99,8 +99,11 @@ INLINE void row(code_kind kind, int offset, bool minima, size_t unit_bytes, cons
         __m512i lines[8];
         UNROLL
         for (int g = 0; g < 8; g++)
-            if (g < 4 || kind == CODES_8)
+            if (g < 4 || kind == CODES_8) {
+                fetch_near(near, unit + 64 * g);
                 lines[g] = load_512(unit + 64 * g);
+            }
+        fetch_near(near, unit + codes_bytes);
         const __m512i fifth = kind == CODES_5 ? load_512(unit + 256) : _mm512_setzero_si512();
         const __m512i sum = row_products(kind, offset, lines, fifth, act);
         const __m512 d = kind == CODES_E2M1 ? exponents_to_floats(unit + codes_bytes)
@@ -158,7 +161,7 @@ static void scales_MXFP4(const uint8_t *units, int32_t n, packed_scales *out)
     AMX_SOURCE(format, layout, 1, minima ? PUNA_AMX_MINIMA : PUNA_AMX_PLAIN, offset)         \
     PACKED(format, layout, 1,                                                                \
            micro(kind, offset, minima, P, T, sizeof(puna_panel_##layout), chunk, act, sums), \
-           row(kind, offset, minima, sizeof(puna_panel_##layout), chunk, act, sums))
+           row(kind, offset, minima, NEAR, sizeof(puna_panel_##layout), chunk, act, sums))
 
 SCALES(Q4_0, q4_0, false)
 SCALES(Q4_1, q4_1, true)

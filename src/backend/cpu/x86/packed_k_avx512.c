@@ -113,54 +113,62 @@ INLINE void micro_k(bool five_bits, bool whole, int P, int T, const packed_chunk
     store_acc(P, T, sums, acc);
 }
 
-/* The products of one row with the low four bits of a superblock of Q4_K or Q5_K. Of odd sub-blocks 16 times what
- * they are. Not unrolled: some processors read ahead of each instruction that loads, and see few of them walk on. */
-INLINE void add_nibbles(const uint8_t *unit, const uint8_t *act, __m512i sum[8])
+/* sum += four lines * four lanes of one row. */
+INLINE __m512i add_lines(__m512i sum, const __m512i lines[4], __m512i mask, const uint8_t *act, int first)
 {
-    for (int pair = 0; pair < 4; pair++) {
+    __m512i lanes[4];
+    broadcast_four(act, first, lanes);
+    UNROLL
+    for (int g = 0; g < 4; g++)
+        sum = _mm512_dpbusd_epi32(sum, _mm512_and_si512(lines[g], mask), lanes[g]);
+    return sum;
+}
+
+INLINE void load_lines(bool near, const puna_lanes *from, __m512i lines[4])
+{
+    UNROLL
+    for (int g = 0; g < 4; g++) {
+        fetch_near(near, from[g]);
+        lines[g] = load_512(from[g]);
+    }
+}
+
+/* The products of one row with the low four bits of a superblock of Q4_K or Q5_K; of odd sub-blocks 16 times what
+ * they are. Here and below loops over a superblock are not unrolled: where the hardware reads ahead for each instruction
+ * that loads, it must see few of them, each walking on. */
+INLINE void add_nibbles(bool near, const uint8_t *unit, const uint8_t *act, __m512i sum[8])
+{
+    for (int pair = 0; pair < 4; pair++, act += 2 * PUNA_STRIP_BLOCK) {
         const puna_lanes *qs = ((const puna_panel_q4_k *)unit)->qs[pair];
-        __m512i both[2] = { _mm512_setzero_si512(), _mm512_setzero_si512() };
+        __m512i even = _mm512_setzero_si512(), odd = even, lines[4];
         UNROLL
         for (int first = 0; first < 8; first += 4) {
-            __m512i lines[4], lanes[4];
-            UNROLL
-            for (int g = 0; g < 4; g++)
-                lines[g] = load_512(qs[first + g]);
-            UNROLL
-            for (int odd = 0; odd < 2; odd++) {
-                broadcast_four(act + (2 * pair + odd) * PUNA_STRIP_BLOCK, first, lanes);
-                UNROLL
-                for (int g = 0; g < 4; g++)
-                    both[odd] =
-                        _mm512_dpbusd_epi32(both[odd],
-                                            odd ? _mm512_and_si512(lines[g], _mm512_set1_epi8((char)0xf0))
-                                                : low_nibbles(lines[g]),
-                                            lanes[g]);
-            }
+            load_lines(near, qs + first, lines);
+            even = add_lines(even, lines, _mm512_set1_epi8(15), act, first);
+            odd = add_lines(odd, lines, _mm512_set1_epi8((char)0xf0), act + PUNA_STRIP_BLOCK, first);
         }
-        sum[2 * pair] = both[0];
-        sum[2 * pair + 1] = both[1];
+        sum[2 * pair] = even;
+        sum[2 * pair + 1] = odd;
     }
 }
 
 /* The same of the fifth bits, of all sub-blocks as large as they are. */
-INLINE void add_fifth_bits(const puna_panel_q5_k *unit, const uint8_t *act, __m512i sum[8])
+INLINE void add_fifth_bits(bool near, const puna_panel_q5_k *unit, const uint8_t *act, __m512i sum[8])
 {
-    UNROLL
-    for (int i = 0; i < 16; i++) {
-        const int first = i / 8 * 4, s = i % 8;
-        __m512i fifth = _mm512_setzero_si512(), lanes[4];
-        broadcast_four(act + s * PUNA_STRIP_BLOCK, first, lanes);
+    for (int first = 0; first < 8; first += 4) {
+        __m512i lines[4];
+        load_lines(near, unit->qh + first, lines);
         UNROLL
-        for (int g = 0; g < 4; g++)
-            fifth = _mm512_dpbusd_epi32(
-                fifth, _mm512_and_si512(load_512(unit->qh[first + g]), _mm512_set1_epi8((char)(1 << s))),
-                lanes[g]);
-        if (first == 0 && s % 2)
-            sum[s] = _mm512_srai_epi32(sum[s], 4);
-        fifth = s <= 4 ? _mm512_slli_epi32(fifth, (unsigned)(4 - s))
-                       : _mm512_srai_epi32(fifth, (unsigned)(s - 4));
-        sum[s] = _mm512_add_epi32(sum[s], fifth);
+        for (int s = 0; s < 8; s++) {
+            __m512i fifth = add_lines(_mm512_setzero_si512(), lines, _mm512_set1_epi8((char)(1 << s)),
+                                      act + s * PUNA_STRIP_BLOCK, first);
+            __m512i low = sum[s];
+            if (s % 2 && first == 0)
+                low = _mm512_srai_epi32(low, 4);
+            fifth = s <= 4 ? _mm512_slli_epi32(fifth, (unsigned)(4 - s))
+                           : _mm512_srai_epi32(fifth, (unsigned)(s - 4));
+            sum[s] = _mm512_add_epi32(low, fifth);
+        }
     }
 }
 
@@ -186,7 +194,7 @@ INLINE __m512i rest_products_k(bool five_bits, const uint8_t *unit, int32_t s, c
 
 /* One row: a superblock's bytes in order, and none asked for (packed_classic_avx512.c says why). Sums wait for the
  * scales, which are behind the codes; what codes are made of is multiplied apart, as it comes. */
-INLINE void row_k(bool five_bits, const packed_chunk *chunk, const uint8_t *act, float *sums)
+INLINE void row_k(bool five_bits, bool near, const packed_chunk *chunk, const uint8_t *act, float *sums)
 {
     const size_t bytes = five_bits ? sizeof(puna_panel_q5_k) : sizeof(puna_panel_q4_k);
     const uint8_t *unit = chunk->units;
@@ -195,12 +203,12 @@ INLINE void row_k(bool five_bits, const packed_chunk *chunk, const uint8_t *act,
     for (int32_t b = 0; b < chunk->n; b += 8, unit += bytes) {
         __m512i sum[8];
         alignas(64) packed_scales scales[8];
-        UNROLL
-        for (int s = 0; s < 8; s++)
-            sum[s] = _mm512_setzero_si512();
-        add_nibbles(unit, act, sum);
+        add_nibbles(near, unit, act, sum);
         if (five_bits)
-            add_fifth_bits((const puna_panel_q5_k *)unit, act, sum);
+            add_fifth_bits(near, (const puna_panel_q5_k *)unit, act, sum);
+        UNROLL
+        for (size_t i = 0; i < 4; i++)
+            fetch_near(near, unit + bytes - 256 + 64 * i);
         (five_bits ? scales_Q5_K : scales_Q4_K)(unit, 8, scales);
         UNROLL
         for (int s = 0; s < 8; s++, act += PUNA_STRIP_BLOCK) {
@@ -337,50 +345,41 @@ INLINE void micro_6(bool whole, int P, int T, const packed_chunk *chunk, const u
     store_acc(P, T, sums, acc);
 }
 
-/* The products of one row with the low four bits of a superblock: sum[sub-block][half], continued. Of sub-blocks that
- * are high nibbles 16 times what they are. */
-INLINE void add_low_bits(const puna_panel_q6_k *unit, const uint8_t *act, __m512i sum[8][2])
+/* The products of one row with the low four bits of a superblock: sum[sub-block][half]. Of sub-blocks that are high
+ * nibbles 16 times what they are. */
+INLINE void add_low_bits(bool near, const puna_panel_q6_k *unit, const uint8_t *act, __m512i sum[8][2])
 {
-    UNROLL
-    for (int i = 0; i < 8; i++) {
-        const int low = i / 4 * 4 + i / 2 % 2, half = i % 2;
-        __m512i lines[4], lanes[4];
+    for (int i = 0; i < 4; i++) {
+        const int low = i / 2 * 4 + i % 2;
         UNROLL
-        for (int g = 0; g < 4; g++)
-            lines[g] = load_512(unit->ql[i / 2][4 * half + g]);
-        UNROLL
-        for (int s = low; s < low + 4; s += 2) {
-            broadcast_four(act + s * PUNA_STRIP_BLOCK, 4 * half, lanes);
-            UNROLL
-            for (int g = 0; g < 4; g++)
-                sum[s][half] = _mm512_dpbusd_epi32(
-                    sum[s][half], _mm512_and_si512(lines[g], _mm512_set1_epi8(s == low ? 15 : (char)0xf0)),
-                    lanes[g]);
+        for (int half = 0; half < 2; half++) {
+            const __m512i zero = _mm512_setzero_si512();
+            const uint8_t *at = act + low * PUNA_STRIP_BLOCK;
+            __m512i lines[4];
+            load_lines(near, unit->ql[i] + 4 * half, lines);
+            sum[low][half] = add_lines(zero, lines, _mm512_set1_epi8(15), at, 4 * half);
+            sum[low + 2][half] =
+                add_lines(zero, lines, _mm512_set1_epi8((char)0xf0), at + 2 * PUNA_STRIP_BLOCK, 4 * half);
         }
     }
 }
 
 /* The same of the high two bits; what add_low_bits left 16 times too large is put right. */
-INLINE void add_high_bits(const puna_panel_q6_k *unit, const uint8_t *act, __m512i sum[8][2])
+INLINE void add_high_bits(bool near, const puna_panel_q6_k *unit, const uint8_t *act, __m512i sum[8][2])
 {
-    UNROLL
-    for (int i = 0; i < 4; i++) {
-        const int half = i % 2;
-        __m512i lines[4], lanes[4];
+    for (int upper = 0; upper < 2; upper++) {
         UNROLL
-        for (int g = 0; g < 4; g++)
-            lines[g] = load_512(unit->qh[i / 2][4 * half + g]);
-        UNROLL
-        for (int q = 0; q < 4; q++) {
-            const int s = i / 2 * 4 + q;
-            __m512i high = _mm512_setzero_si512();
-            broadcast_four(act + s * PUNA_STRIP_BLOCK, 4 * half, lanes);
+        for (int half = 0; half < 2; half++) {
+            __m512i lines[4];
+            load_lines(near, unit->qh[upper] + 4 * half, lines);
             UNROLL
-            for (int g = 0; g < 4; g++)
-                high = _mm512_dpbusd_epi32(
-                    high, _mm512_and_si512(lines[g], _mm512_set1_epi8((char)(3 << 2 * q))), lanes[g]);
-            high = q == 3 ? _mm512_srai_epi32(high, 2) : _mm512_slli_epi32(high, (unsigned)(4 - 2 * q));
-            sum[s][half] = _mm512_add_epi32(q < 2 ? sum[s][half] : _mm512_srai_epi32(sum[s][half], 4), high);
+            for (int q = 0; q < 4; q++) {
+                __m512i *to = &sum[4 * upper + q][half];
+                __m512i high = add_lines(_mm512_setzero_si512(), lines, _mm512_set1_epi8((char)(3 << 2 * q)),
+                                         act + (4 * upper + q) * PUNA_STRIP_BLOCK, 4 * half);
+                high = q == 3 ? _mm512_srai_epi32(high, 2) : _mm512_slli_epi32(high, (unsigned)(4 - 2 * q));
+                *to = _mm512_add_epi32(q < 2 ? *to : _mm512_srai_epi32(*to, 4), high);
+            }
         }
     }
 }
@@ -413,7 +412,7 @@ INLINE void rest_products_6(const puna_panel_q6_k *unit, int32_t s, const uint8_
 }
 
 /* One row, as row_k: low bits, which come first, and high bits are multiplied apart. */
-INLINE void row_6(const packed_chunk *chunk, const uint8_t *act, float *sums)
+INLINE void row_6(bool near, const packed_chunk *chunk, const uint8_t *act, float *sums)
 {
     const puna_panel_q6_k *unit = (const puna_panel_q6_k *)chunk->units;
     __m512 acc = _mm512_load_ps(sums);
@@ -422,11 +421,11 @@ INLINE void row_6(const packed_chunk *chunk, const uint8_t *act, float *sums)
     for (int32_t b = 0; b < chunk->n; b += 8, unit++) {
         __m512i sum[8][2];
         alignas(64) packed_scales scales[8];
+        add_low_bits(near, unit, act, sum);
+        add_high_bits(near, unit, act, sum);
         UNROLL
-        for (int s = 0; s < 8; s++)
-            sum[s][0] = sum[s][1] = _mm512_setzero_si512();
-        add_low_bits(unit, act, sum);
-        add_high_bits(unit, act, sum);
+        for (size_t i = 0; i < 5; i++)
+            fetch_near(near, (const uint8_t *)unit + offsetof(puna_panel_q6_k, scales) + 64 * i);
         scales_Q6_K((const uint8_t *)unit, 8, scales);
         UNROLL
         for (int s = 0; s < 8; s++, act += PUNA_STRIP_BLOCK) {
@@ -529,22 +528,21 @@ INLINE void micro_iq4_xs(int P, int T, const packed_chunk *chunk, const uint8_t 
 }
 
 /* A sub-block of one row. */
-INLINE __m512i row_products_iq4(const puna_lanes qs[4], const uint8_t *act)
+INLINE __m512i row_products_iq4(bool near, const puna_lanes qs[4], const uint8_t *act)
 {
     __m512i sum = start_of_row(act, 128, -1), lanes[8], lines[4];
     broadcast_four(act, 0, lanes);
     broadcast_four(act, 4, lanes + 4);
+    load_lines(near, qs, lines);
     UNROLL
     for (int g = 0; g < 8; g++) {
-        if (g < 4)
-            lines[g] = load_512(qs[g]);
         sum = _mm512_dpbusd_epi32(sum, codes_of_iq4(lines[g % 4], g), lanes[g]);
     }
     return sum;
 }
 
 /* One row, as row_k. */
-INLINE void row_iq4_xs(const packed_chunk *chunk, const uint8_t *act, float *sums)
+INLINE void row_iq4_xs(bool near, const packed_chunk *chunk, const uint8_t *act, float *sums)
 {
     const puna_panel_iq4_xs *unit = (const puna_panel_iq4_xs *)chunk->units;
     __m512 acc = _mm512_load_ps(sums);
@@ -552,9 +550,10 @@ INLINE void row_iq4_xs(const packed_chunk *chunk, const uint8_t *act, float *sum
     for (int32_t b = 0; b < chunk->n; b += 8, unit++) {
         __m512i sum[8];
         alignas(64) packed_scales scales[8];
-        UNROLL
         for (int s = 0; s < 8; s++)
-            sum[s] = row_products_iq4(unit->qs[s], act + s * PUNA_STRIP_BLOCK);
+            sum[s] = row_products_iq4(near, unit->qs[s], act + s * PUNA_STRIP_BLOCK);
+        fetch_near(near, unit->scales);
+        fetch_near(near, unit->top);
         scales_IQ4_XS((const uint8_t *)unit, 8, scales);
         UNROLL
         for (int s = 0; s < 8; s++, act += PUNA_STRIP_BLOCK)
@@ -566,18 +565,18 @@ INLINE void row_iq4_xs(const packed_chunk *chunk, const uint8_t *act, float *sum
     if (chunk->widest < 0)
         return;
     unit = (const puna_panel_iq4_xs *)chunk->units + chunk->widest / 8;
-    const __m512i rest = row_products_iq4(unit->qs[chunk->widest % 8], chunk->rest);
+    const __m512i rest = row_products_iq4(false, unit->qs[chunk->widest % 8], chunk->rest);
     _mm512_store_ps(sums, add_scaled_row(chunk->rest, _mm512_loadu_ps(of_rest.d), NULL, rest, acc));
 }
 
 /* ---- rows of kernels.def ---------------------------------------------------------------- */
 
-PACKED(Q4_K, q4_k, 8, micro_k(false, false, P, T, chunk, act, sums), row_k(false, chunk, act, sums))
+PACKED(Q4_K, q4_k, 8, micro_k(false, false, P, T, chunk, act, sums), row_k(false, NEAR, chunk, act, sums))
 PACKED_DEAR(Q5_K, q5_k, 8, micro_k(true, false, P, T, chunk, act, sums),
-            micro_k(true, true, P, T, chunk, act, sums), row_k(true, chunk, act, sums))
+            micro_k(true, true, P, T, chunk, act, sums), row_k(true, NEAR, chunk, act, sums))
 PACKED_DEAR(Q6_K, q6_k, 8, micro_6(false, P, T, chunk, act, sums), micro_6(true, P, T, chunk, act, sums),
-            row_6(chunk, act, sums))
-PACKED(IQ4_XS, iq4_xs, 8, micro_iq4_xs(P, T, chunk, act, sums), row_iq4_xs(chunk, act, sums))
+            row_6(NEAR, chunk, act, sums))
+PACKED(IQ4_XS, iq4_xs, 8, micro_iq4_xs(P, T, chunk, act, sums), row_iq4_xs(NEAR, chunk, act, sums))
 AMX_SOURCE(Q4_K, q4_k, 8, PUNA_AMX_MINIMA, 0)
 AMX_SOURCE(Q5_K, q5_k, 8, PUNA_AMX_MINIMA, 0)
 AMX_SOURCE(Q6_K, q6_k, 8, PUNA_AMX_HALVES, 32)
