@@ -17,7 +17,7 @@ enum {
     /* AVX-512 VNNI, and the hardware reads ahead of products that take bytes in order as fast as of a loop that only
      * reads. So do AMD's processors (Zen 4 measured), Intel's do not (Emerald Rapids measured). */
     PUNA_CPU_FOLLOWS = 1 << 6,
-    /* The same of one that must be asked for what is 6 KiB ahead (Zen 5 measured). */
+    /* The same of one that must be asked for what is 8 KiB ahead (Zen 5 measured). */
     PUNA_CPU_NEAR = 1 << 7
 };
 

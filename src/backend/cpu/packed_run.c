@@ -38,17 +38,27 @@ static void strip(const packed_kernel *k, const packed_chunk *chunks, int32_t n_
         (whole && many ? k->whole : k->micro[rows - 1])(&chunks[p], act, acc[p * PACKED_ROWS]);
 }
 
+/* As few chunks as can be, as long as each other: a short one would pay for sums that are loaded and stored. Unpacked
+ * codes are large. */
+static int32_t chunk_blocks(const packed_kernel *k, int32_t n_blocks, bool many)
+{
+    const int32_t most = many ? PACKED_CHUNK_MANY : PACKED_CHUNK, n = (n_blocks + most - 1) / most,
+                  blocks = (n_blocks + n - 1) / n;
+    return (blocks + k->unit_blocks - 1) / k->unit_blocks * k->unit_blocks;
+}
+
 static void panels(const puna_linear_call *call, const packed_kernel *k, const uint8_t *units,
                    int32_t n_panels, const packed_sums *s)
 {
     const int32_t n_blocks = call->n_in / PUNA_ACT_BLOCK;
     const bool many = k->unpack && s->last - s->first >= PACKED_MANY;
-    for (int32_t b = 0; b < n_blocks; b += PACKED_CHUNK) {
+    const int32_t chunk = chunk_blocks(k, n_blocks, many);
+    for (int32_t b = 0; b < n_blocks; b += chunk) {
         packed_chunk chunks[PANELS];
         for (int32_t p = 0; p < n_panels; p++) {
             chunks[p] = (packed_chunk){ .scales = s->scales + (size_t)p * PACKED_CHUNK,
                                         .codes = s->codes + (size_t)p * PACKED_CHUNK * PACKED_BLOCK,
-                                        .n = n_blocks - b < PACKED_CHUNK ? n_blocks - b : PACKED_CHUNK,
+                                        .n = n_blocks - b < chunk ? n_blocks - b : chunk,
                                         .panel_bytes = PUNA_PANEL_ROWS * call->row_bytes };
             chunks[p].units =
                 units + (size_t)p * chunks[p].panel_bytes + (size_t)(b / k->unit_blocks) * k->unit_bytes;

@@ -1,7 +1,7 @@
 /* packed_run.h - the loops around the kernels of packed weights, whatever the instruction set.
  * Owns how panels, chunks and strips are passed; refuses to know formats and vectors.
  *
- * A chunk is up to 16 blocks of 32 of a panel, whose codes and scales stay in the first-level
+ * A chunk is up to 24 blocks of 32 of a panel, whose codes and scales stay in the first-level
  * cache while all strips of activations pass. A format is some functions: scales_fn turns the
  * chunk's scales into floats once, a micro_fn multiplies for 1 to 4 rows of activations, or for a
  * whole strip by two panels. Where reading codes is dear, unpack_fn makes bytes of them once for many
@@ -15,10 +15,11 @@
 #include "backend/cpu/pack.h"
 
 enum {
-    PACKED_CHUNK = 16, /* blocks */
-    PACKED_ROWS = 64,  /* rows of activations that stay in the second-level cache */
-    PACKED_MANY = 8,   /* from this many rows on codes are unpacked once */
-    PACKED_BLOCK = 512 /* bytes of a block's codes when they are: [lane][row][4] */
+    PACKED_CHUNK = 24,      /* blocks, at most */
+    PACKED_CHUNK_MANY = 16, /* of unpacked codes */
+    PACKED_ROWS = 64,       /* rows of activations that stay in the second-level cache */
+    PACKED_MANY = 8,        /* from this many rows on codes are unpacked once */
+    PACKED_BLOCK = 512      /* bytes of a block's codes when they are: [lane][row][4] */
 };
 
 /* Of a block, for its 16 rows. */

@@ -16,7 +16,7 @@ enum {
     PACKED_SUMS = 2 * PUNA_STRIP_ROWS, /* the most that a kernel takes: [panel][row of activations] */
     PACKED_AHEAD_L2 = 16384,           /* bytes */
     PACKED_AHEAD_L1 = 8192,
-    PACKED_NEAR = 6144
+    PACKED_NEAR = 8192
 };
 
 /* Asks for the lines `bytes` of which T rows will be multiplied with a few microseconds later (T = 0: for nothing).

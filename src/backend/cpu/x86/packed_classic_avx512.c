@@ -33,7 +33,7 @@ INLINE __m512i codes_at(code_kind kind, int T, const uint8_t *unit, int g)
                     kind == CODES_5 ? load_512(unit + 256) : _mm512_setzero_si512(), g);
 }
 
-INLINE void micro(code_kind kind, int offset, bool minima, int P, int T, size_t unit_bytes,
+INLINE void micro(code_kind kind, int offset, bool minima, bool whole, int P, int T, size_t unit_bytes,
                   const packed_chunk *chunk, const uint8_t *act, float *sums)
 {
     const size_t codes_bytes = kind == CODES_8 ? 512 : 256;
@@ -47,9 +47,12 @@ INLINE void micro(code_kind kind, int offset, bool minima, int P, int T, size_t 
         __m512i sum[PACKED_SUMS];
         UNROLL
         for (int p = 0; p < P; p++)
-            fetch_ahead(T, unit + (size_t)p * chunk->panel_bytes + codes_bytes, unit_bytes - codes_bytes);
+            if (!whole)
+                fetch_ahead(T, unit + (size_t)p * chunk->panel_bytes + codes_bytes, unit_bytes - codes_bytes);
         ADD_PRODUCTS(P, T, act, offset ? starts.at[b] : NULL, 1, 0, 8,
-                     codes_at(kind, T, unit + (size_t)p * chunk->panel_bytes, g), sum);
+                     whole ? unpacked(chunk, b, (size_t)p, g)
+                           : codes_at(kind, T, unit + (size_t)p * chunk->panel_bytes, g),
+                     sum);
         add_scaled(P, T, act, chunk->scales + b, minima, sum, acc);
     }
     store_acc(P, T, sums, acc);
@@ -153,15 +156,25 @@ static void scales_MXFP4(const uint8_t *units, int32_t n, packed_scales *out)
         scales(units, n, out, sizeof(puna_panel_##layout), offsetof(puna_panel_##layout, d), minima);        \
     }
 
-#define CLASSIC(format, layout, kind, offset, minima)                                        \
-    static void unpack_##format(const uint8_t *units, int32_t n, uint8_t *codes)             \
-    {                                                                                        \
-        unpack(kind, sizeof(puna_panel_##layout), units, n, codes);                          \
-    }                                                                                        \
-    AMX_SOURCE(format, layout, 1, minima ? PUNA_AMX_MINIMA : PUNA_AMX_PLAIN, offset)         \
-    PACKED(format, layout, 1,                                                                \
-           micro(kind, offset, minima, P, T, sizeof(puna_panel_##layout), chunk, act, sums), \
+#define UNPACK(format, layout, kind, offset, minima)                             \
+    static void unpack_##format(const uint8_t *units, int32_t n, uint8_t *codes) \
+    {                                                                            \
+        unpack(kind, sizeof(puna_panel_##layout), units, n, codes);              \
+    }                                                                            \
+    AMX_SOURCE(format, layout, 1, minima ? PUNA_AMX_MINIMA : PUNA_AMX_PLAIN, offset)
+
+#define CLASSIC(format, layout, kind, offset, minima)                                               \
+    UNPACK(format, layout, kind, offset, minima)                                                    \
+    PACKED(format, layout, 1,                                                                       \
+           micro(kind, offset, minima, false, P, T, sizeof(puna_panel_##layout), chunk, act, sums), \
            row(kind, offset, minima, NEAR, sizeof(puna_panel_##layout), chunk, act, sums))
+
+#define CLASSIC_DEAR(format, layout, kind, offset, minima)                                               \
+    UNPACK(format, layout, kind, offset, minima)                                                         \
+    PACKED_DEAR(format, layout, 1,                                                                       \
+                micro(kind, offset, minima, false, P, T, sizeof(puna_panel_##layout), chunk, act, sums), \
+                micro(kind, offset, minima, true, P, T, sizeof(puna_panel_##layout), chunk, act, sums),  \
+                row(kind, offset, minima, NEAR, sizeof(puna_panel_##layout), chunk, act, sums))
 
 SCALES(Q4_0, q4_0, false)
 SCALES(Q4_1, q4_1, true)
@@ -171,8 +184,8 @@ SCALES(Q8_0, q8_0, false)
 SCALES(IQ4_NL, q4_0, false)
 CLASSIC(Q4_0, q4_0, CODES_4, 8, false)
 CLASSIC(Q4_1, q4_1, CODES_4, 0, true)
-CLASSIC(Q5_0, q5_0, CODES_5, 16, false)
-CLASSIC(Q5_1, q5_1, CODES_5, 0, true)
+CLASSIC_DEAR(Q5_0, q5_0, CODES_5, 16, false)
+CLASSIC_DEAR(Q5_1, q5_1, CODES_5, 0, true)
 CLASSIC(Q8_0, q8_0, CODES_8, OFFSET_8, false)
 CLASSIC(IQ4_NL, q4_0, CODES_IQ4, OFFSET_8, false)
 CLASSIC(MXFP4, mxfp4, CODES_E2M1, OFFSET_E2M1, false)
