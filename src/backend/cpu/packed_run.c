@@ -38,11 +38,11 @@ static void strip(const packed_kernel *k, const packed_chunk *chunks, int32_t n_
         (whole && many ? k->whole : k->micro[rows - 1])(&chunks[p], act, acc[p * PACKED_ROWS]);
 }
 
-/* As few chunks as can be, as long as each other: a short one would pay for sums that are loaded and stored. Unpacked
- * codes are large. */
-static int32_t chunk_blocks(const packed_kernel *k, int32_t n_blocks, bool many)
+/* As few chunks as can be, as long as each other: a short one would pay for sums that are loaded and stored. Shorter
+ * ones where codes are unpacked, which takes room, and where few rows wait for the memory while scales are made. */
+static int32_t chunk_blocks(const packed_kernel *k, int32_t n_blocks, bool short_ones)
 {
-    const int32_t most = many ? PACKED_CHUNK_MANY : PACKED_CHUNK, n = (n_blocks + most - 1) / most,
+    const int32_t most = short_ones ? PACKED_CHUNK_SHORT : PACKED_CHUNK, n = (n_blocks + most - 1) / most,
                   blocks = (n_blocks + n - 1) / n;
     return (blocks + k->unit_blocks - 1) / k->unit_blocks * k->unit_blocks;
 }
@@ -52,7 +52,7 @@ static void panels(const puna_linear_call *call, const packed_kernel *k, const u
 {
     const int32_t n_blocks = call->n_in / PUNA_ACT_BLOCK;
     const bool many = k->unpack && s->last - s->first >= PACKED_MANY;
-    const int32_t chunk = chunk_blocks(k, n_blocks, many);
+    const int32_t chunk = chunk_blocks(k, n_blocks, many || s->last - s->first < PUNA_STRIP_ROWS);
     for (int32_t b = 0; b < n_blocks; b += chunk) {
         packed_chunk chunks[PANELS];
         for (int32_t p = 0; p < n_panels; p++) {

@@ -15,11 +15,11 @@
 #include "backend/cpu/pack.h"
 
 enum {
-    PACKED_CHUNK = 24,      /* blocks, at most */
-    PACKED_CHUNK_MANY = 16, /* of unpacked codes */
-    PACKED_ROWS = 64,       /* rows of activations that stay in the second-level cache */
-    PACKED_MANY = 8,        /* from this many rows on codes are unpacked once */
-    PACKED_BLOCK = 512      /* bytes of a block's codes when they are: [lane][row][4] */
+    PACKED_CHUNK = 24, /* blocks, at most */
+    PACKED_CHUNK_SHORT = 16,
+    PACKED_ROWS = 64,  /* rows of activations that stay in the second-level cache */
+    PACKED_MANY = 8,   /* from this many rows on codes are unpacked once */
+    PACKED_BLOCK = 512 /* bytes of a block's codes when they are: [lane][row][4] */
 };
 
 /* Of a block, for its 16 rows. */
