@@ -136,19 +136,27 @@ static void rest_of(const uint8_t *from, int n_slots, const int32_t *blocks, int
         }
 }
 
-int puna_strip_rests(const uint8_t *from, int n_slots, puna_rest rests[PUNA_STRIP_ROWS])
+void puna_strip_rests(const uint8_t *from, int n_slots, puna_rests *rests)
 {
     int32_t blocks[PUNA_STRIP_ROWS] = { 0 };
-    int n = 0;
+    rests->n = 0;
     memcpy(blocks, from + (size_t)n_slots * PUNA_STRIP_BLOCK, sizeof *blocks * (size_t)n_slots);
     for (int i = 0; i < n_slots; i++) {
         bool found = blocks[i] < 0;
         for (int j = 0; j < i; j++)
             found = found || blocks[j] == blocks[i];
         if (!found)
-            rest_of(from, n_slots, blocks, i, &rests[n++]);
+            rest_of(from, n_slots, blocks, i, &rests->rest[rests->n++]);
     }
-    return n;
+}
+
+void puna_call_rests(const puna_linear_call *call, int32_t first, int32_t last, puna_rests *rests)
+{
+    for (int32_t r = first; r < last; r += PUNA_STRIP_ROWS) {
+        const int32_t n = last - r < PUNA_STRIP_ROWS ? last - r : PUNA_STRIP_ROWS;
+        puna_strip_rests(puna_call_act(call, r) + puna_strip_rest(call->n_in, n), n,
+                         &rests[(r - first) / PUNA_STRIP_ROWS]);
+    }
 }
 
 /* ---- any kind of row -------------------------------------------------------------------- */

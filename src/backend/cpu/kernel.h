@@ -168,9 +168,17 @@ typedef struct puna_rest {
     uint8_t copy[PUNA_STRIP_ROWS * PUNA_STRIP_BLOCK];
 } puna_rest;
 
-/* All of a strip's, at most one for each row; from: where its rest begins. They stay where they are put: act may be
- * the copy. Returns how many. */
-int puna_strip_rests(const uint8_t *from, int n_slots, puna_rest rests[PUNA_STRIP_ROWS]);
+/* All of a strip's, at most one for each row. They stay where they are made: act may be the copy. */
+typedef struct puna_rests {
+    int n;
+    puna_rest rest[PUNA_STRIP_ROWS];
+} puna_rests;
+
+/* Those of a strip; from: where its rest begins. */
+void puna_strip_rests(const uint8_t *from, int n_slots, puna_rests *rests);
+
+/* Those of the call's rows [first, last), a strip after the other; first: a multiple of 4. */
+void puna_call_rests(const puna_linear_call *call, int32_t first, int32_t last, puna_rests *rests);
 
 /* Writes one encoded block into a strip's; what every encoder ends with. */
 static inline void puna_strip_put(uint8_t *block, int slot, int n_slots, const int8_t q[PUNA_ACT_BLOCK], float d,

@@ -5,23 +5,18 @@
 
 enum { PANELS = 2 };
 
-typedef struct strip_rests {
-    int n;
-    puna_rest rest[PUNA_STRIP_ROWS];
-} strip_rests;
-
 /* Rows [first, last) of activations, 16 sums of each panel. */
 typedef struct packed_sums {
     float (*acc)[PUNA_PANEL_ROWS]; /* [PANELS][PACKED_ROWS] */
     packed_scales *scales;
     uint8_t *codes;
-    strip_rests *rests;
+    puna_rests *rests;
     int32_t first, last;
 } packed_sums;
 
 static_assert(PANELS * (PACKED_ROWS * PUNA_PANEL_ROWS * sizeof(float) +
                         PACKED_CHUNK * (sizeof(packed_scales) + PACKED_BLOCK)) +
-                      PACKED_ROWS / PUNA_STRIP_ROWS * sizeof(strip_rests) <=
+                      PACKED_ROWS / PUNA_STRIP_ROWS * sizeof(puna_rests) <=
                   PUNA_TILE_SCRATCH,
               "scratch");
 
@@ -98,7 +93,7 @@ static void rests(const puna_linear_call *call, const packed_kernel *k, const ui
     packed_chunk chunks[PANELS] = { { .n = 1 } };
     int32_t now = -1;
     for (int32_t r = s->first; r < s->last; r += PUNA_STRIP_ROWS) {
-        const strip_rests *of = &s->rests[(r - s->first) / PUNA_STRIP_ROWS];
+        const puna_rests *of = &s->rests[(r - s->first) / PUNA_STRIP_ROWS];
         const int32_t rows = s->last - r < PUNA_STRIP_ROWS ? s->last - r : PUNA_STRIP_ROWS;
         for (int i = 0; i < of->n; i++) {
             if (of->rest[i].block != now)
@@ -113,7 +108,7 @@ static void rests(const puna_linear_call *call, const packed_kernel *k, const ui
 static void row(const puna_linear_call *call, const packed_kernel *k, const uint8_t *units,
                 const packed_sums *s)
 {
-    const strip_rests *of = s->rests;
+    const puna_rests *of = s->rests;
     const packed_chunk chunk = { .units = units,
                                  .n = call->n_in / PUNA_ACT_BLOCK,
                                  .widest = of->n ? of->rest[0].block : -1,
@@ -132,26 +127,16 @@ static void store(const puna_linear_call *call, const packed_sums *s, int32_t o,
     }
 }
 
-/* What rows [first, last) have besides their blocks. */
-static void find_rests(const puna_linear_call *call, packed_sums *s)
-{
-    for (int32_t r = s->first; r < s->last; r += PUNA_STRIP_ROWS) {
-        const int32_t rows = s->last - r < PUNA_STRIP_ROWS ? s->last - r : PUNA_STRIP_ROWS;
-        strip_rests *of = &s->rests[(r - s->first) / PUNA_STRIP_ROWS];
-        of->n = puna_strip_rests(puna_call_act(call, r) + puna_strip_rest(call->n_in, rows), rows, of->rest);
-    }
-}
-
 void puna_packed_run(const puna_linear_call *call, const packed_kernel *k)
 {
     packed_sums s = { .acc = (float (*)[PUNA_PANEL_ROWS])(void *)call->scratch };
     s.scales = (packed_scales *)(void *)(s.acc + PANELS * PACKED_ROWS);
     s.codes = (uint8_t *)(s.scales + PANELS * PACKED_CHUNK);
-    s.rests = (strip_rests *)(void *)(s.codes + (size_t)PANELS * PACKED_CHUNK * PACKED_BLOCK);
+    s.rests = (puna_rests *)(void *)(s.codes + (size_t)PANELS * PACKED_CHUNK * PACKED_BLOCK);
     for (s.first = 0; s.first < call->n_rows; s.first = s.last) {
         s.last = call->n_rows - s.first < PACKED_ROWS ? call->n_rows : s.first + PACKED_ROWS;
         const bool two = k->two_panels && s.last - s.first >= (k->unpack ? PACKED_MANY : PUNA_STRIP_ROWS);
-        find_rests(call, &s);
+        puna_call_rests(call, s.first, s.last, s.rests);
         for (int32_t o = call->begin, n; o < call->end; o += n * PUNA_PANEL_ROWS) {
             const uint8_t *units = puna_call_row(call, o);
             n = two && call->end - o > PUNA_PANEL_ROWS ? PANELS : 1;

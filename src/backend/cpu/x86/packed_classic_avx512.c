@@ -88,9 +88,10 @@ INLINE __m512i row_products(code_kind kind, int offset, const __m512i lines[8], 
     return _mm512_add_epi32(sum[0], sum[1]);
 }
 
-/* One row: every byte of the weights in order, and none asked for. Then the hardware reads ahead as it does for a loop
- * that only reads, at the memory's speed; requests, or scales read before their codes, leave it at half of that to nine
- * tenths. The rest is multiplied while its block is here, and added in the end. */
+/* One row: every byte of the weights in order. Then Zen 4 reads ahead as it does for a loop that only reads, at the
+ * memory's speed; requests, or scales read before their codes, leave it at half of that to nine tenths. Zen 5 must be
+ * asked (near), or it comes to less than half with superblocks. The rest is multiplied while its block is here, and
+ * added in the end. */
 INLINE void row(code_kind kind, int offset, bool minima, bool near, size_t unit_bytes,
                 const packed_chunk *chunk, const uint8_t *act, float *sums)
 {

@@ -192,7 +192,7 @@ INLINE __m512i rest_products_k(bool five_bits, const uint8_t *unit, int32_t s, c
     return sum;
 }
 
-/* One row: a superblock's bytes in order, and none asked for (packed_classic_avx512.c says why). Sums wait for the
+/* One row: a superblock's bytes in order (packed_classic_avx512.c says why). Sums wait for the
  * scales, which are behind the codes; what codes are made of is multiplied apart, as it comes. */
 INLINE void row_k(bool five_bits, bool near, const packed_chunk *chunk, const uint8_t *act, float *sums)
 {
@@ -535,9 +535,8 @@ INLINE __m512i row_products_iq4(bool near, const puna_lanes qs[4], const uint8_t
     broadcast_four(act, 4, lanes + 4);
     load_lines(near, qs, lines);
     UNROLL
-    for (int g = 0; g < 8; g++) {
+    for (int g = 0; g < 8; g++)
         sum = _mm512_dpbusd_epi32(sum, codes_of_iq4(lines[g % 4], g), lanes[g]);
-    }
     return sum;
 }
 
