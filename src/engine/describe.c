@@ -52,15 +52,13 @@ static json_t *encodings(const puna_container *c)
     return list;
 }
 
-/* Bytes of weights that one decoded token reads: every matrix once, one row of the embedding. */
+/* Bytes of weights that one decoded token reads: every matrix once, one row of the embedding, of experts those that
+ * are used. */
 static json_int_t bytes_per_token(const puna_network *net)
 {
     json_int_t bytes = 0;
-    for (int32_t i = 0; i < net->plan.n_nodes; i++) {
-        const puna_node *node = &net->plan.nodes[i];
-        if (node->weight)
-            bytes += (json_int_t)(node->op == PUNA_OP_EMBED ? puna_tensor_row_bytes(node->weight) : node->weight->size_bytes);
-    }
+    for (int32_t i = 0; i < net->plan.n_nodes; i++)
+        bytes += (json_int_t)puna_node_bytes(&net->plan.nodes[i], 1);
     return bytes;
 }
 
@@ -70,8 +68,8 @@ static json_int_t multiplies_per_token(const puna_network *net)
     json_int_t n = 0;
     for (int32_t i = 0; i < net->plan.n_nodes; i++) {
         const puna_node *node = &net->plan.nodes[i];
-        if (node->op == PUNA_OP_LINEAR && !net->plan.values[node->out].per_output)
-            n += (json_int_t)(node->weight->ne[0] * node->weight->ne[1]);
+        if (node->out >= 0 && !net->plan.values[node->out].per_output)
+            n += (json_int_t)puna_node_multiplies(node);
     }
     return n;
 }

@@ -51,6 +51,14 @@ typedef struct puna_request {
     int32_t n_donated;
 } puna_request;
 
+/* States as they were after n_tokens, to go back to; logits: those after it, or NULL. */
+typedef struct puna_checkpoint {
+    int32_t n_tokens, slot;
+    float *logits;
+} puna_checkpoint;
+
+enum { PUNA_CHECKPOINTS = 6 }; /* of a session */
+
 struct puna_session {
     const puna_model *model;
     puna_scheduler *scheduler; /* shared with the sessions beside this one */
@@ -60,6 +68,9 @@ struct puna_session {
     int32_t *tokens;           /* [n_ctx] */
     int32_t *blocks, n_blocks; /* [blocks of n_ctx]; held: as many as the tokens take, between calls */
     float *logits;             /* [n_vocab] */
+    int32_t slot;              /* of its states; -1: the model has none */
+    puna_checkpoint checkpoints[PUNA_CHECKPOINTS]; /* by n_tokens */
+    int32_t n_checkpoints;
     puna_request request;
     puna_progress_fn *progress;
     void *progress_user;
@@ -74,7 +85,22 @@ puna_status puna_session_extend(puna_session *session, int32_t token, puna_error
 /* Everything that a caller may get wrong about tokens. */
 puna_status puna_session_check(const puna_session *session, const int32_t *tokens, size_t n_tokens, puna_error *err);
 
-/* Drops all but the first n tokens. */
+/* ---- checkpoints.c: going back, where what was computed cannot be taken back by position ---------- */
+
+/* Of the first n tokens, how many can be gone back to; with logits: so that the logits after them are there, or
+ * at least one of n is left to evaluate. */
+int32_t puna_session_restorable(const puna_session *session, int32_t n);
+/* Notes the states of now, and the logits if they are those of now. */
+void puna_session_checkpoint(puna_session *session);
+/* Brings back the states after n tokens, which puna_session_restorable gave, and forgets later ones. */
+void puna_session_restore(puna_session *session, int32_t n);
+/* Whether the logits after n tokens are at hand, or come back with the states. */
+bool puna_session_has_logits(const puna_session *session, int32_t n);
+/* A slot for a session that opens; all of them for one that ends. */
+puna_status puna_session_take_slot(puna_session *session, puna_error *err);
+void puna_session_drop_slots(puna_session *session);
+
+/* Drops all but the first n tokens, which puna_session_restorable gave. */
 void puna_session_truncate(puna_session *session, int32_t n);
 
 /* Takes blocks for the positions up to n, so that those from n_tokens on can be written; leaves out the

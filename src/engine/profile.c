@@ -3,12 +3,6 @@
 
 #include "engine/engine.h"
 
-static const char *const op_names[] = {
-#define OP(ID, name, n_inputs, in_place) #name,
-#include "ops/ops.def"
-#undef OP
-};
-
 /* Caches that read alike, together: what one more position adds to a token's work. */
 static json_t *describe_cache(puna_session *s)
 {
@@ -51,7 +45,7 @@ static json_t *describe_step(const puna_profile *p, int32_t step)
         layer = node->layer;
         bytes += (json_int_t)p->bytes[i];
         multiplies += (json_int_t)p->multiplies[i];
-        json_array_append_new(ops, json_string(op_names[node->op]));
+        json_array_append_new(ops, json_string(puna_op_name(node->op)));
         if (node->op == PUNA_OP_LINEAR || node->op == PUNA_OP_LOGITS || node->op == PUNA_OP_EMBED)
             json_array_append_new(weights, json_pack("{s:s, s:s, s:I}", "name", node->weight->name, "encoding",
                                                      node->weight->format->name, "bytes", (json_int_t)p->bytes[i]));

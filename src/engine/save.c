@@ -35,6 +35,8 @@ static void walk(puna_session *s, int32_t n_tokens, bool logits, cursor *c, visi
         for (int32_t b = 0; b < n_blocks; b++)
             visit(c, cache->v + (size_t)s->blocks[b] * cache->v_block_bytes, cache->v_block_bytes);
     }
+    if (s->slot >= 0)
+        visit(c, kv->states + (size_t)s->slot * kv->slot_floats, kv->slot_floats * sizeof *kv->states);
     if (logits)
         visit(c, s->logits, (size_t)s->model->net.hp.n_vocab * sizeof *s->logits);
 }
@@ -57,6 +59,7 @@ static size_t payload_bytes(const puna_session *s, int32_t n_tokens, bool logits
     size_t n = (size_t)n_tokens * sizeof *s->tokens, n_blocks = (size_t)puna_blocks_of(n_tokens);
     for (int32_t i = 0; i < kv->n_caches; i++)
         n += n_blocks * (kv->caches[i].k_block_bytes + kv->caches[i].v_block_bytes);
+    n += s->slot >= 0 ? kv->slot_floats * sizeof *kv->states : 0;
     return n + (logits ? (size_t)s->model->net.hp.n_vocab * sizeof *s->logits : 0);
 }
 
@@ -111,6 +114,7 @@ static puna_status read_payload(puna_session *s, const save_header *h, const voi
                              (int)s->model->net.hp.n_vocab - 1);
     s->n_tokens = (int32_t)h->n_tokens;
     s->n_logits = h->n_logits ? s->n_tokens : 0;
+    puna_session_checkpoint(s);
     return PUNA_OK;
 }
 

@@ -6,13 +6,22 @@
 #include "base/limits.h"
 #include "engine/engine.h"
 
+/* The weight of the first product. */
+static puna_format weight_format(const puna_plan *plan)
+{
+    for (int32_t i = 0; i < plan->n_nodes; i++)
+        if (plan->nodes[i].op == PUNA_OP_LINEAR)
+            return plan->nodes[i].weight->format->id;
+    return PUNA_FORMAT_F16;
+}
+
 /* A cache coarser than the weights would be the largest error of a float32 model. */
 puna_format puna_session_kv_format(const puna_model *model, const char *wanted)
 {
     const puna_format_info *named = puna_format_find(wanted);
     if (named)
         return named->id;
-    bool exact = model->backend == &puna_backend_ref || model->net.layers[0].wk->format->id == PUNA_FORMAT_F32;
+    bool exact = model->backend == &puna_backend_ref || weight_format(&model->net.plan) == PUNA_FORMAT_F32;
     return exact ? PUNA_FORMAT_F32 : PUNA_FORMAT_F16;
 }
 
@@ -43,6 +52,11 @@ static puna_status join(puna_session **out, puna_scheduler *c, puna_error *err)
     }
     s->model = c->model;
     s->scheduler = c;
+    puna_status status = puna_session_take_slot(s, err);
+    if (status) {
+        free_session(s);
+        return status;
+    }
     s->next = c->sessions;
     c->sessions = s;
     *out = s;
@@ -82,6 +96,7 @@ void puna_session_free(puna_session *s)
         link = &(*link)->next;
     *link = s->next;
     puna_session_truncate(s, 0);
+    puna_session_drop_slots(s);
     free_session(s);
     if (!c->sessions)
         puna_scheduler_close(c);
@@ -113,6 +128,7 @@ const float *puna_session_logits(const puna_session *s)
 
 void puna_session_truncate(puna_session *s, int32_t n)
 {
+    puna_session_restore(s, n);
     s->n_tokens = n;
     if (s->n_logits != n)
         s->n_logits = 0;
@@ -152,9 +168,21 @@ puna_status puna_session_reserve(puna_session *s, int32_t donated, int32_t n, pu
     return PUNA_OK;
 }
 
+/* A model in which every token sees all others takes a text whole. */
+static puna_status check_whole(const puna_session *s, size_t n_tokens, puna_error *err)
+{
+    const int32_t most = s->scheduler->n_batch;
+    if (!s->model->net.plan.whole || n_tokens <= (size_t)most)
+        return PUNA_OK;
+    puna_fail(err, PUNA_ERR_CONTEXT, "batch: got %zu tokens, expected at most %d: this model reads them all at once",
+              n_tokens, (int)most);
+    return puna_hint(err, PUNA_ERR_CONTEXT, "a larger batch (--batch N), or a shorter text");
+}
+
 puna_status puna_session_check(const puna_session *s, const int32_t *tokens, size_t n_tokens, puna_error *err)
 {
     int32_t n_ctx = s->scheduler->n_ctx;
+    TRY(check_whole(s, n_tokens, err));
     if (n_tokens > (size_t)n_ctx) {
         puna_fail(err, PUNA_ERR_CONTEXT, "context: got %zu tokens, expected at most %d", n_tokens, (int)n_ctx);
         return puna_hint(err, PUNA_ERR_CONTEXT, "a larger context (--ctx N), or a shorter prompt");
@@ -170,6 +198,9 @@ puna_status puna_session_check(const puna_session *s, const int32_t *tokens, siz
 
 puna_status puna_session_extend(puna_session *s, int32_t token, puna_error *err)
 {
+    if (s->model->net.plan.whole)
+        return puna_fail(err, PUNA_ERR_ARGUMENT, "model %s: got a text to go on with, expected a whole one: in it every token sees those after it",
+                         s->model->name);
     TRY(puna_session_reserve(s, 0, s->n_tokens + 1, err));
     puna_scheduler_add(s->scheduler, s, &token, 1, 1, s->logits);
     puna_status status = puna_scheduler_run(s->scheduler, err);
@@ -182,7 +213,7 @@ puna_status puna_session_extend(puna_session *s, int32_t token, puna_error *err)
 static int32_t rows_at_once(const puna_session *s)
 {
     int32_t rows = (16 << 20) / s->model->net.hp.n_vocab, most = s->scheduler->n_batch;
-    rows = rows < most ? rows : most;
+    rows = rows < most && !s->model->net.plan.whole ? rows : most;
     return rows < 1 ? 1 : rows;
 }
 

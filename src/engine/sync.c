@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "engine/engine.h"
 
 static int32_t common_prefix(const int32_t *a, int32_t n_a, const int32_t *b, int32_t n_b)
@@ -43,7 +44,8 @@ static void share(puna_session *s, puna_session *const *sessions, size_t index)
     puna_request *r = &s->request;
     int32_t most = whole_blocks(r->n - 1), have = s->n_tokens, n;
     const puna_session *holder = NULL;
-    if (most <= have)
+    const puna_plan *plan = &s->model->net.plan;
+    if (most <= have || plan->n_states > 0 || plan->whole) /* blocks are not all that such a sequence keeps */
         return;
     for (const puna_session *other = s->scheduler->sessions; other; other = other->next)
         if (other != s && (n = whole_blocks(common_prefix(other->tokens, other->n_tokens, r->tokens, most))) > have) {
@@ -97,9 +99,9 @@ static puna_status prepare(puna_session *const *sessions, size_t index, puna_err
 {
     puna_session *s = sessions[index];
     puna_request *r = &s->request;
-    int32_t keep = common_prefix(s->tokens, s->n_tokens, r->tokens, r->n);
-    if (keep == r->n && keep > 0 && s->n_logits != keep)
-        keep--; /* the logits after the last token are gone: evaluate it again */
+    int32_t keep = puna_session_restorable(s, common_prefix(s->tokens, s->n_tokens, r->tokens, r->n));
+    if (keep == r->n && keep > 0 && !puna_session_has_logits(s, keep))
+        keep = puna_session_restorable(s, keep - 1); /* the logits after the last token are gone: evaluate it again */
     puna_session_truncate(s, keep);
     share(s, sessions, index);
     r->from = s->n_tokens;
@@ -116,6 +118,8 @@ static void add_rows(puna_session *s)
         r->donor = NULL;
     }
     int32_t left = r->n - s->n_tokens, room = puna_scheduler_room(c), n = left < room ? left : room;
+    if (s->model->net.plan.whole && n < left)
+        n = 0; /* not in parts: in a batch of its own */
     if (n > 0 && !r->donor)
         puna_scheduler_add(c, s, r->tokens + s->n_tokens, n, n == left, s->logits);
 }
@@ -130,6 +134,17 @@ static puna_status report(const puna_session *s, puna_error *err)
     return PUNA_OK;
 }
 
+/* After a batch: the logits of whoever is done, and copies of states. */
+static void note_progress(puna_session *s)
+{
+    const bool done = s->n_tokens == s->request.n;
+    const int32_t last = s->n_checkpoints ? s->checkpoints[s->n_checkpoints - 1].n_tokens : 0;
+    if (done)
+        s->n_logits = s->n_tokens;
+    if ((done && s->n_tokens > last) || s->n_tokens - last >= PUNA_CHECKPOINT_TOKENS)
+        puna_session_checkpoint(s);
+}
+
 /* Batches until nothing is missing. */
 static puna_status evaluate(puna_session *const *sessions, size_t n, puna_error *err)
 {
@@ -141,8 +156,7 @@ static puna_status evaluate(puna_session *const *sessions, size_t n, puna_error 
             return PUNA_OK;
         TRY(puna_scheduler_run(c, err));
         for (size_t i = 0; i < n; i++)
-            if (sessions[i]->n_tokens == sessions[i]->request.n)
-                sessions[i]->n_logits = sessions[i]->n_tokens;
+            note_progress(sessions[i]);
         for (size_t i = 0; i < n; i++) {
             puna_status status = report(sessions[i], err);
             if (status)

@@ -5,43 +5,86 @@
 #include "base/limits.h"
 #include "model/network.h"
 
-#define GLOBAL(field, name, d0, d1, required) \
-    { name ".weight", offsetof(puna_network, field), { PUNA_DIM_##d0, PUNA_DIM_##d1 }, required }
+/* A row of tensors.def. */
+typedef struct binding {
+    puna_set_number set;
+    bool vector;
+    size_t offset;
+    const char *name;
+    puna_dim dims[3];
+} binding;
 
-static const puna_binding globals[] = {
-    GLOBAL(embedding, "token_embd", EMBD, VOCAB, true),
-    GLOBAL(output_norm, "output_norm", EMBD, ONE, true),
-    GLOBAL(output, "output", EMBD, VOCAB, false), /* absent: the embedding, tied */
-    GLOBAL(rope_factors, "rope_freqs", ROT, ONE, false),
-    { NULL, 0, { PUNA_DIM_ONE, PUNA_DIM_ONE }, false },
+enum { V = true, M = false };
+
+static const binding globals[] = {
+#define GLOBAL(set, kind, field, name, d0, d1, d2)                   \
+    { PUNA_SET_NUMBER_##set, kind, offsetof(puna_network, field), name, \
+      { PUNA_DIM_##d0, PUNA_DIM_##d1, PUNA_DIM_##d2 } },
+#define LAYER(set, kind, field, name, d0, d1, d2)
+#include "model/tensors.def"
+#undef GLOBAL
+#undef LAYER
 };
+
+static const binding layers[] = {
+#define GLOBAL(set, kind, field, name, d0, d1, d2)
+#define LAYER(set, kind, field, name, d0, d1, d2)                  \
+    { PUNA_SET_NUMBER_##set, kind, offsetof(puna_layer, field), name, \
+      { PUNA_DIM_##d0, PUNA_DIM_##d1, PUNA_DIM_##d2 } },
+#include "model/tensors.def"
+#undef GLOBAL
+#undef LAYER
+};
+
+static const struct {
+    const binding *rows;
+    size_t n;
+} tables[] = { { globals, sizeof globals / sizeof *globals }, { layers, sizeof layers / sizeof *layers } };
 
 static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, puna_dim dim)
 {
+    const uint64_t q = (uint64_t)l->n_head * (uint64_t)hp->head_dim_k, k = (uint64_t)l->n_head_kv * (uint64_t)hp->head_dim_k;
+    const uint64_t v = (uint64_t)l->n_head_kv * (uint64_t)hp->head_dim_v;
     switch (dim) {
     case PUNA_DIM_ONE:
         return 1;
+    case PUNA_DIM_ANY:
+        break;
     case PUNA_DIM_EMBD:
         return (uint64_t)hp->n_embd;
     case PUNA_DIM_VOCAB:
         return (uint64_t)hp->n_vocab;
     case PUNA_DIM_Q:
-        return (uint64_t)l->n_head * (uint64_t)hp->head_dim_k;
+        return q;
     case PUNA_DIM_K:
-        return (uint64_t)l->n_head_kv * (uint64_t)hp->head_dim_k;
+        return k;
     case PUNA_DIM_V:
-        return (uint64_t)l->n_head_kv * (uint64_t)hp->head_dim_v;
+        return v;
+    case PUNA_DIM_QKV:
+        return q + k + v;
     case PUNA_DIM_O:
         return (uint64_t)l->n_head * (uint64_t)hp->head_dim_v;
-    case PUNA_DIM_HEAD:
-        return (uint64_t)hp->head_dim_k;
+    case PUNA_DIM_HEADS:
+        return (uint64_t)l->n_head;
     case PUNA_DIM_FF:
         return (uint64_t)l->n_ff;
-    case PUNA_DIM_ROT:
-        return (uint64_t)hp->n_rot / 2;
+    case PUNA_DIM_FF2:
+        return 2 * (uint64_t)l->n_ff;
+    case PUNA_DIM_EXPERTS:
+        return (uint64_t)hp->n_expert;
+    case PUNA_DIM_FF_EXPERT:
+        return (uint64_t)hp->n_ff_expert;
+    case PUNA_DIM_FF_EXPERT2:
+        return 2 * (uint64_t)hp->n_ff_expert;
+    case PUNA_DIM_FF_SHARED:
+        return (uint64_t)hp->n_ff_shared;
+    case PUNA_DIM_FF_SHARED2:
+        return 2 * (uint64_t)hp->n_ff_shared;
     }
     return 0;
 }
+
+/* ---- one tensor ------------------------------------------------------------------------- */
 
 /* Vectors are read by every backend as float32: the few that are stored otherwise are converted
  * once, here. */
@@ -50,57 +93,179 @@ static puna_status vector_as_f32(puna_network *net, const puna_tensor **t, puna_
     const puna_tensor *from = *t;
     if (from->format->id == PUNA_FORMAT_F32)
         return PUNA_OK;
+    const uint64_t n = from->ne[0] * puna_tensor_rows(from);
     puna_tensor *copy = puna_arena_alloc(&net->arena, sizeof *copy);
-    float *values = puna_arena_array(&net->arena, from->ne[0], sizeof *values);
+    float *values = puna_arena_array(&net->arena, n, sizeof *values);
     if (!copy || !values)
-        return puna_fail_memory(err, from->name, from->ne[0] * sizeof *values);
-    from->format->dequantize(from->data, values, from->ne[0]);
+        return puna_fail_memory(err, from->name, n * sizeof *values);
+    from->format->dequantize(from->data, values, n);
     *copy = *from;
     copy->format = puna_format_get(PUNA_FORMAT_F32);
     copy->data = values;
-    copy->size_bytes = from->ne[0] * sizeof *values;
+    copy->size_bytes = n * sizeof *values;
+    copy->mapped = false;
     *t = copy;
     return PUNA_OK;
 }
 
-static puna_status bind_one(puna_network *net, const puna_container *c, const puna_binding *b, const char *name,
-                            const puna_layer_hparams *lh, const puna_tensor **field, puna_error *err)
+static puna_status check_shape(const puna_network *net, const puna_tensor *t, const binding *b,
+                               const puna_layer_hparams *lh, puna_error *err)
 {
-    const puna_tensor *t = puna_container_tensor(c, name);
-    if (!t && b->required)
-        return puna_fail(err, PUNA_ERR_FORMAT, "tensor %s: got none, expected one", name);
-    if (!t)
-        return PUNA_OK;
     for (int d = 0; d < 4; d++) {
-        uint64_t want = d < 2 ? dimension(&net->hp, lh, b->dims[d]) : 1;
-        if (t->ne[d] != want)
-            return puna_fail(err, PUNA_ERR_FORMAT, "tensor %s: dim[%d]: got %llu, expected %llu", name, d,
+        const puna_dim dim = d < 3 ? b->dims[d] : PUNA_DIM_ONE;
+        const uint64_t want = dimension(&net->hp, lh, dim);
+        if (dim != PUNA_DIM_ANY && t->ne[d] != want)
+            return puna_fail(err, PUNA_ERR_FORMAT, "tensor %s: dim[%d]: got %llu, expected %llu", t->name, d,
                              (unsigned long long)t->ne[d], (unsigned long long)want);
     }
-    net->n_unused--;
-    *field = t;
-    return b->dims[1] == PUNA_DIM_ONE ? vector_as_f32(net, field, err) : PUNA_OK;
+    if (t->ne[0] == 0 || puna_tensor_rows(t) == 0)
+        return puna_fail(err, PUNA_ERR_FORMAT, "tensor %s: got no values", t->name);
+    return PUNA_OK;
 }
 
-static puna_status bind_table(puna_network *net, const puna_container *c, const puna_binding *table, void *base,
-                              int32_t layer, puna_error *err)
+/* What the architecture's files call it. */
+static const char *file_name(const puna_arch *arch, const char *name)
+{
+    for (const puna_alias *a = arch->aliases; a && a->name; a++)
+        if (strcmp(a->of, name) == 0)
+            return a->name;
+    return name;
+}
+
+static puna_status bind_one(puna_network *net, const puna_container *c, const binding *b, void *base, int32_t layer,
+                            puna_error *err)
 {
     char name[PUNA_MAX_NAME_BYTES];
-    for (const puna_binding *b = table; b->name; b++) {
-        if (layer >= 0)
-            snprintf(name, sizeof name, "blk.%d.%s", (int)layer, b->name);
-        else
-            snprintf(name, sizeof name, "%s", b->name);
-        const puna_tensor **field = (const puna_tensor **)(void *)((char *)base + b->offset);
-        TRY(bind_one(net, c, b, name, &net->hp.layers[layer < 0 ? 0 : layer], field, err));
+    const puna_layer_hparams *lh = &net->hp.layers[layer < 0 ? 0 : layer];
+    const puna_tensor **field = (const puna_tensor **)(void *)((char *)base + b->offset);
+    if (layer >= 0)
+        snprintf(name, sizeof name, "blk.%d.%s", (int)layer, file_name(net->arch, b->name));
+    else
+        snprintf(name, sizeof name, "%s", file_name(net->arch, b->name));
+    const puna_tensor *t = puna_container_tensor(c, name);
+    if (!t)
+        return PUNA_OK;
+    TRY(check_shape(net, t, b, lh, err));
+    net->n_unused--;
+    *field = t;
+    return b->vector ? vector_as_f32(net, field, err) : PUNA_OK;
+}
+
+/* ---- fused tensors ---------------------------------------------------------------------- */
+
+/* Rows [from, from + n) of every matrix, or values of a vector, as a tensor of their own. */
+static const puna_tensor *rows_of(puna_network *net, const puna_tensor *t, uint64_t from, uint64_t n, puna_error *err)
+{
+    puna_tensor *part = t ? puna_arena_alloc(&net->arena, sizeof *part) : NULL;
+    if (!part) {
+        if (t)
+            puna_fail_memory(err, t->name, sizeof *part);
+        return NULL;
+    }
+    *part = *t;
+    if (t->ne[1] == 1) {
+        part->ne[0] = n;
+        part->data = (const float *)t->data + from;
+        part->size_bytes = n * sizeof(float);
+        return part;
+    }
+    part->ne[1] = n;
+    part->data = puna_tensor_row(t, from);
+    part->size_bytes = n * puna_tensor_row_bytes(t);
+    return part;
+}
+
+/* q, k and v lie one after another, as do a gate and what it gates. */
+static puna_status split_fused(puna_network *net, puna_layer *l, const puna_layer_hparams *lh, puna_error *err)
+{
+    const uint64_t q = dimension(&net->hp, lh, PUNA_DIM_Q), k = dimension(&net->hp, lh, PUNA_DIM_K),
+                   v = dimension(&net->hp, lh, PUNA_DIM_V), ff = (uint64_t)lh->n_ff, shared = (uint64_t)net->hp.n_ff_shared;
+    const struct {
+        const puna_tensor *whole, **part;
+        uint64_t from, n;
+    } parts[] = {
+        { l->wqkv, &l->wq, 0, q },           { l->wqkv, &l->wk, q, k },
+        { l->wqkv, &l->wv, q + k, v },       { l->bqkv, &l->bq, 0, q },
+        { l->bqkv, &l->bk, q, k },           { l->bqkv, &l->bv, q + k, v },
+        { l->ffn_gate_up, &l->ffn_gate, 0, ff }, { l->ffn_gate_up, &l->ffn_up, ff, ff },
+        { l->ffn_gate_up_bias, &l->ffn_gate_bias, 0, ff }, { l->ffn_gate_up_bias, &l->ffn_up_bias, ff, ff },
+        { l->shared_gate_up, &l->shared_gate, 0, shared }, { l->shared_gate_up, &l->shared_up, shared, shared },
+    };
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (!parts[i].whole)
+            continue;
+        *parts[i].part = rows_of(net, parts[i].whole, parts[i].from, parts[i].n, err);
+        if (!*parts[i].part)
+            return PUNA_ERR_MEMORY;
+    }
+    if (l->sqkv)
+        l->sq = l->sk = l->sv = l->sqkv;
+    return PUNA_OK;
+}
+
+/* ---- tables ----------------------------------------------------------------------------- */
+
+#define ATTENTION_SETS (PUNA_SETS_QKV | PUNA_SET(O))
+#define FEED_FORWARD_SETS (PUNA_SETS_GATED | PUNA_SET(GATE_UP))
+#define EXPERT_SETS \
+    (PUNA_SETS_EXPERTS | PUNA_SETS_SHARED | PUNA_SET(SHARED_GATE_UP) | PUNA_SET(SHARED_WEIGHT) | PUNA_SET(CHOICE_BIAS) | \
+     PUNA_SET(EXPERT_BIAS) | PUNA_SET(ROUTER_BIAS) | PUNA_SET(EXPERT_NORM))
+
+/* What the architecture's layer of this kind has no use for. */
+static puna_sets without(const puna_network *net, const puna_layer_hparams *l)
+{
+    puna_sets none = l->experts ? 0 : EXPERT_SETS | PUNA_SET(EXPERT_GATE_UP) | PUNA_SET(EXPERT_SCALE);
+    if (l->experts && !(net->arch->traits & PUNA_TRAIT_DENSE_TOO))
+        none |= FEED_FORWARD_SETS | PUNA_SETS_FFN_BIAS | PUNA_SET(FFN_SCALE);
+    if (net->hp.n_ff_shared == 0)
+        none |= PUNA_SETS_SHARED | PUNA_SET(SHARED_GATE_UP) | PUNA_SET(SHARED_WEIGHT);
+    if (!(net->arch->traits & PUNA_TRAIT_PARTS))
+        return none;
+    if (l->n_head == 0)
+        none |= ATTENTION_SETS | PUNA_SETS_QK_NORM;
+    if (l->n_ff == 0)
+        none |= FEED_FORWARD_SETS | PUNA_SETS_FFN_BIAS | PUNA_SET(FFN_SCALE) | PUNA_SET(FFN_NORM);
+    return none;
+}
+
+/* The sets whose tensors are there in a fused form. */
+static puna_sets fused_sets(const puna_layer *l)
+{
+    return (l->wqkv ? PUNA_SET(QKV) : 0) | (l->ffn_gate_up ? PUNA_SET(GATE) | PUNA_SET(UP) : 0) |
+           (l->expert_gate_up ? PUNA_SET(EXPERT_GATE) | PUNA_SET(EXPERT_UP) : 0) |
+           (l->shared_gate_up ? PUNA_SET(SHARED) : 0);
+}
+
+static puna_status bind_table(puna_network *net, const puna_container *c, void *base, int32_t layer, puna_error *err)
+{
+    const puna_arch *arch = net->arch;
+    const puna_sets none = layer < 0 ? 0 : without(net, &net->hp.layers[layer]);
+    const puna_sets wanted = (arch->needs | arch->may | PUNA_SETS_ALWAYS) & ~none;
+    for (size_t i = 0; i < tables[layer >= 0].n; i++) {
+        const binding *b = &tables[layer >= 0].rows[i];
+        if (wanted >> b->set & 1)
+            TRY(bind_one(net, c, b, base, layer, err));
+    }
+    puna_sets needed = arch->needs & ~none;
+    if (layer >= 0)
+        needed &= ~fused_sets(base);
+    for (size_t i = 0; i < tables[layer >= 0].n; i++) {
+        const binding *b = &tables[layer >= 0].rows[i];
+        const puna_tensor *const *field = (const puna_tensor *const *)(const void *)((const char *)base + b->offset);
+        if ((needed >> b->set & 1) && !*field)
+            return layer < 0 ? puna_fail(err, PUNA_ERR_FORMAT, "tensor %s: got none, expected one", file_name(arch, b->name))
+                             : puna_fail(err, PUNA_ERR_FORMAT, "tensor blk.%d.%s: got none, expected one", (int)layer,
+                                         file_name(arch, b->name));
     }
     return PUNA_OK;
 }
 
-static bool named_in(const puna_binding *table, const char *name)
+static bool named_in(const puna_network *net, bool layer, const char *name)
 {
-    for (const puna_binding *b = table; b->name; b++)
-        if (strcmp(b->name, name) == 0)
+    const puna_sets wanted = net->arch->needs | net->arch->may | PUNA_SETS_ALWAYS;
+    for (size_t i = 0; i < tables[layer].n; i++)
+        if ((wanted >> tables[layer].rows[i].set & 1) &&
+            strcmp(file_name(net->arch, tables[layer].rows[i].name), name) == 0)
             return true;
     return false;
 }
@@ -112,12 +277,19 @@ static const char *first_unused(const puna_network *net, const puna_container *c
         const char *name = puna_container_tensor_at(c, i)->name;
         int layer, at = 0;
         bool in_layer = sscanf(name, "blk.%d.%n", &layer, &at) == 1 && at > 0;
-        bool known = in_layer ? layer >= 0 && layer < net->hp.n_layer && named_in(net->arch->layer, name + at)
-                              : named_in(globals, name);
+        bool known = in_layer ? layer >= 0 && layer < net->hp.n_layer && named_in(net, true, name + at)
+                              : named_in(net, false, name);
         if (!known)
             return name;
     }
     return NULL;
+}
+
+bool puna_key_tensor(const puna_keys *k, int32_t layer, const char *name)
+{
+    char full[PUNA_MAX_NAME_BYTES];
+    snprintf(full, sizeof full, "blk.%d.%s", (int)layer, name);
+    return puna_container_tensor(k->container, full) != NULL;
 }
 
 puna_status puna_network_bind(puna_network *net, const puna_container *container, puna_error *err)
@@ -133,9 +305,11 @@ puna_status puna_network_bind(puna_network *net, const puna_container *container
     net->layers = puna_arena_array(&net->arena, (size_t)net->hp.n_layer, sizeof *net->layers);
     if (!net->layers)
         return puna_fail_memory(err, "layers", (size_t)net->hp.n_layer * sizeof *net->layers);
-    TRY(bind_table(net, container, globals, net, -1, err));
-    for (int32_t i = 0; i < net->hp.n_layer; i++)
-        TRY(bind_table(net, container, net->arch->layer, &net->layers[i], i, err));
+    TRY(bind_table(net, container, net, -1, err));
+    for (int32_t i = 0; i < net->hp.n_layer; i++) {
+        TRY(bind_table(net, container, &net->layers[i], i, err));
+        TRY(split_fused(net, &net->layers[i], &net->hp.layers[i], err));
+    }
     if (!net->output)
         net->output = net->embedding;
     net->unused = net->n_unused ? first_unused(net, container) : NULL;

@@ -1,56 +1,235 @@
-/* build.c - the decoder that dense architectures share, as straight-line code over a layer.
- * What differs between them is data: which tensors are bound, and the traits. */
+/* build.c - the decoder that most architectures share, as straight-line code over a layer.
+ * What differs between them is data: which tensors are bound, the numbers, and the traits. */
 #include <math.h>
 
 #include "model/network.h"
 
-static puna_value norm(puna_network *net, puna_value x, const puna_tensor *weight)
+puna_value puna_build_norm(puna_network *net, puna_value x, const puna_tensor *weight, const puna_tensor *bias)
 {
-    return weight ? p_norm(&net->plan, x, weight, NULL, net->hp.norm_kind, net->hp.norm_eps) : x;
+    if (!weight && !(net->arch->traits & PUNA_TRAIT_BARE_NORMS))
+        return x;
+    return p_norm(&net->plan, x, weight, bias, net->hp.norm_kind, net->hp.norm_eps);
 }
 
-static puna_value rope(puna_network *net, puna_value x, const puna_layer_hparams *lh, int32_t n_head)
+/* One that only files with its weights have. */
+static puna_value norm_if(puna_network *net, puna_value x, const puna_tensor *weight, const puna_tensor *bias)
 {
-    puna_rope_params p = net->hp.rope;
-    p.pairing = net->arch->pairing;
+    return weight ? puna_build_norm(net, x, weight, bias) : x;
+}
+
+puna_value puna_build_linear(puna_network *net, puna_value x, const puna_tensor *w, const puna_tensor *scale,
+                             const puna_tensor *bias)
+{
+    if (!scale)
+        return p_linear(&net->plan, x, w, bias);
+    return p_affine(&net->plan, p_linear(&net->plan, x, w, NULL), 1, scale, bias, 0);
+}
+
+/* In the feed-forward part the bias is scaled too. */
+static puna_value linear_scaled(puna_network *net, puna_value x, const puna_tensor *w, const puna_tensor *bias,
+                                const puna_tensor *scale)
+{
+    puna_value y = p_linear(&net->plan, x, w, bias);
+    return scale ? p_affine(&net->plan, y, 1, scale, NULL, 0) : y;
+}
+
+/* ---- attention -------------------------------------------------------------------------- */
+
+puna_value puna_build_rope(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim)
+{
+    const puna_hparams *hp = &net->hp;
+    const bool window = hp->layers[il].window > 0;
+    puna_rope_params p = window ? hp->rope_window : hp->rope;
+    const puna_tensor *factors = net->rope_factors;
+    if (!factors)
+        factors = hp->long_factors ? net->rope_long : net->rope_short;
+    p.pairing = hp->pairing;
     p.n_head = n_head;
-    p.head_dim = net->hp.head_dim_k;
-    p.n_rot = net->hp.n_rot;
-    p.base = lh->window ? net->hp.rope_base_window : net->hp.rope_base;
-    if (lh->window && net->hp.rope_scale_window > 0)
-        p.scale = net->hp.rope_scale_window;
-    return p_rope(&net->plan, x, &p, net->rope_factors);
+    p.head_dim = head_dim;
+    p.n_rot = window ? hp->n_rot_window : hp->n_rot;
+    p.base = window ? hp->rope_base_window : hp->rope_base;
+    return p_rope(&net->plan, x, &p, factors);
+}
+
+puna_value puna_build_attend(puna_network *net, puna_value q, puna_value k, puna_value v, int32_t il)
+{
+    puna_plan *g = &net->plan;
+    const puna_hparams *hp = &net->hp;
+    const puna_layer_hparams *lh = &hp->layers[il];
+    puna_cache_layout layout = { lh->n_head_kv, hp->head_dim_k, hp->head_dim_v, lh->window };
+    puna_attention_params p = {
+        .n_head = lh->n_head, .n_head_kv = lh->n_head_kv,
+        .head_dim = hp->head_dim_k, .head_dim_v = hp->head_dim_v,
+        .cache = p_cache(g, &layout), .mask = hp->mask, .window = lh->window,
+        .scale = hp->attention_scale > 0 ? hp->attention_scale : 1 / sqrtf((float)hp->head_dim_k),
+        .softcap = hp->attention_softcap, .alibi = hp->alibi,
+    };
+    if (hp->temperature != 0 && (lh->no_rope || !hp->temperature_unrotated)) {
+        p.temperature = hp->temperature;
+        p.temperature_length = hp->temperature_length;
+        p.temperature_offset = hp->temperature_offset;
+    }
+    p_kv_store(g, k, v, p.cache);
+    return p_attention(g, q, &p, net->layers[il].sinks, NULL);
+}
+
+static puna_value qkv(puna_network *net, puna_value h, const puna_tensor *w, const puna_tensor *scale,
+                      const puna_tensor *bias)
+{
+    puna_value y = puna_build_linear(net, h, w, scale, bias);
+    return net->hp.clamp_qkv > 0 ? p_affine(&net->plan, y, 1, NULL, NULL, net->hp.clamp_qkv) : y;
+}
+
+/* A query or key through norm and rotation, in the architecture's order. */
+static puna_value turned(puna_network *net, puna_value x, int32_t il, int32_t n_head, const puna_tensor *weight,
+                         const puna_tensor *bias)
+{
+    const bool late = net->arch->traits & PUNA_TRAIT_QK_NORM_LATE;
+    if (!late)
+        x = norm_if(net, x, weight, bias);
+    if (!net->hp.layers[il].no_rope)
+        x = puna_build_rope(net, x, il, n_head, net->hp.head_dim_k);
+    return late ? norm_if(net, x, weight, bias) : x;
 }
 
 /* The attention branch of layer il, up to its output projection. */
 static puna_value attention(puna_network *net, puna_value h, int32_t il)
 {
     puna_plan *g = &net->plan;
-    const puna_hparams *hp = &net->hp;
     const puna_layer *l = &net->layers[il];
-    const puna_layer_hparams *lh = &hp->layers[il];
-    puna_value q = norm(net, p_linear(g, h, l->wq, l->bq), l->q_norm);
-    puna_value k = norm(net, p_linear(g, h, l->wk, l->bk), l->k_norm);
-    puna_value v = p_linear(g, h, l->wv, l->bv);
-    puna_cache_layout layout = { lh->n_head_kv, hp->head_dim_k, hp->head_dim_v, lh->window };
-    puna_attention_params p = {
-        .n_head = lh->n_head, .n_head_kv = lh->n_head_kv,
-        .head_dim = hp->head_dim_k, .head_dim_v = hp->head_dim_v,
-        .cache = p_cache(g, &layout), .window = lh->window,
-        .scale = hp->attention_scale > 0 ? hp->attention_scale : 1 / sqrtf((float)hp->head_dim_k),
-        .softcap = hp->attention_softcap,
-    };
-    q = rope(net, q, lh, lh->n_head);
-    k = rope(net, k, lh, lh->n_head_kv);
-    p_kv_store(g, k, v, p.cache);
-    return p_attention(g, q, &p);
+    const puna_layer_hparams *lh = &net->hp.layers[il];
+    puna_value q = qkv(net, h, l->wq, l->sq, l->bq), k = qkv(net, h, l->wk, l->sk, l->bk);
+    puna_value v = qkv(net, h, l->wv, l->sv, l->bv);
+    q = turned(net, q, il, lh->n_head, l->q_norm, l->q_norm_bias);
+    k = turned(net, k, il, lh->n_head_kv, l->k_norm, l->k_norm_bias);
+    puna_value o = puna_build_attend(net, q, k, v, il);
+    if (l->attn_gate)
+        o = p_glu(g, p_linear(g, h, l->attn_gate, NULL), o, &(puna_glu_params){ .activation = net->arch->attn_gate });
+    return norm_if(net, o, l->attn_sub_norm, NULL);
 }
 
-static puna_value feed_forward(puna_network *net, puna_value h, const puna_layer *l)
+/* ---- feed forward ----------------------------------------------------------------------- */
+
+puna_value puna_build_dense(puna_network *net, puna_value h, int32_t il)
 {
     puna_plan *g = &net->plan;
-    puna_value gate = p_linear(g, h, l->ffn_gate, NULL), up = p_linear(g, h, l->ffn_up, NULL);
-    return p_linear(g, p_glu(g, gate, up, net->arch->activation), l->ffn_down, NULL);
+    const puna_layer *l = &net->layers[il];
+    const puna_activation activation = net->arch->activation;
+    const puna_glu_params p = { .activation = activation, .limit = net->hp.layers[il].ff_limit, .late_limit = true };
+    puna_value gate = -1, y;
+    if (l->ffn_gate)
+        gate = linear_scaled(net, h, l->ffn_gate, l->ffn_gate_bias, l->ffn_gate_scale);
+    y = linear_scaled(net, h, l->ffn_up, l->ffn_up_bias, l->ffn_up_scale);
+    y = l->ffn_gate ? p_glu(g, gate, y, &p) : p_act(g, y, &(puna_act_params){ .kind = activation });
+    if (l->ffn_act_scale)
+        y = p_affine(g, y, 1, l->ffn_act_scale, NULL, 0);
+    y = norm_if(net, y, l->ffn_sub_norm, NULL);
+    return linear_scaled(net, y, l->ffn_down, l->ffn_down_bias, l->ffn_down_scale);
+}
+
+static puna_value shared(puna_network *net, puna_value h, const puna_layer *l, float limit)
+{
+    puna_plan *g = &net->plan;
+    const puna_glu_params p = { .activation = net->arch->activation, .limit = limit, .late_limit = true };
+    puna_value gate = linear_scaled(net, h, l->shared_gate, NULL, l->shared_gate_scale);
+    puna_value y = p_glu(g, gate, linear_scaled(net, h, l->shared_up, NULL, l->shared_up_scale), &p);
+    y = linear_scaled(net, y, l->shared_down, NULL, l->shared_down_scale);
+    if (l->shared_weight)
+        y = p_glu(g, p_linear(g, h, l->shared_weight, NULL), y, &(puna_glu_params){ .activation = PUNA_ACT_SIGMOID });
+    return y;
+}
+
+puna_value puna_build_experts(puna_network *net, puna_value h, puna_value scores, int32_t il)
+{
+    puna_plan *g = &net->plan;
+    const puna_hparams *hp = &net->hp;
+    const puna_layer *l = &net->layers[il];
+    puna_experts e = l->experts;
+    puna_experts_params p = {
+        .n_used = hp->route.n_used, .weight_first = hp->weight_first, .fused = l->expert_gate_up != NULL,
+        .glu = { .activation = net->arch->activation, .limit = hp->layers[il].expert_limit,
+                 .late_limit = !hp->early_limit, .up_offset = hp->expert_up_offset },
+    };
+    if (p.fused)
+        e.gate = l->expert_gate_up;
+    p.gated = e.gate != NULL;
+    puna_value y = p_moe_ffn(g, h, p_moe_route(g, scores, l->choice_bias, &hp->route), &e, &p);
+    if (!l->shared_up)
+        return y;
+    const float part = hp->shared_mean ? 0.5f : 1;
+    return p_add_scaled(g, y, part, shared(net, h, l, hp->layers[il].ff_limit), part);
+}
+
+puna_value puna_build_feed_forward(puna_network *net, puna_value h, int32_t il)
+{
+    const puna_layer *l = &net->layers[il];
+    if (!net->hp.layers[il].experts)
+        return puna_build_dense(net, h, il);
+    return puna_build_experts(net, h, p_linear(&net->plan, h, l->router, l->router_bias), il);
+}
+
+/* ---- the whole -------------------------------------------------------------------------- */
+
+static puna_value embed(puna_network *net)
+{
+    puna_plan *g = &net->plan;
+    const puna_hparams *hp = &net->hp;
+    float scale = hp->embedding_scale != 0 ? hp->embedding_scale : 1;
+    if (net->arch->traits & PUNA_TRAIT_EMBEDDING_SQRT)
+        scale = sqrtf((float)hp->n_embd);
+    puna_value x = p_embed(g, net->embedding, &(puna_embed_params){ .scale = scale });
+    if (net->positions)
+        x = p_add(g, x, p_embed(g, net->positions, &(puna_embed_params){ .source = PUNA_EMBED_POSITION, .scale = 1 }));
+    return norm_if(net, x, net->embedding_norm, net->embedding_norm_bias);
+}
+
+/* x plus what a branch made of it. */
+static puna_value add_branch(puna_network *net, puna_value x, puna_value branch)
+{
+    return p_add_scaled(&net->plan, x, 1, branch, net->hp.residual_scale != 0 ? net->hp.residual_scale : 1);
+}
+
+static puna_value attention_branch(puna_network *net, puna_value h, int32_t il, bool last, puna_value *x)
+{
+    puna_plan *g = &net->plan;
+    const puna_layer *l = &net->layers[il];
+    puna_value o = net->arch->attention ? net->arch->attention(net, h, il) : attention(net, h, il);
+    if (last) { /* from here on only rows that get logits matter */
+        *x = p_select_rows(g, *x);
+        o = p_select_rows(g, o);
+    }
+    o = puna_build_linear(net, o, l->wo, l->so, l->bo);
+    if (net->hp.value_scale != 0 && net->hp.value_scale != 1)
+        o = p_affine(g, o, net->hp.value_scale, NULL, NULL, 0);
+    return norm_if(net, o, l->attn_post_norm, l->attn_post_norm_bias);
+}
+
+static puna_value feed_forward_branch(puna_network *net, puna_value h, puna_value x, puna_value y, int32_t il)
+{
+    const puna_layer *l = &net->layers[il];
+    puna_value f = net->arch->feed_forward ? net->arch->feed_forward(net, h, x, y, il)
+                                           : puna_build_feed_forward(net, h, il);
+    return norm_if(net, f, l->ffn_post_norm, l->ffn_post_norm_bias);
+}
+
+static puna_value layer(puna_network *net, puna_value x, int32_t il)
+{
+    puna_plan *g = &net->plan;
+    const puna_layer *l = &net->layers[il];
+    const bool last = il == net->hp.n_layer - 1;
+    p_layer(g, il);
+    puna_value h = puna_build_norm(net, x, l->attn_norm, l->attn_norm_bias), rows = x;
+    puna_value o = attention_branch(net, norm_if(net, l->attn_norm_2 ? x : h, l->attn_norm_2, l->attn_norm_2_bias), il,
+                                    last, &rows);
+    if (net->arch->traits & PUNA_TRAIT_PARALLEL || net->hp.parallel) {
+        h = last ? p_select_rows(g, h) : h;
+        if (l->ffn_norm)
+            h = puna_build_norm(net, rows, l->ffn_norm, l->ffn_norm_bias);
+        return p_add(g, add_branch(net, rows, feed_forward_branch(net, h, rows, rows, il)), o);
+    }
+    puna_value y = add_branch(net, rows, o);
+    h = puna_build_norm(net, y, l->ffn_norm, l->ffn_norm_bias);
+    return add_branch(net, y, feed_forward_branch(net, h, rows, y, il));
 }
 
 void puna_build_decoder(puna_network *net)
@@ -58,22 +237,10 @@ void puna_build_decoder(puna_network *net)
     puna_plan *g = &net->plan;
     const puna_hparams *hp = &net->hp;
     p_layer(g, -1);
-    float scale = net->arch->traits & PUNA_TRAIT_EMBEDDING_SQRT ? sqrtf((float)hp->n_embd) : 1;
-    puna_value x = p_embed(g, net->embedding, scale);
-    for (int32_t il = 0; il < hp->n_layer; il++) {
-        const puna_layer *l = &net->layers[il];
-        p_layer(g, il);
-        puna_value o = attention(net, norm(net, x, l->attn_norm), il);
-        if (il == hp->n_layer - 1) { /* from here on only rows that get logits matter */
-            x = p_select_rows(g, x);
-            o = p_select_rows(g, o);
-        }
-        o = p_linear(g, o, l->wo, l->bo);
-        x = p_add(g, x, norm(net, o, l->attn_post_norm));
-        o = feed_forward(net, norm(net, x, l->ffn_norm), l);
-        x = p_add(g, x, norm(net, o, l->ffn_post_norm));
-    }
+    puna_value x = embed(net);
+    for (int32_t il = 0; il < hp->n_layer; il++)
+        x = layer(net, x, il);
     p_layer(g, -1);
-    x = norm(net, x, net->output_norm);
-    p_logits(g, x, net->output, hp->logit_scale > 0 ? hp->logit_scale : 1, hp->logit_softcap);
+    x = puna_build_norm(net, x, net->output_norm, net->output_norm_bias);
+    p_logits(g, x, net->output, net->output_bias, hp->logit_scale != 0 ? hp->logit_scale : 1, hp->logit_softcap);
 }

@@ -8,187 +8,292 @@
 
 #include "base/limits.h"
 
-typedef enum key_kind { INTEGER, REAL } key_kind;
-
-typedef struct key_row {
-    const char *suffix;
-    key_kind kind;
-    size_t offset;
-    bool required;
-    double least, most;
-} key_row;
-
-#define AT(field) offsetof(puna_hparams, field)
-
-/* Bounds keep every later product of two of them within int32. */
-static const key_row keys[] = {
-    { "block_count", INTEGER, AT(n_layer), true, 1, PUNA_MAX_LAYERS },
-    { "embedding_length", INTEGER, AT(n_embd), true, 1, 1 << 20 },
-    { "context_length", INTEGER, AT(n_ctx_train), true, 1, PUNA_MAX_CONTEXT },
-    { "attention.key_length", INTEGER, AT(head_dim_k), false, 1, 1 << 13 },
-    { "attention.value_length", INTEGER, AT(head_dim_v), false, 1, 1 << 13 },
-    { "attention.layer_norm_rms_epsilon", REAL, AT(norm_eps), false, 0, 1 },
-    { "rope.dimension_count", INTEGER, AT(n_rot), false, 2, 1 << 13 },
-    { "rope.freq_base", REAL, AT(rope_base), false, 1, 1e12 },
-    { "rope.freq_base_swa", REAL, AT(rope_base_window), false, 1, 1e12 },
-    { "attention.sliding_window", INTEGER, AT(window), false, 0, PUNA_MAX_CONTEXT },
-    { "attention.scale", REAL, AT(attention_scale), false, 0, 1e6 },
-    { "attn_logit_softcapping", REAL, AT(attention_softcap), false, 0, 1e6 },
-    { "final_logit_softcapping", REAL, AT(logit_softcap), false, 0, 1e6 },
-    { "expert_count", INTEGER, AT(n_expert), false, 0, 1 << 16 },
-};
+/* ---- single keys ------------------------------------------------------------------------ */
 
 /* "<arch>.<suffix>", or NULL when the file has none. */
-static const puna_meta *look_up(const puna_container *c, const char *arch, const char *suffix, char key[256])
+static const puna_meta *look_up(const puna_keys *k, const char *suffix, char key[256])
 {
-    snprintf(key, 256, "%s.%s", arch, suffix);
-    return puna_container_meta(c, key);
+    snprintf(key, 256, "%s.%s", k->arch, suffix);
+    return puna_container_meta(k->container, key);
 }
 
-static puna_status read_key(puna_hparams *hp, const puna_container *c, const char *arch, const key_row *row,
-                            puna_error *err)
+bool puna_key_has(const puna_keys *k, const char *suffix)
 {
     char key[256];
-    const puna_meta *meta = look_up(c, arch, row->suffix, key);
-    if (!meta && row->required)
-        return puna_fail(err, PUNA_ERR_FORMAT, "metadata %s: got none, expected a number", key);
-    if (!meta)
-        return PUNA_OK;
+    return look_up(k, suffix, key) != NULL;
+}
+
+void puna_key_need(puna_keys *k, const char *suffix)
+{
+    char key[256];
+    if (!look_up(k, suffix, key) && !k->status)
+        k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s: got none, expected a number", key);
+}
+
+/* False when there is none or something is wrong. Of an array, the first: some writers make one of every number. */
+static bool number(puna_keys *k, const char *suffix, double *value)
+{
+    char key[256];
+    const puna_meta *meta = look_up(k, suffix, key);
+    if (!meta || k->status)
+        return false;
+    if (puna_meta_f64(meta, 0, value) && isfinite(*value))
+        return true;
+    k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s: expected a number", key);
+    return false;
+}
+
+int32_t puna_key_int(puna_keys *k, const char *suffix, int32_t absent, int32_t least, int32_t most)
+{
     double value;
-    if (!puna_meta_f64(meta, 0, &value) || meta->type == PUNA_META_ARRAY)
-        return puna_fail(err, PUNA_ERR_FORMAT, "metadata %s: expected a number", key);
-    if (!(value >= row->least && value <= row->most) || (row->kind == INTEGER && value != floor(value)))
-        return puna_fail(err, PUNA_ERR_FORMAT, "metadata %s: got %.9g, expected %s in %.9g..%.9g", key, value,
-                         row->kind == INTEGER ? "an integer" : "a number", row->least, row->most);
-    if (row->kind == INTEGER)
-        *(int32_t *)(void *)((char *)hp + row->offset) = (int32_t)value;
-    else
-        *(float *)(void *)((char *)hp + row->offset) = (float)value;
-    return PUNA_OK;
+    if (!number(k, suffix, &value))
+        return absent;
+    if (value >= least && value <= most && value == floor(value))
+        return (int32_t)value;
+    k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.%s: got %.9g, expected an integer in %d..%d", k->arch,
+                          suffix, value, (int)least, (int)most);
+    return absent;
 }
 
-/* A key that holds one number for all layers or an array with one for each. */
-static puna_status read_per_layer(puna_hparams *hp, const puna_container *c, const char *arch, const char *suffix,
-                                  size_t offset, bool required, int64_t least, int64_t most, puna_error *err)
+float puna_key_real(puna_keys *k, const char *suffix, float absent)
+{
+    double value;
+    if (!number(k, suffix, &value))
+        return absent;
+    if (fabs(value) <= 1e12)
+        return (float)value;
+    k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.%s: got %.9g, expected a number in -1e12..1e12",
+                          k->arch, suffix, value);
+    return absent;
+}
+
+bool puna_key_flag(puna_keys *k, const char *suffix, bool absent)
 {
     char key[256];
-    const puna_meta *meta = look_up(c, arch, suffix, key);
-    if (!meta && !required)
-        return PUNA_OK;
-    if (!meta)
-        return puna_fail(err, PUNA_ERR_FORMAT, "metadata %s: got none, expected a number", key);
-    bool array = meta->type == PUNA_META_ARRAY;
-    if (array && meta->n < (uint64_t)hp->n_layer)
-        return puna_fail(err, PUNA_ERR_FORMAT, "metadata %s: got %llu values, expected %d", key,
-                         (unsigned long long)meta->n, (int)hp->n_layer);
-    for (int32_t i = 0; i < hp->n_layer; i++) {
-        int64_t value;
-        if (!puna_meta_i64(meta, array ? (uint64_t)i : 0, &value))
-            return puna_fail(err, PUNA_ERR_FORMAT, "metadata %s: expected integers", key);
-        if (value < least || value > most)
-            return puna_fail(err, PUNA_ERR_FORMAT, "metadata %s: got %lld, expected %lld..%lld", key,
-                             (long long)value, (long long)least, (long long)most);
-        *(int32_t *)(void *)((char *)&hp->layers[i] + offset) = (int32_t)value;
-    }
-    return PUNA_OK;
+    double value;
+    bool flag;
+    if (!k->status && puna_meta_bool(look_up(k, suffix, key), 0, &flag))
+        return flag;
+    return number(k, suffix, &value) ? value != 0 : absent;
 }
 
-static puna_status read_layers(puna_hparams *hp, const puna_container *c, const char *arch, puna_error *err)
-{
-    TRY(read_per_layer(hp, c, arch, "attention.head_count", offsetof(puna_layer_hparams, n_head), true, 1, 1 << 13, err));
-    for (int32_t i = 0; i < hp->n_layer; i++)
-        hp->layers[i].n_head_kv = hp->layers[i].n_head;
-    TRY(read_per_layer(hp, c, arch, "attention.head_count_kv", offsetof(puna_layer_hparams, n_head_kv), false, 1, 1 << 13, err));
-    TRY(read_per_layer(hp, c, arch, "feed_forward_length", offsetof(puna_layer_hparams, n_ff), true, 1, 1 << 24, err));
-    for (int32_t i = 0; i < hp->n_layer; i++) {
-        const puna_layer_hparams *l = &hp->layers[i];
-        if (l->n_head % l->n_head_kv)
-            return puna_fail(err, PUNA_ERR_FORMAT, "metadata %s.attention.head_count: got %d, expected a multiple of head_count_kv %d",
-                             arch, (int)l->n_head, (int)l->n_head_kv);
-    }
-    return PUNA_OK;
-}
-
-/* An array of booleans per layer, or a period. */
-static void read_window_pattern(puna_hparams *hp, const puna_container *c, const char *arch)
+static bool text_is(const puna_keys *k, const char *suffix, const char *want)
 {
     char key[256];
-    int64_t period = hp->window_pattern;
-    const puna_meta *meta = look_up(c, arch, "attention.sliding_window_pattern", key);
-    if (meta && meta->type != PUNA_META_ARRAY && puna_meta_i64(meta, 0, &period) && (period < 0 || period > hp->n_layer))
-        period = hp->n_layer + 1;
-    for (int32_t i = 0; i < hp->n_layer; i++) {
-        int64_t flag = period > 0 && i % period < period - 1;
-        if (meta && meta->type == PUNA_META_ARRAY)
-            puna_meta_i64(meta, (uint64_t)i, &flag);
-        hp->layers[i].window = flag ? hp->window : 0;
-    }
-}
-
-static bool text_is(const puna_meta *meta, const char *want)
-{
     const char *text;
     size_t n;
-    return puna_meta_text(meta, &text, &n) && n == strlen(want) && memcmp(text, want, n) == 0;
+    return puna_meta_text(look_up(k, suffix, key), &text, &n) && n == strlen(want) && memcmp(text, want, n) == 0;
 }
 
-static double number(const puna_container *c, const char *arch, const char *suffix, double absent)
+/* ---- keys of layers --------------------------------------------------------------------- */
+
+/* Value i of a key that holds one number or an array. */
+static bool layer_value(puna_keys *k, const char *suffix, int32_t i, int32_t n_layer, double *value)
 {
     char key[256];
+    const puna_meta *meta = look_up(k, suffix, key);
+    if (!meta || k->status)
+        return false;
+    const bool array = meta->type == PUNA_META_ARRAY;
+    if (array && meta->n < (uint64_t)n_layer)
+        k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s: got %llu values, expected %d", key,
+                              (unsigned long long)meta->n, (int)n_layer);
+    else if (!puna_meta_f64(meta, array ? (uint64_t)i : 0, value) || !isfinite(*value))
+        k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s: expected numbers", key);
+    return !k->status;
+}
+
+void puna_key_layers_int(puna_keys *k, puna_hparams *hp, const char *suffix, size_t offset, int32_t least, int32_t most)
+{
     double value;
-    return puna_meta_f64(look_up(c, arch, suffix, key), 0, &value) && isfinite(value) ? value : absent;
+    for (int32_t i = 0; i < hp->n_layer && layer_value(k, suffix, i, hp->n_layer, &value); i++) {
+        if (value >= least && value <= most && value == floor(value))
+            *(int32_t *)(void *)((char *)&hp->layers[i] + offset) = (int32_t)value;
+        else
+            k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.%s: got %.9g, expected integers in %d..%d",
+                                  k->arch, suffix, value, (int)least, (int)most);
+    }
 }
 
-/* Position scaling: none, linear, YaRN. Others are refused where they would change results. */
-static puna_status read_rope_scaling(puna_hparams *hp, const puna_container *c, const char *arch, puna_error *err)
+void puna_key_layers_real(puna_keys *k, puna_hparams *hp, const char *suffix, size_t offset)
+{
+    double value;
+    for (int32_t i = 0; i < hp->n_layer && layer_value(k, suffix, i, hp->n_layer, &value); i++)
+        *(float *)(void *)((char *)&hp->layers[i] + offset) = (float)value;
+}
+
+void puna_key_window(puna_keys *k, puna_hparams *hp, int32_t window, int32_t period, bool first_full)
 {
     char key[256];
-    const puna_meta *type = look_up(c, arch, "rope.scaling.type", key);
-    double factor = number(c, arch, "rope.scaling.factor", number(c, arch, "rope.scale_linear", 0));
-    puna_rope_params *r = &hp->rope;
-    bool yarn = text_is(type, "yarn");
-    r->scale = factor > 0 ? (float)(1 / factor) : 1;
-    r->magnitude = 1;
-    if (text_is(type, "none"))
-        r->scale = 1;
-    else if (type && !yarn && !text_is(type, "linear"))
-        return puna_fail(err, PUNA_ERR_FORMAT, "metadata %s: this kind of position scaling is not supported", key);
-    if (yarn) {
-        double original = number(c, arch, "rope.scaling.original_context_length", hp->n_ctx_train);
-        r->n_ctx_orig = original >= 1 && original <= PUNA_MAX_CONTEXT ? (int32_t)original : hp->n_ctx_train;
-        r->yarn_ext = 1;
-        r->yarn_beta_fast = (float)number(c, arch, "rope.scaling.yarn_beta_fast", 32);
-        r->yarn_beta_slow = (float)number(c, arch, "rope.scaling.yarn_beta_slow", 1);
-        r->magnitude = factor > 1 ? (float)(0.1 * log(factor) + 1) : 1;
+    const char *const name = "attention.sliding_window_pattern";
+    const puna_meta *pattern = look_up(k, name, key);
+    const bool flags = pattern && pattern->type == PUNA_META_ARRAY;
+    hp->window = puna_key_int(k, "attention.sliding_window", window, 0, PUNA_MAX_CONTEXT);
+    if (pattern && !flags)
+        period = puna_key_int(k, name, period, 0, PUNA_MAX_LAYERS);
+    for (int32_t i = 0; i < hp->n_layer; i++) {
+        const int32_t at = period > 0 ? i % period : 0;
+        double flag = period == 0 || (first_full ? at != 0 : at < period - 1);
+        if (flags && !layer_value(k, name, i, hp->n_layer, &flag))
+            return;
+        hp->layers[i].window = flag != 0 ? hp->window : 0;
     }
-    r->magnitude *= (float)number(c, arch, "rope.scaling.attn_factor", 1);
-    return PUNA_OK;
 }
 
-puna_status puna_hparams_read(puna_hparams *hp, const puna_container *container, const char *arch,
-                              puna_arena *arena, puna_error *err)
+static void read_heads(puna_keys *k, puna_hparams *hp)
 {
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        TRY(read_key(hp, container, arch, &keys[i], err));
-    hp->layers = puna_arena_array(arena, (size_t)hp->n_layer, sizeof *hp->layers);
-    if (!hp->layers)
-        return puna_fail_memory(err, "layers", (size_t)hp->n_layer * sizeof *hp->layers);
-    TRY(read_layers(hp, container, arch, err));
-    int32_t n_head = hp->layers[0].n_head;
-    if (!hp->head_dim_k && hp->n_embd % n_head)
-        return puna_fail(err, PUNA_ERR_FORMAT, "metadata %s.embedding_length: got %d, expected a multiple of head_count %d",
-                         arch, (int)hp->n_embd, (int)n_head);
-    if (!hp->head_dim_k)
-        hp->head_dim_k = hp->n_embd / n_head;
-    if (!hp->head_dim_v)
-        hp->head_dim_v = hp->n_embd % n_head ? hp->head_dim_k : hp->n_embd / n_head;
-    if (hp->head_dim_k < 1 || hp->head_dim_v < 1)
-        return puna_fail(err, PUNA_ERR_FORMAT, "metadata %s.attention.head_count: got %d heads for an embedding of %d",
-                         arch, (int)n_head, (int)hp->n_embd);
-    if (!hp->n_rot)
+    puna_key_need(k, "attention.head_count");
+    puna_key_layers_int(k, hp, "attention.head_count", offsetof(puna_layer_hparams, n_head), 0, 1 << 13);
+    for (int32_t i = 0; i < hp->n_layer; i++)
+        hp->layers[i].n_head_kv = hp->layers[i].n_head;
+    puna_key_layers_int(k, hp, "attention.head_count_kv", offsetof(puna_layer_hparams, n_head_kv), 0, 1 << 13);
+    puna_key_layers_int(k, hp, "feed_forward_length", offsetof(puna_layer_hparams, n_ff), 0, 1 << 24);
+    for (int32_t i = 0; i < hp->n_layer && !k->status; i++) {
+        const puna_layer_hparams *l = &hp->layers[i];
+        if (l->n_head_kv ? l->n_head % l->n_head_kv : l->n_head)
+            k->status = puna_fail(&k->error, PUNA_ERR_FORMAT,
+                                  "metadata %s.attention.head_count: got %d, expected a multiple of head_count_kv %d", k->arch,
+                                  (int)l->n_head, (int)l->n_head_kv);
+    }
+}
+
+/* ---- positions -------------------------------------------------------------------------- */
+
+/* YaRN multiplies cosines and sines by 0.1 ln(factor) + 1; with a multiplier, by the ratio of two such numbers. */
+static float yarn_magnitude(float factor, float multiplier)
+{
+    return factor > 1 ? 0.1f * multiplier * logf(factor) + 1 : 1;
+}
+
+void puna_key_yarn(puna_keys *k, puna_hparams *hp, float beta_fast, float beta_slow, float log_multiplier)
+{
+    puna_rope_params *r = &hp->rope;
+    const float factor = r->scale > 0 ? 1 / r->scale : 1;
+    r->yarn_beta_fast = puna_key_real(k, "rope.scaling.yarn_beta_fast", beta_fast);
+    r->yarn_beta_slow = puna_key_real(k, "rope.scaling.yarn_beta_slow", beta_slow);
+    log_multiplier = puna_key_real(k, "rope.scaling.yarn_log_multiplier", log_multiplier);
+    if (r->yarn_ext != 0 && log_multiplier != 0)
+        r->magnitude /= yarn_magnitude(factor, log_multiplier);
+}
+
+/* Position scaling: none, linear, YaRN, and factors for long contexts. */
+static void read_rope_scaling(puna_keys *k, puna_hparams *hp)
+{
+    puna_rope_params *r = &hp->rope;
+    const bool yarn = text_is(k, "rope.scaling.type", "yarn");
+    float factor = puna_key_real(k, "rope.scale_linear", 0);
+    factor = puna_key_real(k, "rope.scaling.factor", factor);
+    r->scale = factor > 0 && !text_is(k, "rope.scaling.type", "none") ? 1 / factor : 1;
+    r->magnitude = 1;
+    r->n_ctx_orig = puna_key_int(k, "rope.scaling.original_context_length", hp->n_ctx_train, 0, PUNA_MAX_CONTEXT);
+    if (r->n_ctx_orig < 1)
+        r->n_ctx_orig = hp->n_ctx_train;
+    hp->long_factors = (k->n_ctx > 0 ? k->n_ctx : hp->n_ctx_train) > r->n_ctx_orig;
+    char key[256];
+    if (look_up(k, "rope.scaling.type", key) && !yarn && !text_is(k, "rope.scaling.type", "none") &&
+        !text_is(k, "rope.scaling.type", "linear") && !text_is(k, "rope.scaling.type", "longrope") && !k->status)
+        k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s: this kind of position scaling is not supported", key);
+    if (yarn) {
+        r->yarn_ext = 1;
+        r->yarn_beta_fast = 32;
+        r->yarn_beta_slow = 1;
+        r->magnitude = yarn_magnitude(factor, 1);
+    }
+    r->magnitude *= puna_key_real(k, "rope.scaling.attn_factor", 1);
+    hp->rope_window = *r;
+}
+
+/* ---- experts ---------------------------------------------------------------------------- */
+
+void puna_key_experts(puna_keys *k, puna_hparams *hp, const puna_expert_keys *absent)
+{
+    puna_route_params *r = &hp->route;
+    if (hp->n_expert == 0)
+        return;
+    const int32_t n_ff = hp->layers[0].n_ff, most = 1 << 24;
+    hp->n_ff_expert = absent->own_ff ? puna_key_int(k, "expert_feed_forward_length", 0, 0, most) : absent->n_ff;
+    if (hp->n_ff_expert == 0)
+        hp->n_ff_expert = absent->n_ff ? absent->n_ff : n_ff / (r->n_used > 0 ? r->n_used : 1);
+    if (absent->n_shared >= 0) {
+        const int32_t n = puna_key_int(k, "expert_shared_count", absent->n_shared, 0, 1 << 10);
+        hp->n_ff_shared = hp->n_ff_expert <= most / (n > 0 ? n : 1) ? hp->n_ff_expert * n : most;
+    }
+    r->gating = (puna_gating)puna_key_int(k, "expert_gating_func", 0, 0, PUNA_GATING_SQRT_SOFTPLUS);
+    if (r->gating == 0)
+        r->gating = absent->gating;
+    r->normalise = absent->norm_key ? puna_key_flag(k, "expert_weights_norm", absent->normalise) : absent->normalise;
+    r->scale = absent->scaled ? puna_key_real(k, "expert_weights_scale", 1) : 1;
+    r->scale = r->scale == 0 ? 1 : r->scale;
+    const int32_t lead = absent->leading ? puna_key_int(k, "leading_dense_block_count", 0, 0, PUNA_MAX_LAYERS) : 0;
+    for (int32_t i = 0; i < hp->n_layer; i++)
+        hp->layers[i].experts = i >= lead;
+    if (r->gating == 0 && !k->status)
+        k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.expert_gating_func: got none, expected 1..4", k->arch);
+}
+
+static void read_experts(puna_keys *k, puna_hparams *hp)
+{
+    puna_route_params *r = &hp->route;
+    hp->n_expert = puna_key_int(k, "expert_count", 0, 0, 1 << 16);
+    r->n_used = puna_key_int(k, "expert_used_count", 0, 0, 1 << 16);
+    r->n_group = puna_key_int(k, "expert_group_count", 0, 0, 1 << 16);
+    r->n_group_used = puna_key_int(k, "expert_group_used_count", 0, 0, 1 << 16);
+    r->scale = 1;
+    if (hp->n_expert > 0 && (r->n_used < 1 || r->n_used > hp->n_expert) && !k->status)
+        k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.expert_used_count: got %d, expected 1..%d", k->arch,
+                              (int)r->n_used, (int)hp->n_expert);
+}
+
+/* ---- all -------------------------------------------------------------------------------- */
+
+static void mistake(puna_keys *k, const char *suffix, int32_t got, const char *expected)
+{
+    if (!k->status)
+        k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.%s: got %d, expected %s", k->arch, suffix, (int)got,
+                              expected);
+}
+
+/* Sizes of heads; layers without attention have none. */
+static void read_head_sizes(puna_keys *k, puna_hparams *hp)
+{
+    int32_t n_head = 0;
+    for (int32_t i = 0; i < hp->n_layer && n_head == 0; i++)
+        n_head = hp->layers[i].n_head;
+    const int32_t least = n_head > 0 ? 1 : 0, own = n_head > 0 ? hp->n_embd / n_head : 0;
+    hp->head_dim_k = puna_key_int(k, "attention.key_length", hp->head_dim_k ? hp->head_dim_k : own, 0, 1 << 13);
+    hp->head_dim_v = puna_key_int(k, "attention.value_length", hp->head_dim_v ? hp->head_dim_v : own, 0, 1 << 13);
+    if (hp->head_dim_k < least || hp->head_dim_v < least)
+        mistake(k, "attention.head_count", n_head, "heads that the embedding is wide enough for");
+    hp->n_rot = puna_key_int(k, "rope.dimension_count", hp->n_rot, 0, 1 << 13);
+    if (hp->n_rot == 0)
         hp->n_rot = hp->head_dim_k;
-    if (hp->rope_base_window <= 0)
-        hp->rope_base_window = hp->rope_base;
-    read_window_pattern(hp, container, arch);
-    return read_rope_scaling(hp, container, arch, err);
+    hp->n_rot_window = puna_key_int(k, "rope.dimension_count_swa", hp->n_rot, 0, 1 << 13);
+}
+
+void puna_hparams_read(puna_hparams *hp, puna_keys *k, puna_arena *arena)
+{
+    static const char *const needed[] = { "block_count", "embedding_length", "context_length" };
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
+        puna_key_need(k, needed[i]);
+    const int32_t n_all = puna_key_int(k, "block_count", 1, 1, PUNA_MAX_LAYERS);
+    hp->n_predict = puna_key_int(k, "nextn_predict_layers", 0, 0, n_all - 1);
+    hp->n_layer = n_all - hp->n_predict;
+    hp->n_embd = puna_key_int(k, "embedding_length", 1, 1, 1 << 20);
+    hp->n_ctx_train = puna_key_int(k, "context_length", 1, 1, PUNA_MAX_CONTEXT);
+    hp->layers = k->status ? NULL : puna_arena_array(arena, (size_t)hp->n_layer, sizeof *hp->layers);
+    if (!hp->layers) {
+        if (!k->status)
+            k->status = puna_fail_memory(&k->error, "layers", (size_t)hp->n_layer * sizeof *hp->layers);
+        return;
+    }
+    read_heads(k, hp);
+    read_head_sizes(k, hp);
+    read_experts(k, hp);
+    hp->rms_eps = puna_key_real(k, "attention.layer_norm_rms_epsilon", hp->rms_eps);
+    hp->layer_eps = puna_key_real(k, "attention.layer_norm_epsilon", hp->layer_eps);
+    hp->rope_base = puna_key_real(k, "rope.freq_base", hp->rope_base > 0 ? hp->rope_base : 10000);
+    hp->rope_base_window = hp->rope_base;
+    read_rope_scaling(k, hp);
+    if (!(hp->rope_base > 0))
+        mistake(k, "rope.freq_base", 0, "more than 0");
 }

@@ -1,5 +1,6 @@
-/* hparams.h - the numbers that shape a model, read from metadata and range-checked. Owns the
- * table of keys; refuses defaults that differ by architecture (those stand in descriptors). */
+/* hparams.h - the numbers that shape a model, read from metadata and range-checked. Owns the keys
+ * that all architectures share and the ways to read others; refuses defaults that differ by
+ * architecture (those stand in descriptors). */
 #ifndef PUNA_MODEL_HPARAMS_H
 #define PUNA_MODEL_HPARAMS_H
 
@@ -11,27 +12,93 @@
 typedef struct puna_layer_hparams {
     int32_t n_head, n_head_kv, n_ff;
     int32_t window;  /* 0 = full attention */
+    int32_t rotates; /* as files say it */
+    bool no_rope;
+    bool experts;    /* a mixture of experts in place of the feed-forward part, or beside it */
+    float expert_limit, ff_limit; /* puna_glu_params.limit */
 } puna_layer_hparams;
 
 typedef struct puna_hparams {
     int32_t n_layer, n_embd, n_ctx_train, n_vocab;
+    int32_t n_predict; /* layers at the end of the file that guess tokens further ahead: not run; n_layer is without */
     int32_t head_dim_k, head_dim_v;
-    float norm_eps;
+    float rms_eps, layer_eps, norm_eps; /* norm_eps: that of norm_kind */
     puna_norm_kind norm_kind;
-    int32_t n_rot;
-    float rope_base, rope_base_window; /* the second is used on layers with a window */
-    puna_rope_params rope;             /* scaling: copied per layer, base and heads filled in */
-    float rope_scale_window;
-    int32_t window, window_pattern;    /* pattern n: layers with i % n < n - 1 have the window; 0: none has */
+    /* Positions. */
+    int32_t n_rot, n_rot_window;       /* the second is used on layers with a window, like the two below */
+    float rope_base, rope_base_window;
+    puna_rope_params rope, rope_window; /* scaling: copied per layer, base and heads filled in */
+    puna_rope_pairing pairing;
+    bool long_factors; /* the context is longer than the one the frequency factors called short are for */
+    float alibi;
+    /* Attention. */
+    puna_mask mask;
+    int32_t window;
     float attention_scale;             /* 0 = 1 / sqrt(head_dim_k) */
-    float attention_softcap, logit_softcap, logit_scale, embedding_scale;
-    int32_t n_expert;
+    float attention_softcap, clamp_qkv, value_scale;
+    float temperature, temperature_offset;
+    int32_t temperature_length;
+    bool temperature_unrotated; /* only in layers without rotation */
+    /* Rows. */
+    float embedding_scale, residual_scale; /* 0 = 1 */
+    float logit_scale, logit_softcap;      /* 0 = 1, 0 = none */
+    bool parallel;                         /* as PUNA_TRAIT_PARALLEL */
+    /* Experts. */
+    int32_t n_expert, n_ff_expert, n_ff_shared;
+    puna_route_params route;
+    bool weight_first;        /* experts' inputs are weighted, not what they make of them */
+    bool early_limit;         /* expert_limit is for the gate before its activation */
+    float expert_up_offset;
+    bool shared_mean; /* the mean of routed and shared experts, not their sum */
     puna_layer_hparams *layers;        /* [n_layer], in the arena */
 } puna_hparams;
 
-/* Reads "<arch>.<key>" for every key of the table. hp comes with the architecture's defaults in
- * place of keys that are absent. Errors name the key, what it is and what it may be. */
-puna_status puna_hparams_read(puna_hparams *hp, const puna_container *container, const char *arch,
-                              puna_arena *arena, puna_error *err);
+/* A file's keys of one architecture: "<arch>.<suffix>". The first mistake is kept and turns later reads into
+ * no-ops, as in a plan. */
+typedef struct puna_keys {
+    const puna_container *container;
+    const char *arch;
+    int32_t n_ctx; /* that will be asked for; 0 = what the model was trained with */
+    puna_status status;
+    puna_error error;
+} puna_keys;
+
+bool puna_key_has(const puna_keys *k, const char *suffix);
+
+/* The number, or `absent` where there is none; outside of least .. most is a mistake. */
+int32_t puna_key_int(puna_keys *k, const char *suffix, int32_t absent, int32_t least, int32_t most);
+float puna_key_real(puna_keys *k, const char *suffix, float absent);
+bool puna_key_flag(puna_keys *k, const char *suffix, bool absent);
+
+/* Must be there. */
+void puna_key_need(puna_keys *k, const char *suffix);
+
+/* A number for all layers or an array with one for each, into a field of puna_layer_hparams. */
+void puna_key_layers_int(puna_keys *k, puna_hparams *hp, const char *suffix, size_t offset, int32_t least, int32_t most);
+void puna_key_layers_real(puna_keys *k, puna_hparams *hp, const char *suffix, size_t offset);
+
+/* "attention.sliding_window" (or `window`), and which layers have it: "attention.sliding_window_pattern" as flags or
+ * as a period, or `period`: layers with i % n < n - 1; first_full: those with i % n != 0. A period of 1: none, 0: all. */
+void puna_key_window(puna_keys *k, puna_hparams *hp, int32_t window, int32_t period, bool first_full);
+
+/* What puna_key_experts takes where the file says nothing. */
+typedef struct puna_expert_keys {
+    puna_gating gating;  /* 0: the file must say it */
+    bool normalise, scaled, norm_key; /* the last two: "expert_weights_scale", "expert_weights_norm" are read */
+    int32_t n_ff;        /* of an expert; 0: feed_forward_length / experts of a token */
+    bool own_ff;         /* "expert_feed_forward_length" is read */
+    bool leading;        /* "leading_dense_block_count" */
+    int32_t n_shared;    /* of "expert_shared_count", by the width of an expert; -1: no shared experts */
+} puna_expert_keys;
+
+/* Which layers have experts, their sizes and how they are chosen. */
+void puna_key_experts(puna_keys *k, puna_hparams *hp, const puna_expert_keys *absent);
+
+/* Scaling of positions by YaRN with an architecture's own names and numbers. log_multiplier 0: none. */
+void puna_key_yarn(puna_keys *k, puna_hparams *hp, float beta_fast, float beta_slow, float log_multiplier);
+
+/* The keys that all architectures have. hp comes with the architecture's defaults in place of keys that are
+ * absent. Errors name the key, what it is and what it may be. */
+void puna_hparams_read(puna_hparams *hp, puna_keys *keys, puna_arena *arena);
 
 #endif

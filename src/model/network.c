@@ -42,32 +42,36 @@ static puna_status find_arch(puna_network *net, const puna_container *c, puna_er
     return puna_hint(err, PUNA_ERR_FORMAT, "puna formats");
 }
 
-static puna_status open_network(puna_network *net, const puna_container *c, puna_error *err)
+static puna_status open_network(puna_network *net, const puna_container *c, int32_t n_ctx, puna_error *err)
 {
     TRY(find_arch(net, c, err));
-    net->hp = net->arch->defaults;
-    TRY(puna_hparams_read(&net->hp, c, net->arch->name, &net->arena, err));
-    if (net->hp.n_expert)
-        return puna_fail(err, PUNA_ERR_FORMAT, "metadata %s.expert_count: got %d, expected 0: experts are not supported",
-                         net->arch->name, (int)net->hp.n_expert);
-    if (net->arch->adjust)
-        net->arch->adjust(&net->hp);
+    const puna_arch *arch = net->arch;
+    puna_keys keys = { .container = c, .arch = arch->name, .n_ctx = n_ctx };
+    net->hp = arch->defaults;
+    net->hp.pairing = arch->pairing;
+    puna_hparams_read(&net->hp, &keys, &net->arena);
+    if (!keys.status && arch->adjust)
+        arch->adjust(&net->hp, &keys);
+    if (keys.status && err)
+        *err = keys.error;
+    TRY(keys.status);
+    net->hp.norm_eps = net->hp.norm_kind == PUNA_NORM_RMS ? net->hp.rms_eps : net->hp.layer_eps;
     TRY(puna_network_bind(net, c, err));
     for (size_t i = 0; i < puna_container_n_tensors(c); i++) {
         const puna_tensor *t = puna_container_tensor_at(c, i);
         net->n_parameters += t->ne[0] * puna_tensor_rows(t);
     }
-    if (net->arch->build)
-        net->arch->build(net);
+    if (arch->build)
+        arch->build(net);
     else
         puna_build_decoder(net);
     return puna_plan_place(&net->plan, true, err);
 }
 
-puna_status puna_network_open(puna_network *net, const puna_container *container, puna_error *err)
+puna_status puna_network_open(puna_network *net, const puna_container *container, int32_t n_ctx, puna_error *err)
 {
     *net = (puna_network){ 0 };
-    puna_status status = open_network(net, container, err);
+    puna_status status = open_network(net, container, n_ctx, err);
     if (status)
         puna_network_close(net);
     return status;

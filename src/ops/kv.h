@@ -7,7 +7,10 @@
  * so that a block is, for one head, a ready tile for q k^T and for p v: both products then run
  * along the contiguous dimension without sums across a vector. Encodings of 8 bits and fewer keep
  * rotated vectors (puna_kv_rotate) and interleave four elements of what is summed over; the
- * layouts stand in kv_tile.c, the reasons in ADR 0007. */
+ * layouts stand in kv_tile.c, the reasons in ADR 0007.
+ *
+ * Beside the caches lie states, which belong to a sequence and not to a position: float32, rewritten by
+ * every batch. They are kept in slots, one for each sequence and each copy that is to be gone back to. */
 #ifndef PUNA_OPS_KV_H
 #define PUNA_OPS_KV_H
 
@@ -30,13 +33,26 @@ typedef struct puna_kv {
     puna_kv_cache *caches; /* plan->n_caches */
     int32_t n_caches, n_blocks;
     puna_format format;    /* F32, F16, BF16, Q8_0 or Q4_0 */
-    size_t size_bytes;     /* address space; memory is taken only when touched */
+    size_t size_bytes;     /* address space of caches; memory is taken only when touched */
+    float *states;         /* [n_slots, slot_floats], also taken when touched; NULL: the plan has none */
+    size_t slot_floats, *state_at; /* of a slot; where each state begins in it */
+    int32_t n_slots;
 } puna_kv;
 
-/* Room for n_blocks blocks in every cache of the plan. */
-puna_status puna_kv_open(puna_kv *kv, const puna_plan *plan, int32_t n_blocks, puna_format format,
+/* Room for n_blocks blocks in every cache of the plan, and for n_slots slots of states if it has any. */
+puna_status puna_kv_open(puna_kv *kv, const puna_plan *plan, int32_t n_blocks, int32_t n_slots, puna_format format,
                          puna_error *err);
 void puna_kv_close(puna_kv *kv);
+
+static inline float *puna_kv_state(const puna_kv *kv, int32_t state, int32_t slot)
+{
+    return kv->states + (size_t)slot * kv->slot_floats + kv->state_at[state];
+}
+
+/* A sequence that begins has states of zeros; a slot that is not needed gives its memory back. */
+void puna_kv_state_clear(puna_kv *kv, int32_t slot);
+void puna_kv_state_drop(puna_kv *kv, int32_t slot);
+void puna_kv_state_copy(puna_kv *kv, int32_t to, int32_t from);
 
 /* What block `from` holds, in every cache, also into block `to`. */
 void puna_kv_copy(puna_kv *kv, int32_t to, int32_t from);

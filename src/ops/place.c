@@ -20,7 +20,8 @@ static bool in_place(const puna_plan *g, const puna_node *node)
     if (!allowed[node->op] || node->in[0] < 0)
         return false;
     const puna_value_info *x = &g->values[node->in[0]];
-    return x->last == (int32_t)(node - g->nodes) && node->in[0] != node->in[1];
+    return x->last == (int32_t)(node - g->nodes) && node->in[0] != node->in[1] &&
+           x->width == g->values[node->out].width;
 }
 
 /* The lowest offset where `v` meets no value that is alive during its life. */

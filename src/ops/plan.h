@@ -37,18 +37,51 @@ typedef struct puna_value_info {
     size_t offset;      /* floats per row before it in the scratch memory, set by puna_plan_place */
 } puna_value_info;
 
-typedef enum puna_norm_kind { PUNA_NORM_RMS, PUNA_NORM_LAYER } puna_norm_kind;
+/* L2 divides by the root of the sum of squares, or by eps where that is less. */
+typedef enum puna_norm_kind { PUNA_NORM_RMS, PUNA_NORM_LAYER, PUNA_NORM_L2 } puna_norm_kind;
 
 /* Rotated pairs: NORMAL (2i, 2i+1), NEOX (i, i + n_rot/2). */
 typedef enum puna_rope_pairing { PUNA_ROPE_NORMAL, PUNA_ROPE_NEOX } puna_rope_pairing;
 
-typedef enum puna_activation { PUNA_ACT_SILU, PUNA_ACT_GELU /* tanh form */, PUNA_ACT_RELU } puna_activation;
+typedef enum puna_activation {
+    PUNA_ACT_SILU,
+    PUNA_ACT_GELU,       /* tanh form */
+    PUNA_ACT_RELU,
+    PUNA_ACT_GELU_ERF,
+    PUNA_ACT_GELU_QUICK, /* x * sigmoid(1.702 x) */
+    PUNA_ACT_RELU_SQUARED,
+    PUNA_ACT_SIGMOID,
+    PUNA_ACT_TANH,
+    PUNA_ACT_SOFTPLUS,
+    PUNA_ACT_IDENTITY,
+    PUNA_ACT_XIELU       /* arXiv 2411.13010; a: alpha_n, alpha_p, beta, eps */
+} puna_activation;
+
+typedef struct puna_act_params {
+    puna_activation kind;
+    float a[4];
+} puna_act_params;
+
+typedef struct puna_glu_params {
+    puna_activation activation;
+    float limit;     /* the gate is at most this, up within +- it; 0 = no limit */
+    bool late_limit; /* for the gate: after its activation */
+    float up_offset; /* added to up after the limit */
+} puna_glu_params;
 
 typedef struct puna_norm_params {
     puna_norm_kind kind;
     float eps;
     int32_t group; /* the norm runs over groups of this many values: the width, or one head */
 } puna_norm_params;
+
+typedef enum puna_embed_source { PUNA_EMBED_TOKEN, PUNA_EMBED_POSITION, PUNA_EMBED_FIRST } puna_embed_source;
+
+typedef struct puna_embed_params {
+    puna_embed_source source; /* which row: the token's, the position's (plus offset), or always `offset` */
+    int32_t offset;
+    float scale;
+} puna_embed_params;
 
 typedef struct puna_rope_params {
     puna_rope_pairing pairing;
@@ -62,31 +95,82 @@ typedef struct puna_rope_params {
     int32_t n_ctx_orig;
 } puna_rope_params;
 
+/* Which keys a query sees. A chunk: those of its own run of `window` positions. */
+typedef enum puna_mask { PUNA_MASK_CAUSAL, PUNA_MASK_CHUNK, PUNA_MASK_ALL } puna_mask;
+
 typedef struct puna_attention_params {
     int32_t n_head, n_head_kv, head_dim, head_dim_v;
     int32_t cache;    /* index into plan->caches */
-    int32_t window;   /* key j is visible to p iff p - j < window; 0 = all up to p */
+    puna_mask mask;
+    int32_t window;   /* key j is visible to p iff p - j < window; 0 = all up to p. ALL: iff |p - j| <= window / 2 */
     float scale;
     float softcap;    /* 0 = none: s = cap * tanh(s / cap) */
+    float alibi;      /* largest slope exponent of ALiBi (arXiv 2108.12409), 8 as a rule; 0 = none */
+    int32_t n_buckets; /* of the relative position bias, which is the node's bias; 0 = none */
+    float temperature; /* scores times 1 + temperature * log(1 + floor((p + offset) / length)); 0 = off */
+    int32_t temperature_length;
+    float temperature_offset;
 } puna_attention_params;
+
+/* Numbered as in GGUF. */
+typedef enum puna_gating {
+    PUNA_GATING_SOFTMAX = 1,
+    PUNA_GATING_SIGMOID = 2,
+    PUNA_GATING_SOFTMAX_USED = 3, /* softmax over the chosen experts only */
+    PUNA_GATING_SQRT_SOFTPLUS = 4
+} puna_gating;
+
+typedef struct puna_route_params {
+    puna_gating gating;
+    int32_t n_used;                /* experts of a token */
+    int32_t n_group, n_group_used; /* experts are chosen from the best groups only; 0 = no groups */
+    bool normalise;                /* the weights' sum becomes 1 */
+    float scale;                   /* of the weights, afterwards */
+} puna_route_params;
+
+typedef struct puna_experts_params {
+    int32_t n_used;
+    bool gated, fused;   /* gate and up; both in one tensor, gate first */
+    bool weight_first;   /* the input is weighted, not the result */
+    puna_glu_params glu; /* without a gate: its activation */
+} puna_experts_params;
+
+enum { PUNA_NODE_INPUTS = 3, PUNA_NODE_TENSORS = 8 };
 
 typedef struct puna_node {
     puna_op op;
     int32_t layer; /* -1 outside of layers */
-    puna_value in[2], out;
+    puna_value in[PUNA_NODE_INPUTS], out; /* -1: none */
     const puna_tensor *weight, *bias; /* bias, norm weights and rope factors are always F32 */
+    const puna_tensor *more[PUNA_NODE_TENSORS];
     union {
-        float scale; /* EMBED */
+        puna_embed_params embed;
         puna_norm_params norm;
         puna_rope_params rope;
         puna_attention_params attention;
-        puna_activation activation;
+        puna_act_params act;
+        puna_glu_params glu;
+        puna_route_params route;
+        puna_experts_params experts;
         int32_t cache; /* KV_STORE */
+        struct {
+            float x, y;
+        } add;
+        struct {
+            float scale, limit; /* limit: results are within +- it; 0 = no limit */
+        } affine;
+        struct {
+            int32_t n_group, from;
+        } columns; /* JOIN: n_group */
         struct {
             float scale, softcap;
         } logits;
     } p;
 } puna_node;
+
+/* Where the tensors of MOE_FFN are: weight is the gate (or gate and up), then these. */
+enum { PUNA_EXPERTS_UP, PUNA_EXPERTS_DOWN, PUNA_EXPERTS_GATE_BIAS, PUNA_EXPERTS_UP_BIAS, PUNA_EXPERTS_DOWN_BIAS,
+       PUNA_EXPERTS_GATE_SCALE, PUNA_EXPERTS_UP_SCALE, PUNA_EXPERTS_DOWN_SCALE };
 
 /* What one layer keeps for each token. */
 typedef struct puna_cache_layout {
@@ -99,14 +183,24 @@ typedef struct puna_plan {
     puna_node *nodes;
     puna_value_info *values;
     puna_cache_layout *caches;
-    int32_t n_nodes, n_values, n_caches;
-    int32_t capacity_nodes, capacity_values, capacity_caches;
+    int32_t *states;   /* float32 of each: what a sequence keeps beside caches, whatever its length */
+    int32_t n_nodes, n_values, n_caches, n_states;
+    int32_t capacity_nodes, capacity_values, capacity_caches, capacity_states;
     int32_t layer;     /* recorded into nodes */
     int32_t n_vocab;   /* width of the logits */
+    bool whole;        /* every row depends on all of its sequence: nothing can be evaluated in parts */
     size_t row_floats; /* scratch floats per row, set by puna_plan_place */
     puna_status status;
     puna_error error;  /* the first mistake */
 } puna_plan;
+
+/* "linear" */
+const char *puna_op_name(puna_op op);
+
+/* Of a node's weights: bytes that n_rows rows read, and multiplications of one row. Of experts, as many as the
+ * rows can ask for. */
+uint64_t puna_node_bytes(const puna_node *node, uint64_t n_rows);
+uint64_t puna_node_multiplies(const puna_node *node);
 
 void puna_plan_free(puna_plan *g);
 
@@ -118,17 +212,45 @@ puna_status puna_plan_place(puna_plan *g, bool share, puna_error *err);
 /* ---- the recorder; T = tokens of the batch ---------------------------------------------- */
 
 void p_layer(puna_plan *g, int32_t layer);
-puna_value p_embed(puna_plan *g, const puna_tensor *table, float scale);           /* -> [T, width] */
+puna_value p_embed(puna_plan *g, const puna_tensor *table, const puna_embed_params *p); /* -> [T, width] */
 puna_value p_norm(puna_plan *g, puna_value x, const puna_tensor *weight, const puna_tensor *bias,
                   puna_norm_kind kind, float eps);                                  /* [T, w] -> same */
+/* Over groups of `group` values; weight and bias have as many values, or w. */
+puna_value p_norm_groups(puna_plan *g, puna_value x, const puna_tensor *weight, const puna_tensor *bias,
+                         const puna_norm_params *p);
 puna_value p_linear(puna_plan *g, puna_value x, const puna_tensor *w, const puna_tensor *bias);
+puna_value p_linear_heads(puna_plan *g, puna_value x, const puna_tensor *w); /* [T, h * n_in] -> [T, h * n_out] */
 puna_value p_rope(puna_plan *g, puna_value x, const puna_rope_params *p, const puna_tensor *factors);
 int32_t p_cache(puna_plan *g, const puna_cache_layout *layout);                     /* -> cache index */
+int32_t p_state(puna_plan *g, int32_t n_floats);                                    /* -> state index */
 void p_kv_store(puna_plan *g, puna_value k, puna_value v, int32_t cache);
-puna_value p_attention(puna_plan *g, puna_value q, const puna_attention_params *p); /* -> [T, n_head*head_dim_v] */
-puna_value p_glu(puna_plan *g, puna_value gate, puna_value up, puna_activation activation);
+/* sinks [n_head]: a score that takes weight and gives no value; bias {n_head, n_buckets}; both may be NULL. */
+puna_value p_attention(puna_plan *g, puna_value q, const puna_attention_params *p, const puna_tensor *sinks,
+                       const puna_tensor *bias);                                    /* -> [T, n_head*head_dim_v] */
+puna_value p_act(puna_plan *g, puna_value x, const puna_act_params *p);
+/* The gate may be narrower than up: each of its values is for as many of up. */
+puna_value p_glu(puna_plan *g, puna_value gate, puna_value up, const puna_glu_params *p);
 puna_value p_add(puna_plan *g, puna_value x, puna_value y);
+puna_value p_add_scaled(puna_plan *g, puna_value x, float x_factor, puna_value y, float y_factor);
+/* weight and bias may be NULL, and shorter than x: they begin again. */
+puna_value p_affine(puna_plan *g, puna_value x, float scale, const puna_tensor *weight, const puna_tensor *bias,
+                    float limit);
+/* Of each of n_group parts of x, the n columns from `from` on. */
+puna_value p_columns(puna_plan *g, puna_value x, int32_t n_group, int32_t from, int32_t n);
+/* Each of n_group parts of x, followed by that of y. */
+puna_value p_join(puna_plan *g, puna_value x, puna_value y, int32_t n_group);
+/* scores [T, n_expert] -> [T, 2 * n_used]: the experts' numbers, best first, then their weights. bias [n_expert]
+ * is added for choosing only. */
+puna_value p_moe_route(puna_plan *g, puna_value scores, const puna_tensor *bias, const puna_route_params *p);
+
+typedef struct puna_experts {
+    const puna_tensor *gate, *up, *down;                /* {n_in, n_out, n_expert} */
+    const puna_tensor *gate_bias, *up_bias, *down_bias; /* {n_out, n_expert}, or NULL */
+    const puna_tensor *gate_scale, *up_scale, *down_scale; /* [n_expert], or NULL; before the bias */
+} puna_experts;
+puna_value p_moe_ffn(puna_plan *g, puna_value x, puna_value route, const puna_experts *e,
+                     const puna_experts_params *p);
 puna_value p_select_rows(puna_plan *g, puna_value x);                               /* [T, w] -> [n_out, w] */
-void p_logits(puna_plan *g, puna_value x, const puna_tensor *w, float scale, float softcap);
+void p_logits(puna_plan *g, puna_value x, const puna_tensor *w, const puna_tensor *bias, float scale, float softcap);
 
 #endif

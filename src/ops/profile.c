@@ -67,13 +67,6 @@ static void count_attention(puna_profile *p, int32_t i, const puna_batch *batch,
     p->multiplies[i] += pairs * (uint64_t)a->n_head * (uint64_t)(a->head_dim + a->head_dim_v);
 }
 
-static void count_product(puna_profile *p, int32_t i, uint64_t n_rows)
-{
-    const puna_tensor *w = p->plan->nodes[i].weight;
-    p->bytes[i] += n_rows ? w->size_bytes : 0;
-    p->multiplies[i] += n_rows * w->ne[0] * puna_tensor_rows(w);
-}
-
 void puna_profile_count(puna_profile *p, const puna_batch *batch, const puna_kv *kv)
 {
     uint64_t tokens = (uint64_t)batch->n_tokens, outputs = (uint64_t)batch->n_outputs;
@@ -81,25 +74,15 @@ void puna_profile_count(puna_profile *p, const puna_batch *batch, const puna_kv 
     p->n_rows += tokens;
     for (int32_t i = 0; i < p->plan->n_nodes; i++) {
         const puna_node *node = &p->plan->nodes[i];
-        switch (node->op) {
-        case PUNA_OP_EMBED:
-            p->bytes[i] += tokens * puna_tensor_row_bytes(node->weight);
-            break;
-        case PUNA_OP_LINEAR:
-            count_product(p, i, p->plan->values[node->out].per_output ? outputs : tokens);
-            break;
-        case PUNA_OP_LOGITS:
-            count_product(p, i, outputs);
-            break;
-        case PUNA_OP_KV_STORE:
+        const bool per_output = node->op == PUNA_OP_LOGITS || (node->out >= 0 && p->plan->values[node->out].per_output);
+        const uint64_t n_rows = per_output ? outputs : tokens;
+        if (node->op == PUNA_OP_KV_STORE)
             p->bytes[i] += tokens * puna_kv_position_bytes(kv, node->p.cache);
-            break;
-        case PUNA_OP_ATTENTION:
+        else if (node->op == PUNA_OP_ATTENTION)
             count_attention(p, i, batch, kv);
-            break;
-        default:
-            p->bytes[i] += node->weight ? node->weight->size_bytes : 0;
-            break;
+        else {
+            p->bytes[i] += puna_node_bytes(node, n_rows);
+            p->multiplies[i] += n_rows * puna_node_multiplies(node);
         }
     }
 }

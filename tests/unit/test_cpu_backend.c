@@ -146,14 +146,14 @@ static puna_value attention(model *m, puna_value h, int32_t layer)
     puna_value q = heads(m, h, t->n_head, layer), k = heads(m, h, t->n_head_kv, layer);
     puna_value v = linear(m, h, t->width, t->n_head_kv * t->head_dim_v);
     p_kv_store(g, k, v, cache);
-    return p_attention(g, q, &p);
+    return p_attention(g, q, &p, NULL, NULL);
 }
 
 static puna_value feed_forward(model *m, puna_value h)
 {
     const traits *t = &m->t;
     puna_value gate = linear(m, h, t->width, t->n_ff), up = linear(m, h, t->width, t->n_ff);
-    return linear(m, p_glu(&m->plan, gate, up, t->activation), t->n_ff, t->width);
+    return linear(m, p_glu(&m->plan, gate, up, &(puna_glu_params){ .activation = t->activation }), t->n_ff, t->width);
 }
 
 static puna_value layer(model *m, puna_value x, int32_t i)
@@ -180,7 +180,7 @@ static bool build(model *m, const traits *t, uint64_t seed)
     puna_error err = { 0 };
     *m = (model){ .t = *t, .rng = puna_rng_make(seed) };
     puna_plan *g = &m->plan;
-    puna_value x = p_embed(g, tensor(m, t->format, t->width, t->n_vocab, 0, 0.5f), 2);
+    puna_value x = p_embed(g, tensor(m, t->format, t->width, t->n_vocab, 0, 0.5f), &(puna_embed_params){ .scale = 2 });
     for (int32_t i = 0; i < t->n_layers; i++)
         x = layer(m, x, i);
     p_layer(g, -1);
@@ -189,7 +189,7 @@ static bool build(model *m, const traits *t, uint64_t seed)
     x = norm(m, x, t->width);
     if (t->late_select)
         x = p_select_rows(g, x);
-    p_logits(g, x, matrix(m, t->width, t->n_vocab), t->logit_cap > 0 ? 0.7f : 1, t->logit_cap);
+    p_logits(g, x, matrix(m, t->width, t->n_vocab), NULL, t->logit_cap > 0 ? 0.7f : 1, t->logit_cap);
     return CHECK_OK(puna_plan_place(g, true, &err), err);
 }
 
@@ -238,7 +238,7 @@ static bool open_runner(runner *r, const puna_backend *backend, const model *m, 
                                      .deterministic = c.deterministic,
                                      .trace = c.trace,
                                      .trace_user = c.user };
-    return CHECK_OK(puna_kv_open(&r->kv, &m->plan, n, c.kv, &err), err) &&
+    return CHECK_OK(puna_kv_open(&r->kv, &m->plan, n, MAX_SEQUENCES, c.kv, &err), err) &&
            CHECK_OK(backend->program_open(&r->program, &m->plan,
                                           &(puna_program_options){ .isa = c.isa, .repack = c.repack }, &err),
                     err) &&

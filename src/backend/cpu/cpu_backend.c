@@ -68,31 +68,43 @@ static puna_status program_open(puna_program **out, const puna_plan *plan, const
     return PUNA_OK;
 }
 
-/* One line over the formats without kernels, as a new one is: "linear q9_0 x 12, linear q9_k x 3". */
+/* Appends "what name x n" to the line at *at. */
+static void append_count(char *text, size_t capacity, size_t *at, const char *what, const char *name, int32_t count)
+{
+    if (*at >= capacity)
+        return;
+    const int n = snprintf(text + *at, capacity - *at, "%s%s%s%s x %d", *at ? ", " : "", what, *name ? " " : "", name,
+                           (int)count);
+    *at += n > 0 ? (size_t)n : 0;
+}
+
+/* One line over the formats without kernels, as a new one is, and over what only the reference computes:
+ * "linear q9_0 x 12, moe_ffn x 3". */
 static int32_t n_fallback(const puna_program *program, char *text, size_t capacity)
 {
-    int32_t counts[PUNA_FORMAT_COUNT_MAX] = { 0 }, total = 0;
+    int32_t formats[PUNA_FORMAT_COUNT_MAX] = { 0 }, ops[PUNA_OP_COUNT] = { 0 }, total = 0;
     const char *names[PUNA_FORMAT_COUNT_MAX];
     for (int32_t s = 0; s < program->plain.n_steps; s++) {
         const puna_step *step = &program->plain.steps[s];
+        ops[step->last->op] += step->kind == PUNA_STEP_REFERENCE;
+        total += step->kind == PUNA_STEP_REFERENCE;
         for (int32_t i = 0; i < step->n_linears; i++)
             if (step->linears[i].linear.reference) {
                 const puna_format_info *format = step->linears[i].linear.weight->format;
                 names[format->id] = format->name;
-                counts[format->id]++;
+                formats[format->id]++;
                 total++;
             }
     }
     if (capacity)
         text[0] = '\0';
     size_t at = 0;
-    for (uint32_t f = 0; f < PUNA_FORMAT_COUNT_MAX; f++) {
-        if (counts[f] == 0 || at >= capacity)
-            continue;
-        int n = snprintf(text + at, capacity - at, "%slinear %s x %d", at ? ", " : "", names[f],
-                         (int)counts[f]);
-        at += n > 0 ? (size_t)n : 0;
-    }
+    for (uint32_t f = 0; f < PUNA_FORMAT_COUNT_MAX; f++)
+        if (formats[f] > 0)
+            append_count(text, capacity, &at, "linear", names[f], formats[f]);
+    for (size_t op = 0; op < PUNA_OP_COUNT; op++)
+        if (ops[op] > 0)
+            append_count(text, capacity, &at, puna_op_name((puna_op)op), "", ops[op]);
     return total;
 }
 
@@ -216,6 +228,7 @@ static void carve_worker(carver *c, puna_worker *w, const needs *n)
     size_t value_floats;
     c->failed |= !puna_mul_size(w->steps->row_floats, tokens, &value_floats);
     w->values = carve(c, value_floats, sizeof(float));
+    w->reference_row = carve(c, puna_ref_row_floats(w->program->plan), sizeof(float));
     for (int kind = 0; kind < PUNA_ACT_KINDS; kind++)
         w->act[kind] = carve(c, tokens, n->act[kind]);
     w->phases = carve(c, 2 * (size_t)w->steps->n_steps + 1, sizeof *w->phases);
@@ -278,8 +291,8 @@ static uint64_t weight_bytes(const puna_plan *plan)
 {
     uint64_t bytes = 0;
     for (int32_t i = 0; i < plan->n_nodes; i++)
-        if (plan->nodes[i].op == PUNA_OP_LINEAR || plan->nodes[i].op == PUNA_OP_LOGITS)
-            bytes += plan->nodes[i].weight->size_bytes;
+        if (puna_node_multiplies(&plan->nodes[i]) > 0)
+            bytes += puna_node_bytes(&plan->nodes[i], 1);
     return bytes;
 }
 
@@ -336,6 +349,8 @@ static puna_status worker_open(puna_worker **out, const puna_program *program,
     w->program = program;
     w->options = *options;
     w->steps = options->fusion && !options->trace ? &program->fused : &program->plain;
+    w->reference_plan = *program->plan;
+    w->reference_plan.values = w->steps->values;
     puna_status status = start_threads(w, err);
     if (status == PUNA_OK)
         status = take_memory(w, err);
@@ -379,6 +394,9 @@ static void run_step(puna_worker *w, int thread, int32_t number)
     case PUNA_STEP_STORE:
     case PUNA_STEP_ATTENTION:
         puna_worker_attention(w, thread, number);
+        break;
+    case PUNA_STEP_REFERENCE:
+        puna_worker_reference(w, thread, number);
         break;
     }
 }

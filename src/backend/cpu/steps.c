@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/cpu/vector.h"
 #include "base/checked.h"
 
 typedef struct compiler {
@@ -57,13 +58,28 @@ static int32_t next_pending(const compiler *c, int32_t i)
 
 /* ---- attention -------------------------------------------------------------------------- */
 
+/* A norm whose groups all have the same weight and bias. */
+static bool one_weight(const puna_node *node)
+{
+    const uint64_t group = (uint64_t)node->p.norm.group;
+    return (!node->weight || node->weight->ne[0] * puna_tensor_rows(node->weight) == group) &&
+           (!node->bias || node->bias->ne[0] * puna_tensor_rows(node->bias) == group);
+}
+
+/* What attention.c computes; the scalar reference does the others. */
+static bool attention_has(const puna_node *node)
+{
+    const puna_attention_params *p = &node->p.attention;
+    return p->mask == PUNA_MASK_CAUSAL && p->alibi == 0 && p->temperature == 0 && !node->weight && !node->bias;
+}
+
 /* Walks up from v through norms and rotations of single heads that nobody else reads. */
 static void head_ops(const compiler *c, puna_value v, int32_t head_dim, puna_head_ops *ops)
 {
     *ops = (puna_head_ops){ .in = v };
     while (c->fusion && ops->n < PUNA_STEP_HEAD_OPS && c->n_readers[ops->in] == 1) {
         const puna_node *node = maker(c, ops->in);
-        bool fits = (node->op == PUNA_OP_NORM && node->p.norm.group == head_dim) ||
+        bool fits = (node->op == PUNA_OP_NORM && node->p.norm.group == head_dim && one_weight(node)) ||
                     (node->op == PUNA_OP_ROPE && node->p.rope.head_dim == head_dim);
         if (!fits || per_output(c, node->out))
             break;
@@ -122,7 +138,7 @@ static void reserve_attention(compiler *c)
 {
     for (int32_t i = 0; i < c->plan->n_nodes; i++) {
         puna_step step;
-        if (c->plan->nodes[i].op != PUNA_OP_ATTENTION)
+        if (c->plan->nodes[i].op != PUNA_OP_ATTENTION || !attention_has(&c->plan->nodes[i]))
             continue;
         attention_step(c, &c->plan->nodes[i], &step);
         mark_attention(c, &step, -1);
@@ -133,8 +149,21 @@ static void reserve_attention(compiler *c)
 
 static bool is_row_op(const puna_node *node)
 {
-    return node->op == PUNA_OP_EMBED || node->op == PUNA_OP_NORM || node->op == PUNA_OP_ADD ||
-           node->op == PUNA_OP_GLU || node->op == PUNA_OP_SELECT_ROWS;
+    switch (node->op) {
+    case PUNA_OP_EMBED:
+    case PUNA_OP_NORM:
+    case PUNA_OP_ACT:
+    case PUNA_OP_GLU:
+    case PUNA_OP_ADD:
+    case PUNA_OP_AFFINE:
+    case PUNA_OP_COLUMNS:
+    case PUNA_OP_JOIN:
+    case PUNA_OP_MOE_ROUTE:
+    case PUNA_OP_SELECT_ROWS:
+        return true;
+    default:
+        return false;
+    }
 }
 
 /* A chain that selects rows runs on the selected ones only, so that nothing before the selection
@@ -203,11 +232,12 @@ static void append_linear(compiler *c, puna_step *step, const puna_node *node)
 static const puna_node *glu_of(const compiler *c, const puna_node *node)
 {
     const puna_node *glu = only_reader(c, node->out);
-    if (!c->fusion || !glu || glu->op != PUNA_OP_GLU)
+    if (!c->fusion || !glu || glu->op != PUNA_OP_GLU || !puna_vector_has(glu->p.glu.activation) ||
+        glu->p.glu.limit > 0 || glu->p.glu.up_offset != 0)
         return NULL;
     const puna_node *gate = maker(c, glu->in[0]), *up = maker(c, glu->in[1]);
     bool fits = gate->op == PUNA_OP_LINEAR && up->op == PUNA_OP_LINEAR && gate->in[0] == up->in[0] &&
-                only_reader(c, gate->out) == glu && only_reader(c, up->out) == glu;
+                gate->weight->ne[1] == up->weight->ne[1] && only_reader(c, gate->out) == glu && only_reader(c, up->out) == glu;
     return fits ? glu : NULL;
 }
 
@@ -216,7 +246,7 @@ static void fuse_residual(compiler *c, puna_step *step)
 {
     puna_step_linear *l = &step->linears[0];
     const puna_node *add = only_reader(c, l->out);
-    if (!c->fusion || !add || add->op != PUNA_OP_ADD)
+    if (!c->fusion || !add || add->op != PUNA_OP_ADD || add->p.add.x != 1 || add->p.add.y != 1)
         return;
     puna_value other = add->in[0] == l->out ? add->in[1] : add->in[0];
     int32_t made = c->step_of[c->plan->values[other].first];
@@ -300,9 +330,12 @@ static void compile_step(compiler *c, int32_t i)
         step->k = (puna_head_ops){ .in = node->in[0] };
         step->v = node->in[1];
         c->step_of[i] = number;
-    } else {
+    } else if (node->op == PUNA_OP_ATTENTION && attention_has(node)) {
         attention_step(c, node, step);
         mark_attention(c, step, number);
+        c->step_of[i] = number;
+    } else {
+        step->kind = PUNA_STEP_REFERENCE;
         c->step_of[i] = number;
     }
     c->out->n_steps++;
@@ -410,7 +443,7 @@ static bool place_values(compiler *c)
         outlives[v] = !c->fusion || c->n_readers[v] == 0;
     }
     for (int32_t i = 0; i < plan->n_nodes; i++)
-        for (int k = 0; k < 2; k++) {
+        for (int k = 0; k < PUNA_NODE_INPUTS; k++) {
             puna_value v = plan->nodes[i].in[k];
             if (v < 0)
                 continue;
@@ -445,7 +478,7 @@ static bool compile(compiler *c)
     memcpy(c->out->values, plan->values, n_values * sizeof *c->out->values);
     for (int32_t i = 0; i < plan->n_nodes; i++) {
         c->step_of[i] = -1;
-        for (int k = 0; k < 2; k++)
+        for (int k = 0; k < PUNA_NODE_INPUTS; k++)
             if (plan->nodes[i].in[k] >= 0)
                 c->n_readers[plan->nodes[i].in[k]]++;
     }

@@ -20,7 +20,8 @@ typedef enum puna_step_kind {
     PUNA_STEP_ROWS,     /* the chain alone */
     PUNA_STEP_LINEAR,   /* chain, encode, products */
     PUNA_STEP_STORE,    /* keys and values into the cache */
-    PUNA_STEP_ATTENTION /* maybe with the store before it */
+    PUNA_STEP_ATTENTION, /* maybe with the store before it */
+    PUNA_STEP_REFERENCE  /* a node that only the scalar reference computes */
 } puna_step_kind;
 
 /* A row-wise node run in order with others on one row while it is in the first-level cache. */

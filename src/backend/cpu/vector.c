@@ -18,7 +18,8 @@ static void norm_group(const puna_norm_params *p, const float *weight, const flo
     }
     for (size_t i = 0; i < n; i++)
         square += ((double)x[i] - mean) * ((double)x[i] - mean);
-    double scale = 1 / sqrt(square / (double)n + (double)p->eps);
+    double scale = p->kind == PUNA_NORM_L2 ? 1 / fmax(sqrt(square), (double)p->eps)
+                                           : 1 / sqrt(square / (double)n + (double)p->eps);
     for (size_t i = 0; i < n; i++) {
         double v = ((double)x[i] - mean) * scale;
         y[i] = (float)(weight ? v * (double)weight[i] : v) + (bias ? bias[i] : 0);
@@ -51,10 +52,9 @@ static float activate(puna_activation activation, float x)
         return x / (1 + expf(-x));
     case PUNA_ACT_GELU: /* 0.5 (1 + tanh u) is the logistic function of 2 u */
         return x / (1 + expf(-1.5957691216057308f * (x + 0.044715f * x * x * x)));
-    case PUNA_ACT_RELU:
-        break;
+    default:
+        return x > 0 ? x : 0;
     }
-    return x > 0 ? x : 0;
 }
 
 static void glu(puna_activation activation, const float *gate, const float *up, float *y, size_t n)

@@ -5,6 +5,7 @@
 #ifndef PUNA_BACKEND_CPU_VECTOR_H
 #define PUNA_BACKEND_CPU_VECTOR_H
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,7 +21,7 @@ typedef struct puna_vector_kernels {
     /* Rotates the first n_rot values of one head by the n_rot / 2 angles, in place. */
     void (*rope)(puna_rope_pairing pairing, int32_t n_rot, const float *cosines, const float *sines,
                  float *x);
-    /* y = activation(gate) * up */
+    /* y = activation(gate) * up, for those that puna_vector_has */
     void (*glu)(puna_activation activation, const float *gate, const float *up, float *y, size_t n);
     void (*add)(const float *a, const float *b, float *y, size_t n);
     void (*scale)(float factor, const float *x, float *y, size_t n);
@@ -32,6 +33,21 @@ typedef struct puna_vector_kernels {
 
 extern const puna_vector_kernels puna_vector_scalar;
 extern const puna_vector_kernels puna_vector_avx2, puna_vector_avx512, puna_vector_neon;
+
+/* Other activations are computed one by one. */
+static inline bool puna_vector_has(puna_activation activation)
+{
+    return activation == PUNA_ACT_SILU || activation == PUNA_ACT_GELU || activation == PUNA_ACT_RELU;
+}
+
+/* What a group of n values is multiplied with; square: the sum of squares around the mean. */
+static inline float puna_norm_scale(const puna_norm_params *p, float square, float n)
+{
+    const float root = sqrtf(square);
+    if (p->kind == PUNA_NORM_L2)
+        return 1 / (root > p->eps ? root : p->eps);
+    return 1 / sqrtf(square / n + p->eps);
+}
 
 /* The best level of `allowed`. */
 const puna_vector_kernels *puna_vector_choose(uint32_t allowed);

@@ -82,6 +82,8 @@ struct puna_worker {
     int32_t n_threads;     /* of the run */
     void *memory;
     /* of the plan */
+    puna_plan reference_plan; /* the plan, with this worker's places of values */
+    float *reference_row;     /* scratch of references */
     int32_t tile_rows, max_width;
     float *values;         /* [steps->row_floats, max_tokens] */
     unsigned char *act[PUNA_ACT_KINDS]; /* [max_tokens] encoded rows */
@@ -123,6 +125,7 @@ void puna_worker_finish(puna_worker *w, puna_worker_phase *phase, int32_t n, int
 void puna_worker_rows(puna_worker *w, int thread, int32_t number);
 void puna_worker_linear(puna_worker *w, int thread, int32_t number);
 void puna_worker_attention(puna_worker *w, int thread, int32_t number);
+void puna_worker_reference(puna_worker *w, int thread, int32_t number);
 
 /* Floats of parts that a plan's attention needs. */
 size_t puna_worker_part_floats(const puna_attention_params *p);

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "ops/run.h"
+
 bool puna_worker_take(const puna_worker *w, puna_worker_phase *phase, int32_t n, int32_t most, int32_t *begin,
                       int32_t *end)
 {
@@ -48,8 +50,9 @@ void puna_worker_finish(puna_worker *w, puna_worker_phase *phase, int32_t n, int
 static void embed(const puna_worker *w, const puna_node *node, size_t row, float *y)
 {
     const puna_tensor *table = node->weight;
-    table->format->dequantize(puna_tensor_row(table, (uint64_t)w->batch->tokens[row]), y, table->ne[0]);
-    w->program->vector->scale(node->p.scale, y, y, table->ne[0]);
+    const int32_t at = puna_embed_row(&node->p.embed, table, w->batch, (int32_t)row);
+    table->format->dequantize(puna_tensor_row(table, (uint64_t)at), y, table->ne[0]);
+    w->program->vector->scale(node->p.embed.scale, y, y, table->ne[0]);
 }
 
 static void rotate(const puna_worker *w, const puna_node *node, size_t row, const float *x, float *y)
@@ -61,27 +64,84 @@ static void rotate(const puna_worker *w, const puna_node *node, size_t row, cons
         w->program->vector->rope(p->pairing, p->n_rot, cosines, cosines + p->n_rot / 2, y + h * p->head_dim);
 }
 
-static void row_op(const puna_worker *w, const puna_node *node, size_t row, const float *a, const float *b,
+/* The part of a norm's weight or bias that belongs to the group at `at`: all have the same, or each its own. */
+static const float *for_group(const puna_tensor *t, size_t at)
+{
+    return t ? (const float *)t->data + at % (t->ne[0] * puna_tensor_rows(t)) : NULL;
+}
+
+static void normalise(const puna_worker *w, const puna_node *node, const float *x, float *y, size_t width)
+{
+    const puna_norm_params *p = &node->p.norm;
+    for (size_t i = 0; i < width; i += (size_t)p->group)
+        w->program->vector->norm(p, for_group(node->weight, i), for_group(node->bias, i), x + i, y + i,
+                                 (size_t)p->group);
+}
+
+static void gate(const puna_worker *w, const puna_node *node, const float *a, const float *b, float *y, size_t width)
+{
+    const puna_glu_params *p = &node->p.glu;
+    const size_t n_gate = (size_t)w->steps->values[node->in[0]].width;
+    if (puna_vector_has(p->activation) && p->limit == 0 && p->up_offset == 0 && n_gate == width)
+        w->program->vector->glu(p->activation, a, b, y, width);
+    else
+        puna_glu_row(p, a, n_gate, b, y, width);
+}
+
+static void sum(const puna_worker *w, const puna_node *node, const float *a, const float *b, float *y, size_t width)
+{
+    const float x_factor = node->p.add.x, y_factor = node->p.add.y;
+    if (x_factor == 1 && y_factor == 1) {
+        w->program->vector->add(a, b, y, width);
+        return;
+    }
+    for (size_t i = 0; i < width; i++)
+        y[i] = a[i] * x_factor + b[i] * y_factor;
+}
+
+static void route(const puna_worker *w, int thread, const puna_node *node, const float *scores, float *y)
+{
+    const int32_t n = w->steps->values[node->in[0]].width;
+    float *scratch = w->threads[thread].tile;
+    puna_route_row(&node->p.route, scores, for_group(node->bias, 0), n, scratch, scratch + n, y);
+}
+
+static void row_op(const puna_worker *w, int thread, const puna_node *node, size_t row, const float *a, const float *b,
                    float *y)
 {
-    const puna_vector_kernels *vector = w->program->vector;
-    size_t width = (size_t)w->steps->values[node->out].width;
+    const size_t width = (size_t)w->steps->values[node->out].width;
+    const size_t n_in = node->in[0] < 0 ? 0 : (size_t)w->steps->values[node->in[0]].width;
     switch (node->op) {
     case PUNA_OP_EMBED:
         embed(w, node, row, y);
         break;
     case PUNA_OP_NORM:
-        vector->norm(&node->p.norm, node->weight ? node->weight->data : NULL,
-                     node->bias ? node->bias->data : NULL, a, y, width);
+        normalise(w, node, a, y, width);
         break;
     case PUNA_OP_ROPE:
         rotate(w, node, row, a, y);
         break;
+    case PUNA_OP_ACT:
+        for (size_t i = 0; i < width; i++)
+            y[i] = puna_activate(&node->p.act, a[i]);
+        break;
     case PUNA_OP_GLU:
-        vector->glu(node->p.activation, a, b, y, width);
+        gate(w, node, a, b, y, width);
         break;
     case PUNA_OP_ADD:
-        vector->add(a, b, y, width);
+        sum(w, node, a, b, y, width);
+        break;
+    case PUNA_OP_AFFINE:
+        puna_affine_row(node, a, y, width);
+        break;
+    case PUNA_OP_COLUMNS:
+        puna_columns_row(node, a, n_in, y, width);
+        break;
+    case PUNA_OP_JOIN:
+        puna_join_row(node, a, n_in, b, y, width);
+        break;
+    case PUNA_OP_MOE_ROUTE:
+        route(w, thread, node, a, y);
         break;
     default:
         memcpy(y, a, width * sizeof *y);
@@ -108,7 +168,7 @@ static const float *run_chain(puna_worker *w, int thread, const puna_step *step,
         size_t at = w->steps->values[node->out].per_output ? row : token;
         results[i] = op->kept && shares ? puna_worker_row(w, node->out, at)
                                         : w->threads[thread].chain + (size_t)i * (size_t)w->max_width;
-        row_op(w, node, token, in[0], in[1], results[i]);
+        row_op(w, thread, node, token, in[0], in[1], results[i]);
     }
     return results[step->chain_in];
 }
@@ -122,6 +182,21 @@ void puna_worker_rows(puna_worker *w, int thread, int32_t number)
         for (int32_t r = begin; r < end; r++)
             run_chain(w, thread, step, (size_t)r, true);
     puna_worker_finish(w, phase, n_rows, taken);
+}
+
+/* One thread runs what is computed by the scalar reference. */
+void puna_worker_reference(puna_worker *w, int thread, int32_t number)
+{
+    const puna_step *step = &w->steps->steps[number];
+    puna_worker_phase *phase = &w->phases[2 * number];
+    int32_t begin, end, taken = 0;
+    (void)thread;
+    for (; puna_worker_take(w, phase, 1, 1, &begin, &end); taken++) {
+        const puna_run run = { .plan = &w->reference_plan, .batch = w->batch, .kv = w->kv, .scratch = w->values,
+                               .max_rows = w->options.max_tokens, .row = w->reference_row };
+        puna_ref_functions[step->last->op](&run, step->last);
+    }
+    puna_worker_finish(w, phase, 1, taken);
 }
 
 /* ---- encoding --------------------------------------------------------------------------- */
@@ -281,7 +356,7 @@ static void run_gated(puna_worker *w, int thread, const puna_step *step, const e
         product(w, thread, &step->linears[1], x, first, rows, begin, end, shifted(tile, begin), n);
         for (size_t r = 0; r < (size_t)rows; r++) {
             float *at = y + r * stride + begin;
-            w->program->vector->glu(step->glu->p.activation, at, tile + r * n, at, n);
+            w->program->vector->glu(step->glu->p.glu.activation, at, tile + r * n, at, n);
         }
     }
 }

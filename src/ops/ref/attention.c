@@ -1,6 +1,7 @@
 /* attention.c - reference: the key/value cache and softmax attention over it (Vaswani et al.
  * 2017), with grouped queries, sliding windows and soft caps. Two passes, sums in double. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ops/run.h"
@@ -37,34 +38,99 @@ void puna_ref_kv_store(const puna_run *run, const puna_node *node)
     }
 }
 
-static double score(const puna_run *run, const puna_attention_params *p, const puna_span *span, int32_t head_kv,
-                    const float *q, int32_t position)
+/* The slope of a head (Press et al. 2022, arXiv 2108.12409): powers of two for as many heads as the largest power
+ * of two, those between for the others. */
+float puna_alibi_slope(float largest, int32_t head, int32_t n_head)
 {
-    const void *tile = puna_kv_k(run->kv, p->cache, span->blocks[position / PUNA_KV_BLOCK], head_kv);
-    double sum = 0;
-    for (int32_t d = 0; d < p->head_dim; d++)
-        sum += (double)q[d] *
-               (double)puna_kv_key(run->kv->format, tile, p->head_dim, position % PUNA_KV_BLOCK, d);
-    sum *= (double)p->scale;
-    return p->softcap > 0 ? (double)p->softcap * tanh(sum / (double)p->softcap) : sum;
+    int32_t power = 1;
+    while (power * 2 <= n_head)
+        power *= 2;
+    const double step = exp2(-(double)largest / power), half = exp2(-(double)largest / (2.0 * power));
+    return (float)(head < power ? pow(step, head + 1) : pow(half, 2 * (head - power) + 1));
 }
 
-/* One query head at position pos: y[head_dim_v]. */
-static void attend(const puna_run *run, const puna_attention_params *p, const puna_span *span, int32_t head,
-                   int32_t pos, const float *q, float *y)
+/* Which row of the table the distance from a key at j to the query at pos has (Raffel et al. 2020, arXiv
+ * 1910.10683, T5): the near ones one each, those further off up to 128 on a logarithmic scale. */
+int32_t puna_relative_bucket(int32_t pos, int32_t j, int32_t n_buckets, bool both_ways)
 {
-    int32_t head_kv = head / (p->n_head / p->n_head_kv);
-    int32_t from = p->window > 0 && pos >= p->window ? pos - p->window + 1 : 0;
-    double highest = -INFINITY, total = 0;
-    q = cached(run, q, p->head_dim);
-    for (int32_t j = from; j <= pos; j++)
-        highest = fmax(highest, score(run, p, span, head_kv, q, j));
+    const int32_t n = both_ways ? n_buckets / 2 : n_buckets, exact = n / 2;
+    const int32_t distance = both_ways ? (j > pos ? j - pos : pos - j) : (j < pos ? pos - j : 0);
+    const int32_t first = both_ways && j > pos ? n : 0;
+    if (distance < exact)
+        return first + distance;
+    const int32_t far = exact + (int32_t)floor(log((double)distance / exact) / log(128.0 / exact) * (n - exact));
+    return first + (far < n - 1 ? far : n - 1);
+}
+
+void puna_visible(const puna_attention_params *p, const puna_span *span, int32_t pos, int32_t *from, int32_t *to)
+{
+    *from = 0;
+    *to = pos + 1;
+    if (p->mask == PUNA_MASK_ALL) {
+        *to = span->pos + span->n;
+        if (p->window > 0) {
+            *from = pos - p->window / 2 > 0 ? pos - p->window / 2 : 0;
+            *to = pos + p->window / 2 + 1 < *to ? pos + p->window / 2 + 1 : *to;
+        }
+    } else if (p->mask == PUNA_MASK_CHUNK && p->window > 0)
+        *from = pos / p->window * p->window;
+    else if (p->window > 0 && pos >= p->window)
+        *from = pos - p->window + 1;
+}
+
+float puna_temperature(const puna_attention_params *p, int32_t pos)
+{
+    if (p->temperature == 0)
+        return 1;
+    const double runs = floor(((double)pos + (double)p->temperature_offset) / p->temperature_length);
+    return (float)(1 + (double)p->temperature * log1p(runs));
+}
+
+/* A query head at a position. */
+typedef struct query {
+    const puna_span *span;
+    const float *q;
+    int32_t head, pos;
+    double scale, slope;
+} query;
+
+static double score(const puna_run *run, const puna_node *node, const query *one, int32_t j)
+{
+    const puna_attention_params *p = &node->p.attention;
+    const int32_t head_kv = one->head / (p->n_head / p->n_head_kv), slot = j % PUNA_KV_BLOCK;
+    const void *tile = puna_kv_k(run->kv, p->cache, one->span->blocks[j / PUNA_KV_BLOCK], head_kv);
+    double sum = 0;
+    for (int32_t d = 0; d < p->head_dim; d++)
+        sum += (double)one->q[d] * (double)puna_kv_key(run->kv->format, tile, p->head_dim, slot, d);
+    sum *= one->scale;
+    if (p->softcap > 0)
+        sum = (double)p->softcap * tanh(sum / (double)p->softcap);
+    if (node->bias) {
+        const int32_t bucket = puna_relative_bucket(one->pos, j, p->n_buckets, p->mask == PUNA_MASK_ALL);
+        sum += (double)((const float *)node->bias->data)[bucket * p->n_head + one->head];
+    }
+    return sum - one->slope * abs(one->pos - j);
+}
+
+/* Into y[head_dim_v]. */
+static void attend(const puna_run *run, const puna_node *node, query one, float *y)
+{
+    const puna_attention_params *p = &node->p.attention;
+    const int32_t head_kv = one.head / (p->n_head / p->n_head_kv);
+    int32_t from, to;
+    puna_visible(p, one.span, one.pos, &from, &to);
+    one.q = cached(run, one.q, p->head_dim);
+    const double sink = node->weight ? (double)((const float *)node->weight->data)[one.head] : -INFINITY;
+    double highest = sink, total;
+    for (int32_t j = from; j < to; j++)
+        highest = fmax(highest, score(run, node, &one, j));
+    total = exp(sink - highest);
     double *sum = (double *)(void *)(run->row + (p->head_dim + 1) / 2 * 2);
     for (int32_t d = 0; d < p->head_dim_v; d++)
         sum[d] = 0;
-    for (int32_t j = from; j <= pos; j++) {
-        double weight = exp(score(run, p, span, head_kv, q, j) - highest);
-        const void *tile = puna_kv_v(run->kv, p->cache, span->blocks[j / PUNA_KV_BLOCK], head_kv);
+    for (int32_t j = from; j < to; j++) {
+        const double weight = exp(score(run, node, &one, j) - highest);
+        const void *tile = puna_kv_v(run->kv, p->cache, one.span->blocks[j / PUNA_KV_BLOCK], head_kv);
         total += weight;
         for (int32_t d = 0; d < p->head_dim_v; d++)
             sum[d] +=
@@ -85,8 +151,11 @@ void puna_ref_attention(const puna_run *run, const puna_node *node)
         const puna_span *span = &run->batch->spans[s];
         for (int32_t i = 0; i < span->n; i++)
             for (int32_t h = 0; h < p->n_head; h++) {
-                size_t at = (size_t)(span->first + i) * (size_t)p->n_head + (size_t)h;
-                attend(run, p, span, h, span->pos + i, q + at * (size_t)p->head_dim, y + at * (size_t)p->head_dim_v);
+                const size_t at = (size_t)(span->first + i) * (size_t)p->n_head + (size_t)h;
+                const query one = { .span = span, .q = q + at * (size_t)p->head_dim, .head = h, .pos = span->pos + i,
+                                    .scale = (double)p->scale * (double)puna_temperature(p, span->pos + i),
+                                    .slope = p->alibi > 0 ? (double)puna_alibi_slope(p->alibi, h, p->n_head) : 0 };
+                attend(run, node, one, y + at * (size_t)p->head_dim_v);
             }
     }
 }

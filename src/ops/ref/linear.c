@@ -5,6 +5,17 @@
 
 #include "ops/run.h"
 
+int32_t puna_embed_row(const puna_embed_params *p, const puna_tensor *table, const puna_batch *batch, int32_t row)
+{
+    const int64_t last = (int64_t)table->ne[1] - 1;
+    int64_t at = p->offset;
+    if (p->source == PUNA_EMBED_TOKEN)
+        at = batch->tokens[row];
+    else if (p->source == PUNA_EMBED_POSITION)
+        at += batch->positions[row];
+    return (int32_t)(at > last ? last : at);
+}
+
 void puna_ref_embed(const puna_run *run, const puna_node *node)
 {
     const puna_tensor *table = node->weight;
@@ -12,9 +23,10 @@ void puna_ref_embed(const puna_run *run, const puna_node *node)
     float *out = puna_run_value(run, node->out);
     for (int32_t t = 0; t < run->batch->n_tokens; t++) {
         float *y = out + (size_t)t * width;
-        table->format->dequantize(puna_tensor_row(table, (uint64_t)run->batch->tokens[t]), y, width);
+        const int32_t row = puna_embed_row(&node->p.embed, table, run->batch, t);
+        table->format->dequantize(puna_tensor_row(table, (uint64_t)row), y, width);
         for (size_t i = 0; i < width; i++)
-            y[i] *= node->p.scale;
+            y[i] *= node->p.embed.scale;
     }
 }
 
@@ -51,6 +63,19 @@ void puna_ref_linear(const puna_run *run, const puna_node *node)
             y[r * n_out + o] += bias[o];
 }
 
+void puna_ref_linear_heads(const puna_run *run, const puna_node *node)
+{
+    const puna_tensor *w = node->weight;
+    const size_t n_in = w->ne[0], n_out = w->ne[1], n_head = w->ne[2];
+    const float *x = puna_run_value(run, node->in[0]);
+    float *y = puna_run_value(run, node->out);
+    for (size_t o = 0; o < n_out * n_head; o++) {
+        w->format->dequantize(puna_tensor_row(w, o), run->row, n_in);
+        for (size_t r = 0; r < (size_t)puna_run_n_rows(run, node->out); r++)
+            y[r * n_out * n_head + o] = (float)dot(run->row, x + (r * n_head + o / n_out) * n_in, n_in);
+    }
+}
+
 void puna_ref_logits(const puna_run *run, const puna_node *node)
 {
     float cap = node->p.logits.softcap;
@@ -59,7 +84,7 @@ void puna_ref_logits(const puna_run *run, const puna_node *node)
         float *y = run->batch->logits[r];
         product(run, node->weight, puna_run_value(run, node->in[0]) + (size_t)r * n_in, y, 1);
         for (size_t i = 0; i < n_out; i++) {
-            y[i] *= node->p.logits.scale;
+            y[i] = (y[i] + (node->bias ? ((const float *)node->bias->data)[i] : 0)) * node->p.logits.scale;
             if (cap > 0)
                 y[i] = cap * tanhf(y[i] / cap);
         }

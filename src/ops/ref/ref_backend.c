@@ -39,27 +39,39 @@ static void program_close(puna_program *program)
     free(program);
 }
 
-/* Floats that a single row of any weight, a query beside a head in double, a head on its way to the
- * cache, or the angles of a position need. */
-static size_t widest(const puna_plan *plan)
+/* Floats of run->row that a node needs: a row of its weight, a query beside a head in double, a head on
+ * its way to the cache, the angles of a position, what experts make of a row. */
+static size_t scratch_of(const puna_plan *plan, const puna_node *node)
+{
+    const size_t row = node->weight ? node->weight->ne[0] : 0;
+    const puna_attention_params *p = &node->p.attention;
+    switch (node->op) {
+    case PUNA_OP_ATTENTION:
+        return (size_t)p->head_dim + 1 + 2 * (size_t)p->head_dim_v;
+    case PUNA_OP_KV_STORE: {
+        const puna_cache_layout *c = &plan->caches[node->p.cache];
+        return (size_t)(c->head_dim_k > c->head_dim_v ? c->head_dim_k : c->head_dim_v);
+    }
+    case PUNA_OP_ROPE:
+        return (size_t)node->p.rope.n_rot;
+    case PUNA_OP_MOE_ROUTE:
+        return 2 * (size_t)plan->values[node->in[0]].width;
+    case PUNA_OP_MOE_FFN: {
+        const puna_tensor *down = node->more[PUNA_EXPERTS_DOWN];
+        const size_t n_in = (size_t)plan->values[node->in[0]].width, n_ff = down->ne[0];
+        return (n_in > n_ff ? n_in : n_ff) + 2 * n_ff + n_in + down->ne[1];
+    }
+    default:
+        return row;
+    }
+}
+
+size_t puna_ref_row_floats(const puna_plan *plan)
 {
     size_t most = 1;
     for (int32_t i = 0; i < plan->n_nodes; i++) {
-        const puna_node *node = &plan->nodes[i];
-        if (node->weight && node->weight->ne[0] > most)
-            most = node->weight->ne[0];
-        if (node->op == PUNA_OP_ATTENTION) {
-            const puna_attention_params *p = &node->p.attention;
-            const size_t n = (size_t)p->head_dim + 1 + 2 * (size_t)p->head_dim_v;
-            most = n > most ? n : most;
-        }
-        if (node->op == PUNA_OP_KV_STORE) {
-            const puna_cache_layout *c = &plan->caches[node->p.cache];
-            const int32_t n = c->head_dim_k > c->head_dim_v ? c->head_dim_k : c->head_dim_v;
-            most = (size_t)n > most ? (size_t)n : most;
-        }
-        if (node->op == PUNA_OP_ROPE && (size_t)node->p.rope.n_rot > most)
-            most = (size_t)node->p.rope.n_rot;
+        const size_t n = scratch_of(plan, &plan->nodes[i]);
+        most = n > most ? n : most;
     }
     return most;
 }
@@ -84,7 +96,7 @@ static puna_status worker_open(puna_worker **out, const puna_program *program, c
     worker->options = *options;
     worker->run = (puna_run){ .plan = program->plan, .max_rows = options->max_tokens };
     worker->run.scratch = fits ? calloc(n + 1, sizeof(float)) : NULL;
-    worker->run.row = calloc(widest(program->plan), sizeof(float));
+    worker->run.row = calloc(puna_ref_row_floats(program->plan), sizeof(float));
     if (!worker->run.scratch || !worker->run.row) {
         worker_close(worker);
         return puna_fail_memory(err, "activations", n);

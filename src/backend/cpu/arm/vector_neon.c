@@ -44,7 +44,7 @@ static void norm_group(const puna_norm_params *p, const float *weight, const flo
 {
     size_t n = (size_t)p->group;
     float mean = p->kind == PUNA_NORM_LAYER ? sum_of(x, n) / (float)n : 0;
-    float scale = 1 / sqrtf(square_of(x, mean, n) / (float)n + p->eps);
+    float scale = puna_norm_scale(p, square_of(x, mean, n), (float)n);
     const float32x4_t m = vdupq_n_f32(mean);
     for (size_t i = 0; i < n; i += 4) {
         float32x4_t v = vmulq_n_f32(vsubq_f32(puna_neon_load(x + i, n - i), m), scale);
@@ -141,7 +141,7 @@ static void glu(puna_activation activation, const float *gate, const float *up, 
     case PUNA_ACT_GELU:
         GLU(gelu);
         break;
-    case PUNA_ACT_RELU:
+    default:
         GLU(relu);
         break;
     }

@@ -47,7 +47,7 @@ static void norm_group(const puna_norm_params *p, const float *weight, const flo
 {
     size_t n = (size_t)p->group;
     float mean = p->kind == PUNA_NORM_LAYER ? sum_of(x, n) / (float)n : 0;
-    float scale = 1 / sqrtf(square_of(x, mean, n) / (float)n + p->eps);
+    float scale = puna_norm_scale(p, square_of(x, mean, n), (float)n);
     const __m256 m = _mm256_set1_ps(mean), s = _mm256_set1_ps(scale);
     for (size_t i = 0; i < n; i += 8) {
         __m256 v = _mm256_mul_ps(_mm256_sub_ps(puna_avx2_load(x + i, n - i), m), s);
@@ -140,7 +140,7 @@ static void glu(puna_activation activation, const float *gate, const float *up, 
     case PUNA_ACT_GELU:
         GLU(gelu);
         break;
-    case PUNA_ACT_RELU:
+    default:
         GLU(relu);
         break;
     }

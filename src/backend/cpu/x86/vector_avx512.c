@@ -53,7 +53,7 @@ static void norm_group(const puna_norm_params *p, const float *weight, const flo
 {
     const size_t n = (size_t)p->group;
     const float mean = p->kind == PUNA_NORM_LAYER ? sum_of(x, n) / (float)n : 0;
-    const float scale = 1 / sqrtf(square_of(x, mean, n) / (float)n + p->eps);
+    const float scale = puna_norm_scale(p, square_of(x, mean, n), (float)n);
     const __m512 m = _mm512_set1_ps(mean), s = _mm512_set1_ps(scale);
     for (size_t i = 0; i < n; i += 16) {
         __m512 v = _mm512_mul_ps(_mm512_sub_ps(load_some(x + i, n - i), m), s);
@@ -142,7 +142,7 @@ static void glu(puna_activation activation, const float *gate, const float *up, 
     case PUNA_ACT_GELU:
         GLU(gelu);
         break;
-    case PUNA_ACT_RELU:
+    default:
         GLU(relu);
         break;
     }
