@@ -132,16 +132,34 @@ static const char *file_name(const puna_arch *arch, const char *name)
     return name;
 }
 
+/* With the number of its layer: in front, or where a name of the architecture's own has {}. */
+static void full_name(const puna_arch *arch, const char *name, int32_t layer, char full[PUNA_MAX_NAME_BYTES])
+{
+    const char *own = file_name(arch, name), *mark = strstr(own, "{}");
+    if (layer >= 0 && mark)
+        snprintf(full, PUNA_MAX_NAME_BYTES, "%.*s%d%s", (int)(mark - own), own, (int)layer, mark + 2);
+    else if (layer >= 0)
+        snprintf(full, PUNA_MAX_NAME_BYTES, "blk.%d.%s", (int)layer, own);
+    else
+        snprintf(full, PUNA_MAX_NAME_BYTES, "%s", own);
+}
+
+bool puna_tensor_is_known(const char *name)
+{
+    for (size_t t = 0; t < 2; t++)
+        for (size_t i = 0; i < tables[t].n; i++)
+            if (strcmp(tables[t].rows[i].name, name) == 0)
+                return true;
+    return false;
+}
+
 static puna_status bind_one(puna_network *net, const puna_container *c, const binding *b, void *base, int32_t layer,
                             puna_error *err)
 {
     char name[PUNA_MAX_NAME_BYTES];
     const puna_layer_hparams *lh = &net->hp.layers[layer < 0 ? 0 : layer];
     const puna_tensor **field = (const puna_tensor **)(void *)((char *)base + b->offset);
-    if (layer >= 0)
-        snprintf(name, sizeof name, "blk.%d.%s", (int)layer, file_name(net->arch, b->name));
-    else
-        snprintf(name, sizeof name, "%s", file_name(net->arch, b->name));
+    full_name(net->arch, b->name, layer, name);
     const puna_tensor *t = puna_container_tensor(c, name);
     if (!t)
         return PUNA_OK;
@@ -252,10 +270,11 @@ static puna_status bind_table(puna_network *net, const puna_container *c, void *
     for (size_t i = 0; i < tables[layer >= 0].n; i++) {
         const binding *b = &tables[layer >= 0].rows[i];
         const puna_tensor *const *field = (const puna_tensor *const *)(const void *)((const char *)base + b->offset);
-        if ((needed >> b->set & 1) && !*field)
-            return layer < 0 ? puna_fail(err, PUNA_ERR_FORMAT, "tensor %s: got none, expected one", file_name(arch, b->name))
-                             : puna_fail(err, PUNA_ERR_FORMAT, "tensor blk.%d.%s: got none, expected one", (int)layer,
-                                         file_name(arch, b->name));
+        if ((needed >> b->set & 1) && !*field) {
+            char name[PUNA_MAX_NAME_BYTES];
+            full_name(arch, b->name, layer, name);
+            return puna_fail(err, PUNA_ERR_FORMAT, "tensor %s: got none, expected one", name);
+        }
     }
     return PUNA_OK;
 }
@@ -276,6 +295,8 @@ static const char *first_unused(const puna_network *net, const puna_container *c
     for (size_t i = 0; i < puna_container_n_tensors(c); i++) {
         const char *name = puna_container_tensor_at(c, i)->name;
         int layer, at = 0;
+        if (net->arch->aliases && strstr(net->arch->aliases[0].name ? net->arch->aliases[0].name : "", "{}"))
+            return NULL; /* names of its own pattern: only their number is known */
         bool in_layer = sscanf(name, "blk.%d.%n", &layer, &at) == 1 && at > 0;
         bool known = in_layer ? layer >= 0 && layer < net->hp.n_layer && named_in(net, true, name + at)
                               : named_in(net, false, name);
@@ -294,11 +315,12 @@ bool puna_key_tensor(const puna_keys *k, int32_t layer, const char *name)
 
 puna_status puna_network_bind(puna_network *net, const puna_container *container, puna_error *err)
 {
-    const puna_tensor *embedding = puna_container_tensor(container, "token_embd.weight");
+    const char *name = file_name(net->arch, "token_embd.weight");
+    const puna_tensor *embedding = puna_container_tensor(container, name);
     if (!embedding)
-        return puna_fail(err, PUNA_ERR_FORMAT, "tensor token_embd.weight: got none, expected one");
+        return puna_fail(err, PUNA_ERR_FORMAT, "tensor %s: got none, expected one", name);
     if (embedding->ne[1] > PUNA_MAX_VOCAB)
-        return puna_fail(err, PUNA_ERR_FORMAT, "tensor token_embd.weight: dim[1]: got %llu, expected at most %u",
+        return puna_fail(err, PUNA_ERR_FORMAT, "tensor %s: dim[1]: got %llu, expected at most %u", name,
                          (unsigned long long)embedding->ne[1], PUNA_MAX_VOCAB);
     net->hp.n_vocab = (int32_t)embedding->ne[1];
     net->n_unused = (uint32_t)puna_container_n_tensors(container);

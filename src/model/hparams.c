@@ -17,16 +17,32 @@ static const puna_meta *look_up(const puna_keys *k, const char *suffix, char key
     return puna_container_meta(k->container, key);
 }
 
+/* What an architecture's file says of it. */
+static bool given(const puna_keys *k, const char *suffix, double *value)
+{
+    const puna_toml *v = puna_toml_get(k->numbers, suffix);
+    if (v && v->kind == PUNA_TOML_INTEGER)
+        *value = (double)v->integer;
+    else if (v && v->kind == PUNA_TOML_REAL && isfinite(v->real))
+        *value = v->real;
+    else if (v && v->kind == PUNA_TOML_FLAG)
+        *value = v->flag;
+    else
+        return false;
+    return true;
+}
+
 bool puna_key_has(const puna_keys *k, const char *suffix)
 {
     char key[256];
-    return look_up(k, suffix, key) != NULL;
+    double value;
+    return given(k, suffix, &value) || look_up(k, suffix, key) != NULL;
 }
 
 void puna_key_need(puna_keys *k, const char *suffix)
 {
     char key[256];
-    if (!look_up(k, suffix, key) && !k->status)
+    if (!puna_key_has(k, suffix) && look_up(k, suffix, key) == NULL && !k->status)
         k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s: got none, expected a number", key);
 }
 
@@ -35,6 +51,8 @@ static bool number(puna_keys *k, const char *suffix, double *value)
 {
     char key[256];
     const puna_meta *meta = look_up(k, suffix, key);
+    if (given(k, suffix, value))
+        return true;
     if (!meta || k->status)
         return false;
     if (puna_meta_f64(meta, 0, value) && isfinite(*value))
@@ -72,6 +90,8 @@ bool puna_key_flag(puna_keys *k, const char *suffix, bool absent)
     char key[256];
     double value;
     bool flag;
+    if (given(k, suffix, &value))
+        return value != 0;
     if (!k->status && puna_meta_bool(look_up(k, suffix, key), 0, &flag))
         return flag;
     return number(k, suffix, &value) ? value != 0 : absent;
@@ -92,6 +112,8 @@ static bool layer_value(puna_keys *k, const char *suffix, int32_t i, int32_t n_l
 {
     char key[256];
     const puna_meta *meta = look_up(k, suffix, key);
+    if (given(k, suffix, value))
+        return true;
     if (!meta || k->status)
         return false;
     const bool array = meta->type == PUNA_META_ARRAY;

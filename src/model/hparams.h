@@ -5,6 +5,7 @@
 #define PUNA_MODEL_HPARAMS_H
 
 #include "base/arena.h"
+#include "base/toml.h"
 #include "gguf/container.h"
 #include "ops/plan.h"
 
@@ -58,6 +59,7 @@ typedef struct puna_hparams {
 typedef struct puna_keys {
     const puna_container *container;
     const char *arch;
+    const puna_toml *numbers; /* come before the container's; NULL: none */
     int32_t n_ctx; /* that will be asked for; 0 = what the model was trained with */
     puna_status status;
     puna_error error;

@@ -113,7 +113,7 @@ enum { /* traits of the shared decoder: each is needed by two architectures or m
 
 /* A tensor that an architecture's files call otherwise. */
 typedef struct puna_alias {
-    const char *name, *of; /* "post_attention_norm.weight" for "ffn_norm.weight" */
+    const char *name, *of; /* "post_attention_norm.weight" for "ffn_norm.weight"; {} in it: the layer's number, in place of "blk.N." */
 } puna_alias;
 
 /* The smallest random model of an architecture, for the tests that run every one. */
@@ -144,12 +144,20 @@ struct puna_arch {
 const puna_arch *puna_arch_find(const char *name, size_t n);
 const puna_arch *puna_arch_at(size_t i); /* in arch.def's order; NULL past the end */
 
-/* Binds and records, for contexts of n_ctx tokens (0: as the model was trained). The container outlives the network. */
-puna_status puna_network_open(puna_network *net, const puna_container *container, int32_t n_ctx, puna_error *err);
+/* Binds and records, for contexts of n_ctx tokens (0: as the model was trained), as the file at arch_file describes
+ * (NULL or "": as the container's architecture is known). The container outlives the network. */
+puna_status puna_network_open(puna_network *net, const puna_container *container, const char *arch_file, int32_t n_ctx,
+                              puna_error *err);
+/* The same with a descriptor, and numbers in place of metadata (NULL: none), which outlive the network too. */
+puna_status puna_network_open_as(puna_network *net, const puna_container *container, const puna_arch *arch,
+                                 const puna_toml *numbers, int32_t n_ctx, puna_error *err);
 void puna_network_close(puna_network *net);
 
 /* Binds every tensor that the architecture names. */
 puna_status puna_network_bind(puna_network *net, const puna_container *container, puna_error *err);
+
+/* Whether tensors.def has a tensor of that name. */
+bool puna_tensor_is_known(const char *name);
 
 /* Whether a layer of the file has a tensor. */
 bool puna_key_tensor(const puna_keys *k, int32_t layer, const char *name);
