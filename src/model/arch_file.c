@@ -143,7 +143,7 @@ static void keys_of_files(puna_hparams *hp, puna_keys *k)
     const int32_t unrotated = puna_key_int(k, "rope.skip_every", 0, 0, PUNA_MAX_LAYERS);
     for (int32_t i = 0; i < hp->n_layer && unrotated > 0; i++)
         hp->layers[i].no_rope = (i + 1) % unrotated == 0;
-    puna_key_experts(k, hp, &(puna_expert_keys){ .gating = PUNA_GATING_SOFTMAX, .normalise = true, .norm_key = true,
+    puna_key_experts(k, hp, &(puna_expert_keys){ .gating = PUNA_GATING_SOFTMAX, .normalise = true, .norm_key = true, .gating_key = true,
                                                  .scaled = true, .own_ff = true, .leading = true, .n_shared = 0 });
 }
 

@@ -230,14 +230,14 @@ static puna_status split_fused(puna_network *net, puna_layer *l, const puna_laye
      PUNA_SET(EXPERT_BIAS) | PUNA_SET(ROUTER_BIAS) | PUNA_SET(EXPERT_NORM))
 
 /* What the architecture's layer of this kind has no use for. */
-static puna_sets without(const puna_network *net, const puna_layer_hparams *l)
+static puna_sets without(const puna_arch *arch, const puna_hparams *hp, const puna_layer_hparams *l)
 {
     puna_sets none = l->experts ? 0 : EXPERT_SETS | PUNA_SET(EXPERT_GATE_UP) | PUNA_SET(EXPERT_SCALE);
-    if (l->experts && !(net->arch->traits & PUNA_TRAIT_DENSE_TOO))
+    if (l->experts && !(arch->traits & PUNA_TRAIT_DENSE_TOO))
         none |= FEED_FORWARD_SETS | PUNA_SETS_FFN_BIAS | PUNA_SET(FFN_SCALE);
-    if (net->hp.n_ff_shared == 0)
+    if (hp->n_ff_shared == 0)
         none |= PUNA_SETS_SHARED | PUNA_SET(SHARED_GATE_UP) | PUNA_SET(SHARED_WEIGHT);
-    if (!(net->arch->traits & PUNA_TRAIT_PARTS))
+    if (!(arch->traits & PUNA_TRAIT_PARTS))
         return none;
     if (l->n_head == 0)
         none |= ATTENTION_SETS | PUNA_SETS_QK_NORM;
@@ -257,7 +257,7 @@ static puna_sets fused_sets(const puna_layer *l)
 static puna_status bind_table(puna_network *net, const puna_container *c, void *base, int32_t layer, puna_error *err)
 {
     const puna_arch *arch = net->arch;
-    const puna_sets none = layer < 0 ? 0 : without(net, &net->hp.layers[layer]);
+    const puna_sets none = layer < 0 ? 0 : without(arch, &net->hp, &net->hp.layers[layer]);
     const puna_sets wanted = (arch->needs | arch->may | PUNA_SETS_ALWAYS) & ~none;
     for (size_t i = 0; i < tables[layer >= 0].n; i++) {
         const binding *b = &tables[layer >= 0].rows[i];
@@ -304,6 +304,31 @@ static const char *first_unused(const puna_network *net, const puna_container *c
             return name;
     }
     return NULL;
+}
+
+/* Those that stand in place of others are among them. */
+static void shapes_of(const puna_arch *arch, const puna_hparams *hp, int32_t layer, puna_shape_fn *each, void *user)
+{
+    const puna_layer_hparams *l = &hp->layers[layer < 0 ? 0 : layer];
+    const puna_sets none = layer < 0 ? 0 : without(arch, hp, l);
+    const puna_sets wanted = (arch->needs | arch->may | PUNA_SETS_ALWAYS) & ~none;
+    char name[PUNA_MAX_NAME_BYTES];
+    for (size_t i = 0; i < tables[layer >= 0].n; i++) {
+        const binding *b = &tables[layer >= 0].rows[i];
+        uint64_t ne[3];
+        if (!(wanted >> b->set & 1))
+            continue;
+        for (int d = 0; d < 3; d++)
+            ne[d] = dimension(hp, l, b->dims[d]);
+        full_name(arch, b->name, layer, name);
+        each(user, name, ne);
+    }
+}
+
+void puna_arch_shapes(const puna_arch *arch, const puna_hparams *hp, puna_shape_fn *each, void *user)
+{
+    for (int32_t layer = -1; layer < hp->n_layer; layer++)
+        shapes_of(arch, hp, layer, each, user);
 }
 
 bool puna_key_tensor(const puna_keys *k, int32_t layer, const char *name)

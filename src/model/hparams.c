@@ -240,7 +240,9 @@ void puna_key_experts(puna_keys *k, puna_hparams *hp, const puna_expert_keys *ab
         const int32_t n = puna_key_int(k, "expert_shared_count", absent->n_shared, 0, 1 << 10);
         hp->n_ff_shared = hp->n_ff_expert <= most / (n > 0 ? n : 1) ? hp->n_ff_expert * n : most;
     }
-    r->gating = (puna_gating)puna_key_int(k, "expert_gating_func", 0, 0, PUNA_GATING_SQRT_SOFTPLUS);
+    r->gating = absent->gating_key
+                    ? (puna_gating)puna_key_int(k, "expert_gating_func", 0, 0, PUNA_GATING_SQRT_SOFTPLUS)
+                    : absent->gating;
     if (r->gating == 0)
         r->gating = absent->gating;
     r->normalise = absent->norm_key ? puna_key_flag(k, "expert_weights_norm", absent->normalise) : absent->normalise;

@@ -86,7 +86,8 @@ void puna_key_window(puna_keys *k, puna_hparams *hp, int32_t window, int32_t per
 /* What puna_key_experts takes where the file says nothing. */
 typedef struct puna_expert_keys {
     puna_gating gating;  /* 0: the file must say it */
-    bool normalise, scaled, norm_key; /* the last two: "expert_weights_scale", "expert_weights_norm" are read */
+    bool gating_key, norm_key, scaled; /* "expert_gating_func", "expert_weights_norm", "expert_weights_scale" are read */
+    bool normalise;
     int32_t n_ff;        /* of an expert; 0: feed_forward_length / experts of a token */
     bool own_ff;         /* "expert_feed_forward_length" is read */
     bool leading;        /* "leading_dense_block_count" */

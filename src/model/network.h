@@ -137,6 +137,7 @@ struct puna_arch {
     /* x: what the layer began with, y: what attention left, both without norm. */
     puna_value (*feed_forward)(puna_network *net, puna_value h, puna_value x, puna_value y, int32_t il);
     void (*build)(puna_network *net); /* NULL: puna_build_decoder */
+    bool only_experts; /* files without experts do not exist */
     puna_tiny tiny;
 };
 
@@ -158,6 +159,11 @@ puna_status puna_network_bind(puna_network *net, const puna_container *container
 
 /* Whether tensors.def has a tensor of that name. */
 bool puna_tensor_is_known(const char *name);
+
+/* Calls for every tensor that a file of an architecture with these numbers may have, those that stand in place of
+ * others too: name and shape; 0 where any size goes. */
+typedef void puna_shape_fn(void *user, const char *name, const uint64_t ne[3]);
+void puna_arch_shapes(const puna_arch *arch, const puna_hparams *hp, puna_shape_fn *each, void *user);
 
 /* Whether a layer of the file has a tensor. */
 bool puna_key_tensor(const puna_keys *k, int32_t layer, const char *name);
