@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { EMBD = 48, FF = 64, HEADS = 4, HEADS_KV = 2, LAYERS = 2, MAX_VALUES = 1 << 16 };
+enum { EMBD = 48, FF = 64, HEADS = 4, HEADS_KV = 2, LAYERS = 2, MAX_VALUES = 1 << 20 };
 
 typedef struct key {
     const char *suffix;

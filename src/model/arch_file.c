@@ -13,7 +13,7 @@ enum { MAX_FILE = 1 << 20, MAX_ALIASES = 256, N_NAMES = 160 };
 /* A word that a file may use, and what it stands for. */
 typedef struct word {
     const char *name;
-    uint64_t value;
+    puna_sets value;
 } word;
 
 #define WORDS(list) list, sizeof list / sizeof *list
@@ -76,7 +76,7 @@ static bool same(const char *a, const char *b)
     return strcmp(in_lower(a, x, sizeof x), in_lower(b, y, sizeof y)) == 0;
 }
 
-static uint64_t one_of(reader *r, const puna_toml *at, const word *words, size_t n)
+static puna_sets one_of(reader *r, const puna_toml *at, const word *words, size_t n)
 {
     const char *names[N_NAMES];
     if (at->kind != PUNA_TOML_TEXT) {
@@ -96,9 +96,9 @@ static uint64_t one_of(reader *r, const puna_toml *at, const word *words, size_t
 }
 
 /* The sum of a list of words. */
-static uint64_t all_of(reader *r, const puna_toml *list, const word *words, size_t n)
+static puna_sets all_of(reader *r, const puna_toml *list, const word *words, size_t n)
 {
-    uint64_t sum = 0;
+    puna_sets sum = 0;
     if (list->kind != PUNA_TOML_ARRAY)
         mistake(r, list, "no list", "a list of strings");
     for (const puna_toml *m = list->first; m && !r->status; m = m->next)

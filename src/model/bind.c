@@ -43,8 +43,9 @@ static const struct {
 
 static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, puna_dim dim)
 {
-    const uint64_t q = (uint64_t)l->n_head * (uint64_t)hp->head_dim_k, k = (uint64_t)l->n_head_kv * (uint64_t)hp->head_dim_k;
-    const uint64_t v = (uint64_t)l->n_head_kv * (uint64_t)hp->head_dim_v;
+    const uint64_t dim_k = (uint64_t)puna_head_dim_k(hp, l), dim_v = (uint64_t)puna_head_dim_v(hp, l);
+    const uint64_t q = (uint64_t)l->n_head * dim_k, k = (uint64_t)l->n_head_kv * dim_k,
+                   v = (uint64_t)l->n_head_kv * dim_v;
     switch (dim) {
     case PUNA_DIM_ONE:
         return 1;
@@ -63,7 +64,7 @@ static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, p
     case PUNA_DIM_QKV:
         return q + k + v;
     case PUNA_DIM_O:
-        return (uint64_t)l->n_head * (uint64_t)hp->head_dim_v;
+        return (uint64_t)l->n_head * dim_v;
     case PUNA_DIM_HEADS:
         return (uint64_t)l->n_head;
     case PUNA_DIM_FF:
@@ -80,6 +81,10 @@ static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, p
         return (uint64_t)hp->n_ff_shared;
     case PUNA_DIM_FF_SHARED2:
         return 2 * (uint64_t)hp->n_ff_shared;
+    case PUNA_DIM_INPUT:
+        return (uint64_t)hp->n_layer_input;
+    case PUNA_DIM_INPUTS:
+        return (uint64_t)hp->n_layer_input * (uint64_t)hp->n_layer;
     }
     return 0;
 }
@@ -225,9 +230,10 @@ static puna_status split_fused(puna_network *net, puna_layer *l, const puna_laye
 
 #define ATTENTION_SETS (PUNA_SETS_QKV | PUNA_SET(O))
 #define FEED_FORWARD_SETS (PUNA_SETS_GATED | PUNA_SET(GATE_UP))
-#define EXPERT_SETS \
-    (PUNA_SETS_EXPERTS | PUNA_SETS_SHARED | PUNA_SET(SHARED_GATE_UP) | PUNA_SET(SHARED_WEIGHT) | PUNA_SET(CHOICE_BIAS) | \
-     PUNA_SET(EXPERT_BIAS) | PUNA_SET(ROUTER_BIAS) | PUNA_SET(EXPERT_NORM))
+#define EXPERT_SETS                                                                                  \
+    (PUNA_SETS_EXPERTS | PUNA_SETS_SHARED | PUNA_SET(SHARED_GATE_UP) | PUNA_SET(SHARED_WEIGHT) |     \
+     PUNA_SET(CHOICE_BIAS) | PUNA_SET(EXPERT_BIAS) | PUNA_SET(ROUTER_BIAS) | PUNA_SET(EXPERT_NORM) | \
+     PUNA_SET(BESIDE_EXPERTS))
 
 /* What the architecture's layer of this kind has no use for. */
 static puna_sets without(const puna_arch *arch, const puna_hparams *hp, const puna_layer_hparams *l)
@@ -241,6 +247,8 @@ static puna_sets without(const puna_arch *arch, const puna_hparams *hp, const pu
         return none;
     if (l->n_head == 0)
         none |= ATTENTION_SETS | PUNA_SETS_QK_NORM;
+    if (l->n_head_kv == 0)
+        none |= PUNA_SETS_QKV;
     if (l->n_ff == 0)
         none |= FEED_FORWARD_SETS | PUNA_SETS_FFN_BIAS | PUNA_SET(FFN_SCALE) | PUNA_SET(FFN_NORM);
     return none;
@@ -258,7 +266,7 @@ static puna_status bind_table(puna_network *net, const puna_container *c, void *
 {
     const puna_arch *arch = net->arch;
     const puna_sets none = layer < 0 ? 0 : without(arch, &net->hp, &net->hp.layers[layer]);
-    const puna_sets wanted = (arch->needs | arch->may | PUNA_SETS_ALWAYS) & ~none;
+    const puna_sets wanted = (arch->needs | arch->may | (PUNA_SETS_ALWAYS & ~arch->never)) & ~none;
     for (size_t i = 0; i < tables[layer >= 0].n; i++) {
         const binding *b = &tables[layer >= 0].rows[i];
         if (wanted >> b->set & 1)
@@ -281,7 +289,7 @@ static puna_status bind_table(puna_network *net, const puna_container *c, void *
 
 static bool named_in(const puna_network *net, bool layer, const char *name)
 {
-    const puna_sets wanted = net->arch->needs | net->arch->may | PUNA_SETS_ALWAYS;
+    const puna_sets wanted = net->arch->needs | net->arch->may | (PUNA_SETS_ALWAYS & ~net->arch->never);
     for (size_t i = 0; i < tables[layer].n; i++)
         if ((wanted >> tables[layer].rows[i].set & 1) &&
             strcmp(file_name(net->arch, tables[layer].rows[i].name), name) == 0)
@@ -311,7 +319,7 @@ static void shapes_of(const puna_arch *arch, const puna_hparams *hp, int32_t lay
 {
     const puna_layer_hparams *l = &hp->layers[layer < 0 ? 0 : layer];
     const puna_sets none = layer < 0 ? 0 : without(arch, hp, l);
-    const puna_sets wanted = (arch->needs | arch->may | PUNA_SETS_ALWAYS) & ~none;
+    const puna_sets wanted = (arch->needs | arch->may | (PUNA_SETS_ALWAYS & ~arch->never)) & ~none;
     char name[PUNA_MAX_NAME_BYTES];
     for (size_t i = 0; i < tables[layer >= 0].n; i++) {
         const binding *b = &tables[layer >= 0].rows[i];

@@ -172,7 +172,7 @@ static void read_heads(puna_keys *k, puna_hparams *hp)
     puna_key_layers_int(k, hp, "feed_forward_length", offsetof(puna_layer_hparams, n_ff), 0, 1 << 24);
     for (int32_t i = 0; i < hp->n_layer && !k->status; i++) {
         const puna_layer_hparams *l = &hp->layers[i];
-        if (l->n_head_kv ? l->n_head % l->n_head_kv : l->n_head)
+        if (l->n_head_kv && l->n_head % l->n_head_kv)
             k->status = puna_fail(&k->error, PUNA_ERR_FORMAT,
                                   "metadata %s.attention.head_count: got %d, expected a multiple of head_count_kv %d", k->arch,
                                   (int)l->n_head, (int)l->n_head_kv);
@@ -223,6 +223,28 @@ static void read_rope_scaling(puna_keys *k, puna_hparams *hp)
     }
     r->magnitude *= puna_key_real(k, "rope.scaling.attn_factor", 1);
     hp->rope_window = *r;
+}
+
+bool puna_key_sections(puna_keys *k, puna_hparams *hp)
+{
+    char key[256];
+    double sum = 0, n[4] = { 0 };
+    const puna_meta *meta = look_up(k, "rope.dimension_sections", key);
+    for (uint64_t i = 0; meta && meta->type == PUNA_META_ARRAY && i < 4 && i < meta->n; i++) {
+        if (!puna_meta_f64(meta, i, &n[i]) || !(n[i] >= 0 && n[i] <= 1 << 13)) {
+            if (!k->status)
+                k->status =
+                    puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s: expected numbers in 0..8192", key);
+            return false;
+        }
+        sum += n[i];
+    }
+    if (n[0] <= 0 || n[1] <= 0)
+        return false;
+    hp->rope.still_period = (int32_t)sum;
+    hp->rope.still_from = (int32_t)(sum - n[3]);
+    hp->rope_window = hp->rope;
+    return true;
 }
 
 /* ---- experts ---------------------------------------------------------------------------- */
@@ -292,6 +314,8 @@ static void read_head_sizes(puna_keys *k, puna_hparams *hp)
     if (hp->n_rot == 0)
         hp->n_rot = hp->head_dim_k;
     hp->n_rot_window = puna_key_int(k, "rope.dimension_count_swa", hp->n_rot, 0, 1 << 13);
+    hp->head_dim_k_window = puna_key_int(k, "attention.key_length_swa", 0, 0, 1 << 13);
+    hp->head_dim_v_window = puna_key_int(k, "attention.value_length_swa", 0, 0, 1 << 13);
 }
 
 void puna_hparams_read(puna_hparams *hp, puna_keys *k, puna_arena *arena)

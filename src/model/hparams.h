@@ -17,19 +17,23 @@ typedef struct puna_layer_hparams {
     bool no_rope;
     bool experts;    /* a mixture of experts in place of the feed-forward part, or beside it */
     float expert_limit, ff_limit; /* puna_glu_params.limit */
+    float act[4];                 /* puna_act_params.a */
 } puna_layer_hparams;
 
 typedef struct puna_hparams {
     int32_t n_layer, n_embd, n_ctx_train, n_vocab;
     int32_t n_predict; /* layers at the end of the file that guess tokens further ahead: not run; n_layer is without */
     int32_t head_dim_k, head_dim_v;
+    int32_t head_dim_k_window, head_dim_v_window; /* on layers with a window; 0: as on others */
     float rms_eps, layer_eps, norm_eps; /* norm_eps: that of norm_kind */
+    float post_norm_eps;                /* of norms after branches; 0: norm_eps */
     puna_norm_kind norm_kind;
     /* Positions. */
     int32_t n_rot, n_rot_window;       /* the second is used on layers with a window, like the two below */
     float rope_base, rope_base_window;
     puna_rope_params rope, rope_window; /* scaling: copied per layer, base and heads filled in */
     puna_rope_pairing pairing;
+    bool window_plain; /* layers with a window have no frequency factors */
     bool long_factors; /* the context is longer than the one the frequency factors called short are for */
     float alibi;
     /* Attention. */
@@ -51,8 +55,24 @@ typedef struct puna_hparams {
     bool early_limit;         /* expert_limit is for the gate before its activation */
     float expert_up_offset;
     bool shared_mean; /* the mean of routed and shared experts, not their sum */
+    /* Layers that use others' weights or keys and values. */
+    int32_t n_loops;                /* times that all layers run; 0 = 1 */
+    bool loops_bare;                /* without the last norm between two times */
+    int32_t n_stage, n_high, n_low; /* layers of a stack, times that the high and the low one run (hrm.c) */
+    int32_t n_layer_input;          /* width of what each layer gets of the model's inputs */
+    int32_t n_own_kv;               /* layers from there on read the caches of the two before; 0: none do */
     puna_layer_hparams *layers;        /* [n_layer], in the arena */
 } puna_hparams;
+
+static inline int32_t puna_head_dim_k(const puna_hparams *hp, const puna_layer_hparams *l)
+{
+    return l->window > 0 && hp->head_dim_k_window > 0 ? hp->head_dim_k_window : hp->head_dim_k;
+}
+
+static inline int32_t puna_head_dim_v(const puna_hparams *hp, const puna_layer_hparams *l)
+{
+    return l->window > 0 && hp->head_dim_v_window > 0 ? hp->head_dim_v_window : hp->head_dim_v;
+}
 
 /* A file's keys of one architecture: "<arch>.<suffix>". The first mistake is kept and turns later reads into
  * no-ops, as in a plan. */
@@ -99,6 +119,9 @@ void puna_key_experts(puna_keys *k, puna_hparams *hp, const puna_expert_keys *ab
 
 /* Scaling of positions by YaRN with an architecture's own names and numbers. log_multiplier 0: none. */
 void puna_key_yarn(puna_keys *k, puna_hparams *hp, float beta_fast, float beta_slow, float log_multiplier);
+
+/* "rope.dimension_sections", where text's positions do not turn the pairs of the fourth; false where there are none. */
+bool puna_key_sections(puna_keys *k, puna_hparams *hp);
 
 /* The keys that all architectures have. hp comes with the architecture's defaults in place of keys that are
  * absent. Errors name the key, what it is and what it may be. */

@@ -19,6 +19,10 @@ typedef struct puna_layer {
     puna_experts experts;
     const puna_tensor *shared_gate, *shared_gate_scale, *shared_up, *shared_up_scale, *shared_gate_up, *shared_down,
         *shared_down_scale, *shared_weight;
+    const puna_tensor *router_scale, *ffn_pre_norm_2, *ffn_post_norm_1, *ffn_post_norm_2, *layer_scale;
+    const puna_tensor *input_gate, *input_proj, *input_post_norm; /* for its share of the model's inputs */
+    const puna_tensor *altup_router, *altup_router_norm, *altup_predict, *altup_correct, *altup_correct_scale;
+    const puna_tensor *laurel_l, *laurel_r, *laurel_post_norm;
 } puna_layer;
 
 typedef struct puna_arch puna_arch;
@@ -29,6 +33,8 @@ typedef struct puna_network {
     const puna_tensor *embedding, *embedding_norm, *embedding_norm_bias, *positions, *token_types;
     const puna_tensor *output_norm, *output_norm_bias, *output, *output_bias;
     const puna_tensor *rope_factors, *rope_long, *rope_short;
+    const puna_tensor *layer_embedding, *layer_proj, *layer_proj_norm; /* inputs of all layers side by side */
+    const puna_tensor *altup_proj, *altup_unembd, *low_init;
     puna_layer *layers;
     puna_plan plan;
     uint64_t n_parameters;
@@ -55,7 +61,9 @@ typedef enum puna_dim {
     PUNA_DIM_FF_EXPERT,
     PUNA_DIM_FF_EXPERT2,
     PUNA_DIM_FF_SHARED,
-    PUNA_DIM_FF_SHARED2
+    PUNA_DIM_FF_SHARED2,
+    PUNA_DIM_INPUT,  /* n_layer_input */
+    PUNA_DIM_INPUTS  /* of all layers */
 } puna_dim;
 
 /* The sets of tensors.def. */
@@ -69,7 +77,7 @@ typedef enum puna_dim {
     X(DOWN_BIAS) X(FFN_SCALE) X(ACT_SCALE) X(FFN_SUB_NORM) X(FFN_POST_NORM) X(FFN_POST_NORM_BIAS)                 \
     X(ROUTER) X(ROUTER_BIAS) X(CHOICE_BIAS) X(EXPERT_NORM) X(EXPERT_GATE) X(EXPERT_UP) X(EXPERT_GATE_UP)          \
     X(EXPERT_DOWN) X(EXPERT_BIAS) X(EXPERT_SCALE) X(SHARED) X(SHARED_GATE_UP) X(SHARED_DOWN) X(SHARED_SCALE)      \
-    X(SHARED_WEIGHT)
+    X(SHARED_WEIGHT) X(LAYER_INPUT) X(LAYER_SCALE) X(BESIDE_EXPERTS) X(ALTUP) X(LOW_INIT)
 
 typedef enum puna_set_number {
 #define X(name) PUNA_SET_NUMBER_##name,
@@ -78,9 +86,9 @@ typedef enum puna_set_number {
     PUNA_N_SETS
 } puna_set_number;
 
-typedef uint64_t puna_sets;
+__extension__ typedef unsigned __int128 puna_sets;
 #define PUNA_SET(name) ((puna_sets)1 << PUNA_SET_NUMBER_##name)
-_Static_assert(PUNA_N_SETS <= 64, "sets of tensors fill 64 bits");
+_Static_assert(PUNA_N_SETS <= 128, "sets of tensors fill 128 bits");
 
 #define PUNA_SETS_QKV \
     (PUNA_SET(QKV) | PUNA_SET(QKV_BIAS) | PUNA_SET(QKV_SCALE) | PUNA_SET(QKV_FUSED) | PUNA_SET(QKV_FUSED_BIAS) | \
@@ -129,6 +137,7 @@ struct puna_arch {
     uint32_t traits;
     puna_hparams defaults;      /* what absent keys mean */
     puna_sets needs, may;       /* tensors; those of experts in layers that have any */
+    puna_sets never;            /* of PUNA_SETS_ALWAYS: not read if they are there */
     const puna_alias *aliases;  /* ended by a NULL name; may be NULL */
     /* After the shared keys: those of the architecture. May be NULL. */
     void (*adjust)(puna_hparams *hp, puna_keys *keys);
@@ -177,10 +186,19 @@ puna_value puna_build_norm(puna_network *net, puna_value x, const puna_tensor *w
 /* scale W x + bias; scale and bias may be NULL. */
 puna_value puna_build_linear(puna_network *net, puna_value x, const puna_tensor *w, const puna_tensor *scale,
                              const puna_tensor *bias);
+/* Of tokens, and of positions where they are learned, scaled and normalised. */
+puna_value puna_build_embed(puna_network *net);
+/* A layer of the shared decoder; after the last only rows that get logits are left. */
+puna_value puna_build_layer(puna_network *net, puna_value x, int32_t il, bool last);
+/* The last norm and the logits. */
+void puna_build_output(puna_network *net, puna_value x);
 /* Rotated as the layer's positions are; n_head heads of head_dim values. */
 puna_value puna_build_rope(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim);
 /* Queries, keys and values of a layer's own kind, rotated, to what the heads saw: without the output matrix. */
 puna_value puna_build_attend(puna_network *net, puna_value q, puna_value k, puna_value v, int32_t il);
+/* Its two halves: a cache as layer il needs, and attention over one that some layer has filled. */
+int32_t puna_build_cache(puna_network *net, int32_t il);
+puna_value puna_build_attend_over(puna_network *net, puna_value q, int32_t cache, int32_t il);
 /* The feed-forward part without experts, and that with. */
 puna_value puna_build_dense(puna_network *net, puna_value h, int32_t il);
 puna_value puna_build_experts(puna_network *net, puna_value h, puna_value scores, int32_t il);

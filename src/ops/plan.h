@@ -93,6 +93,8 @@ typedef struct puna_rope_params {
     float yarn_beta_fast, yarn_beta_slow;
     float magnitude;    /* cos and sin are multiplied by it */
     int32_t n_ctx_orig;
+    int32_t still_period,
+        still_from; /* of as many pairs, those from the second on do not rotate; 0: all do */
 } puna_rope_params;
 
 /* Which keys a query sees. A chunk: those of its own run of `window` positions. */
@@ -161,7 +163,7 @@ typedef struct puna_node {
         } affine;
         struct {
             int32_t n_group, from;
-        } columns; /* JOIN: n_group */
+        } columns; /* JOIN, MIX: n_group */
         struct {
             float scale, softcap;
         } logits;
@@ -237,6 +239,10 @@ puna_value p_affine(puna_plan *g, puna_value x, float scale, const puna_tensor *
                     float limit);
 /* Of each of n_group parts of x, the n columns from `from` on. */
 puna_value p_columns(puna_plan *g, puna_value x, int32_t n_group, int32_t from, int32_t n);
+/* [T, w] -> [T, 1]: what p_norm would divide by. */
+puna_value p_divisor(puna_plan *g, puna_value x, puna_norm_kind kind, float eps);
+/* x: n parts side by side; weights [T, m * n] -> m parts: y_j = sum_i weights[j * n + i] x_i. */
+puna_value p_mix(puna_plan *g, puna_value x, puna_value weights, int32_t n);
 /* Each of n_group parts of x, followed by that of y. */
 puna_value p_join(puna_plan *g, puna_value x, puna_value y, int32_t n_group);
 /* scores [T, n_expert] -> [T, 2 * n_used]: the experts' numbers, best first, then their weights. bias [n_expert]

@@ -50,6 +50,11 @@ void puna_affine_row(const puna_node *node, const float *x, float *y, size_t n);
 void puna_columns_row(const puna_node *node, const float *x, size_t n_in, float *y, size_t n);
 void puna_join_row(const puna_node *node, const float *a, size_t n_a, const float *b, float *y, size_t n);
 
+/* One row of DIVISOR and MIX. */
+float puna_divisor(const puna_norm_params *p, const float *x);
+void puna_mix_row(const puna_node *node, const float *x, size_t n_in, const float *weights, float *y,
+                  size_t n);
+
 /* The experts of one row, of n: route[2 * n_used] as p_moe_route says. probs, choice: n floats of scratch each. */
 void puna_route_row(const puna_route_params *p, const float *scores, const float *bias, int32_t n, float *probs,
                     float *choice, float *route);

@@ -100,3 +100,13 @@ const puna_arch puna_arch_qwen3vlmoe = {
     .only_experts = true,
     .tiny = TINY,
 };
+
+/* The part of Qwen3-TTS that makes codes of sound from text. */
+const puna_arch puna_arch_qwen3tts = {
+    .name = "qwen3tts",
+    .pairing = PUNA_ROPE_NEOX,
+    .activation = PUNA_ACT_SILU,
+    .defaults = { .rms_eps = 1e-6f },
+    .needs = PUNA_SETS_DENSE | PUNA_SETS_QK_NORM,
+    .tiny = TINY,
+};
