@@ -80,6 +80,10 @@ static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, p
         return (uint64_t)hp->n_ff_shared;
     case PUNA_DIM_FF_SHARED2:
         return 2 * (uint64_t)hp->n_ff_shared;
+    case PUNA_DIM_CHUNKS:
+        return (uint64_t)hp->n_chunk;
+    case PUNA_DIM_FF_CHUNK:
+        return (uint64_t)hp->n_ff_chunk;
     }
     return 0;
 }
@@ -123,7 +127,7 @@ static puna_status check_shape(const puna_network *net, const puna_tensor *t, co
     return PUNA_OK;
 }
 
-/* What the architecture's files call it. */
+/* What the architecture's files call it first. */
 static const char *file_name(const puna_arch *arch, const char *name)
 {
     for (const puna_alias *a = arch->aliases; a && a->name; a++)
@@ -132,17 +136,37 @@ static const char *file_name(const puna_arch *arch, const char *name)
     return name;
 }
 
+static const puna_tensor *tensor_of(const puna_container *c, int32_t layer, const char *name)
+{
+    char full[PUNA_MAX_NAME_BYTES];
+    if (layer < 0)
+        return puna_container_tensor(c, name);
+    snprintf(full, sizeof full, "blk.%d.%s", (int)layer, name);
+    return puna_container_tensor(c, full);
+}
+
+/* By the first of its names that the file has. */
+static const puna_tensor *find_tensor(const puna_arch *arch, const puna_container *c, int32_t layer,
+                                      const char *name)
+{
+    bool renamed = false;
+    for (const puna_alias *a = arch->aliases; a && a->name; a++) {
+        if (strcmp(a->of, name) != 0)
+            continue;
+        renamed = true;
+        const puna_tensor *t = tensor_of(c, layer, a->name);
+        if (t)
+            return t;
+    }
+    return renamed ? NULL : tensor_of(c, layer, name);
+}
+
 static puna_status bind_one(puna_network *net, const puna_container *c, const binding *b, void *base, int32_t layer,
                             puna_error *err)
 {
-    char name[PUNA_MAX_NAME_BYTES];
     const puna_layer_hparams *lh = &net->hp.layers[layer < 0 ? 0 : layer];
     const puna_tensor **field = (const puna_tensor **)(void *)((char *)base + b->offset);
-    if (layer >= 0)
-        snprintf(name, sizeof name, "blk.%d.%s", (int)layer, file_name(net->arch, b->name));
-    else
-        snprintf(name, sizeof name, "%s", file_name(net->arch, b->name));
-    const puna_tensor *t = puna_container_tensor(c, name);
+    const puna_tensor *t = find_tensor(net->arch, c, layer, b->name);
     if (!t)
         return PUNA_OK;
     TRY(check_shape(net, t, b, lh, err));
@@ -207,9 +231,10 @@ static puna_status split_fused(puna_network *net, puna_layer *l, const puna_laye
 
 #define ATTENTION_SETS (PUNA_SETS_QKV | PUNA_SET(O))
 #define FEED_FORWARD_SETS (PUNA_SETS_GATED | PUNA_SET(GATE_UP))
-#define EXPERT_SETS \
-    (PUNA_SETS_EXPERTS | PUNA_SETS_SHARED | PUNA_SET(SHARED_GATE_UP) | PUNA_SET(SHARED_WEIGHT) | PUNA_SET(CHOICE_BIAS) | \
-     PUNA_SET(EXPERT_BIAS) | PUNA_SET(ROUTER_BIAS) | PUNA_SET(EXPERT_NORM))
+#define EXPERT_SETS                                                                                  \
+    (PUNA_SETS_EXPERTS | PUNA_SETS_SHARED | PUNA_SET(SHARED_GATE_UP) | PUNA_SET(SHARED_WEIGHT) |     \
+     PUNA_SET(CHOICE_BIAS) | PUNA_SET(EXPERT_BIAS) | PUNA_SET(ROUTER_BIAS) | PUNA_SET(EXPERT_NORM) | \
+     PUNA_SET(CHUNK))
 
 /* What the architecture's layer of this kind has no use for. */
 static puna_sets without(const puna_network *net, const puna_layer_hparams *l)
@@ -260,12 +285,20 @@ static puna_status bind_table(puna_network *net, const puna_container *c, void *
     return PUNA_OK;
 }
 
+/* Whether the architecture's files may call a tensor so. */
+static bool goes_by(const puna_arch *arch, const char *of, const char *name)
+{
+    for (const puna_alias *a = arch->aliases; a && a->name; a++)
+        if (strcmp(a->of, of) == 0 && strcmp(a->name, name) == 0)
+            return true;
+    return strcmp(file_name(arch, of), name) == 0;
+}
+
 static bool named_in(const puna_network *net, bool layer, const char *name)
 {
     const puna_sets wanted = net->arch->needs | net->arch->may | PUNA_SETS_ALWAYS;
     for (size_t i = 0; i < tables[layer].n; i++)
-        if ((wanted >> tables[layer].rows[i].set & 1) &&
-            strcmp(file_name(net->arch, tables[layer].rows[i].name), name) == 0)
+        if ((wanted >> tables[layer].rows[i].set & 1) && goes_by(net->arch, tables[layer].rows[i].name, name))
             return true;
     return false;
 }
@@ -287,9 +320,7 @@ static const char *first_unused(const puna_network *net, const puna_container *c
 
 bool puna_key_tensor(const puna_keys *k, int32_t layer, const char *name)
 {
-    char full[PUNA_MAX_NAME_BYTES];
-    snprintf(full, sizeof full, "blk.%d.%s", (int)layer, name);
-    return puna_container_tensor(k->container, full) != NULL;
+    return tensor_of(k->container, layer, name) != NULL;
 }
 
 puna_status puna_network_bind(puna_network *net, const puna_container *container, puna_error *err)

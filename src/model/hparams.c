@@ -231,6 +231,13 @@ void puna_key_experts(puna_keys *k, puna_hparams *hp, const puna_expert_keys *ab
         k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.expert_gating_func: got none, expected 1..4", k->arch);
 }
 
+void puna_key_shared(puna_keys *k, puna_hparams *hp, int32_t absent)
+{
+    hp->n_ff_shared = puna_key_int(k, "expert_shared_feed_forward_length", 0, 0, 1 << 24);
+    if (hp->n_ff_shared == 0)
+        hp->n_ff_shared = absent;
+}
+
 static void read_experts(puna_keys *k, puna_hparams *hp)
 {
     puna_route_params *r = &hp->route;

@@ -50,6 +50,8 @@ typedef struct puna_hparams {
     bool early_limit;         /* expert_limit is for the gate before its activation */
     float expert_up_offset;
     bool shared_mean; /* the mean of routed and shared experts, not their sum */
+    int32_t n_chunk, n_ff_chunk; /* experts that neighbours share, beside their own */
+    float chunk_scale;
     puna_layer_hparams *layers;        /* [n_layer], in the arena */
 } puna_hparams;
 
@@ -93,6 +95,9 @@ typedef struct puna_expert_keys {
 
 /* Which layers have experts, their sizes and how they are chosen. */
 void puna_key_experts(puna_keys *k, puna_hparams *hp, const puna_expert_keys *absent);
+
+/* The width of the shared experts together: "expert_shared_feed_forward_length", or `absent`. */
+void puna_key_shared(puna_keys *k, puna_hparams *hp, int32_t absent);
 
 /* Scaling of positions by YaRN with an architecture's own names and numbers. log_multiplier 0: none. */
 void puna_key_yarn(puna_keys *k, puna_hparams *hp, float beta_fast, float beta_slow, float log_multiplier);

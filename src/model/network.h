@@ -16,7 +16,7 @@ typedef struct puna_layer {
     const puna_tensor *ffn_gate, *ffn_gate_bias, *ffn_gate_scale, *ffn_up, *ffn_up_bias, *ffn_up_scale;
     const puna_tensor *ffn_gate_up, *ffn_gate_up_bias, *ffn_down, *ffn_down_bias, *ffn_down_scale;
     const puna_tensor *router, *router_bias, *choice_bias, *expert_norm, *expert_gate_up;
-    puna_experts experts;
+    puna_experts experts, chunk_experts;
     const puna_tensor *shared_gate, *shared_gate_scale, *shared_up, *shared_up_scale, *shared_gate_up, *shared_down,
         *shared_down_scale, *shared_weight;
 } puna_layer;
@@ -55,7 +55,9 @@ typedef enum puna_dim {
     PUNA_DIM_FF_EXPERT,
     PUNA_DIM_FF_EXPERT2,
     PUNA_DIM_FF_SHARED,
-    PUNA_DIM_FF_SHARED2
+    PUNA_DIM_FF_SHARED2,
+    PUNA_DIM_CHUNKS,
+    PUNA_DIM_FF_CHUNK
 } puna_dim;
 
 /* The sets of tensors.def. */
@@ -69,7 +71,7 @@ typedef enum puna_dim {
     X(DOWN_BIAS) X(FFN_SCALE) X(ACT_SCALE) X(FFN_SUB_NORM) X(FFN_POST_NORM) X(FFN_POST_NORM_BIAS)                 \
     X(ROUTER) X(ROUTER_BIAS) X(CHOICE_BIAS) X(EXPERT_NORM) X(EXPERT_GATE) X(EXPERT_UP) X(EXPERT_GATE_UP)          \
     X(EXPERT_DOWN) X(EXPERT_BIAS) X(EXPERT_SCALE) X(SHARED) X(SHARED_GATE_UP) X(SHARED_DOWN) X(SHARED_SCALE)      \
-    X(SHARED_WEIGHT)
+    X(SHARED_WEIGHT) X(CHUNK)
 
 typedef enum puna_set_number {
 #define X(name) PUNA_SET_NUMBER_##name,
@@ -113,7 +115,7 @@ enum { /* traits of the shared decoder: each is needed by two architectures or m
 
 /* A tensor that an architecture's files call otherwise. */
 typedef struct puna_alias {
-    const char *name, *of; /* "post_attention_norm.weight" for "ffn_norm.weight" */
+    const char *name, *of; /* "post_attention_norm.weight" for "ffn_norm.weight"; of several, the first in the file */
 } puna_alias;
 
 /* The smallest random model of an architecture, for the tests that run every one. */

@@ -124,6 +124,8 @@ typedef struct puna_route_params {
     puna_gating gating;
     int32_t n_used;                /* experts of a token */
     int32_t n_group, n_group_used; /* experts are chosen from the best groups only; 0 = no groups */
+    bool by_score;                 /* chosen by the scores themselves, whatever the gate makes of them */
+    int32_t chunk; /* so many neighbours share an expert of their number divided by this; 0 = none do */
     bool normalise;                /* the weights' sum becomes 1 */
     float scale;                   /* of the weights, afterwards */
 } puna_route_params;

@@ -77,15 +77,18 @@ void puna_route_row(const puna_route_params *p, const float *scores, const float
     if (p->gating == PUNA_GATING_SOFTMAX)
         softmax(probs, (size_t)n);
     for (int32_t i = 0; i < n; i++)
-        choice[i] = bias ? probs[i] + bias[i] : probs[i];
+        choice[i] = (p->by_score ? scores[i] : probs[i]) + (bias ? bias[i] : 0);
     if (p->n_group > 1)
         limit_groups(p, choice, n);
     float *weights = route + p->n_used;
     double total = 0;
     for (int32_t k = 0; k < p->n_used; k++) {
         const int32_t i = best(choice, n);
-        route[k] = (float)(i < 0 ? 0 : i); /* scores that are no numbers: any expert, with a weight that is none */
-        weights[k] = i < 0 ? NAN : probs[i];
+        const int32_t shared = p->chunk > 1 ? i / p->chunk : i;
+        route[k] =
+            (float)(i < 0 ? 0
+                          : shared); /* scores that are no numbers: any expert, with a weight that is none */
+        weights[k] = i < 0 ? NAN : probs[shared];
         if (i >= 0)
             choice[i] = NAN;
         total += (double)weights[k];
