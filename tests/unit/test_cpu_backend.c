@@ -153,7 +153,8 @@ static puna_value feed_forward(model *m, puna_value h)
 {
     const traits *t = &m->t;
     puna_value gate = linear(m, h, t->width, t->n_ff), up = linear(m, h, t->width, t->n_ff);
-    return linear(m, p_glu(&m->plan, gate, up, &(puna_glu_params){ .activation = t->activation }), t->n_ff, t->width);
+    return linear(m, p_glu(&m->plan, gate, up, &(puna_glu_params){ .activation = t->activation }), t->n_ff,
+                  t->width);
 }
 
 static puna_value layer(model *m, puna_value x, int32_t i)
@@ -180,7 +181,8 @@ static bool build(model *m, const traits *t, uint64_t seed)
     puna_error err = { 0 };
     *m = (model){ .t = *t, .rng = puna_rng_make(seed) };
     puna_plan *g = &m->plan;
-    puna_value x = p_embed(g, tensor(m, t->format, t->width, t->n_vocab, 0, 0.5f), &(puna_embed_params){ .scale = 2 });
+    puna_value x =
+        p_embed(g, tensor(m, t->format, t->width, t->n_vocab, 0, 0.5f), &(puna_embed_params){ .scale = 2 });
     for (int32_t i = 0; i < t->n_layers; i++)
         x = layer(m, x, i);
     p_layer(g, -1);

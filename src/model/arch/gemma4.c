@@ -8,8 +8,11 @@
 #include "base/limits.h"
 #include "model/network.h"
 
-#define TINY                                                                                                          \
-    { .n_layer = 7, .n_embd = 48, .n_head = 4, .n_head_kv = 1, .head_dim = 32, .n_ff = 64, .n_vocab = 128, .window = 8 }
+#define TINY                                                                                                 \
+    {                                                                                                        \
+        .n_layer = 7, .n_embd = 48, .n_head = 4, .n_head_kv = 1, .head_dim = 32, .n_ff = 64, .n_vocab = 128, \
+        .window = 8                                                                                          \
+    }
 
 static void mistake(puna_network *net, int32_t il, const char *what)
 {
@@ -36,7 +39,9 @@ static puna_value gemma_attention(puna_network *net, puna_value h, int32_t il)
     const puna_layer *l = &net->layers[il];
     const puna_layer_hparams *lh = &hp->layers[il];
     const int32_t dim_k = puna_head_dim_k(hp, lh);
-    const puna_norm_params heads = { .kind = hp->norm_kind, .eps = hp->norm_eps, .group = puna_head_dim_v(hp, lh) };
+    const puna_norm_params heads = { .kind = hp->norm_kind,
+                                     .eps = hp->norm_eps,
+                                     .group = puna_head_dim_v(hp, lh) };
     puna_value q = puna_build_norm(net, puna_build_linear(net, h, l->wq, l->sq, l->bq), l->q_norm, NULL);
     q = puna_build_rope(net, q, il, lh->n_head, dim_k);
     if (hp->n_own_kv > 0 && il >= hp->n_own_kv)
@@ -58,8 +63,10 @@ static puna_value layer_inputs(puna_network *net, puna_value x)
     const puna_hparams *hp = &net->hp;
     const puna_norm_params each = { .kind = hp->norm_kind, .eps = hp->norm_eps, .group = hp->n_layer_input };
     const float half = 1 / sqrtf(2);
-    puna_value own = p_embed(g, net->layer_embedding, &(puna_embed_params){ .scale = sqrtf((float)hp->n_layer_input) });
-    puna_value all = p_affine(g, p_linear(g, x, net->layer_proj, NULL), 1 / sqrtf((float)hp->n_embd), NULL, NULL, 0);
+    puna_value own =
+        p_embed(g, net->layer_embedding, &(puna_embed_params){ .scale = sqrtf((float)hp->n_layer_input) });
+    puna_value all =
+        p_affine(g, p_linear(g, x, net->layer_proj, NULL), 1 / sqrtf((float)hp->n_embd), NULL, NULL, 0);
     if (!net->layer_proj_norm)
         mistake(net, -1, "tensor per_layer_proj_norm.weight: got none, expected one");
     return p_add_scaled(g, p_norm_groups(g, all, net->layer_proj_norm, NULL, &each), half, own, half);
@@ -125,8 +132,12 @@ static const puna_tensor *constants(puna_network *net, float first, float others
     }
     for (int32_t i = 0; i < n; i++)
         values[i] = i ? others : first;
-    *t = (puna_tensor){ .name = "(constant)", .format = puna_format_get(PUNA_FORMAT_F32), .n_dims = 1,
-                        .ne = { (uint64_t)n, 1, 1, 1 }, .data = values, .size_bytes = (size_t)n * sizeof *values };
+    *t = (puna_tensor){ .name = "(constant)",
+                        .format = puna_format_get(PUNA_FORMAT_F32),
+                        .n_dims = 1,
+                        .ne = { (uint64_t)n, 1, 1, 1 },
+                        .data = values,
+                        .size_bytes = (size_t)n * sizeof *values };
     return t;
 }
 
@@ -143,7 +154,9 @@ static puna_value streams(puna_network *net, puna_value x, int32_t n)
     puna_plan *g = &net->plan;
     puna_value size = p_divisor(g, x, PUNA_NORM_L2, 0), all = x;
     for (int32_t i = 1; i < n; i++)
-        all = p_join(g, all, resized(net, p_linear(g, x, matrix(net, net->altup_proj, (uint64_t)i - 1), NULL), size), 1);
+        all = p_join(g, all,
+                     resized(net, p_linear(g, x, matrix(net, net->altup_proj, (uint64_t)i - 1), NULL), size),
+                     1);
     return all;
 }
 
@@ -154,8 +167,8 @@ static puna_value merged(puna_network *net, puna_value all, int32_t n)
     const int32_t n_embd = net->hp.n_embd;
     puna_value x = p_columns(g, all, 1, 0, n_embd), size = p_divisor(g, x, PUNA_NORM_L2, 0);
     for (int32_t i = 1; i < n; i++) {
-        puna_value y = p_linear(g, p_columns(g, all, 1, i * n_embd, n_embd), matrix(net, net->altup_unembd, (uint64_t)i - 1),
-                                NULL);
+        puna_value y = p_linear(g, p_columns(g, all, 1, i * n_embd, n_embd),
+                                matrix(net, net->altup_unembd, (uint64_t)i - 1), NULL);
         x = p_add(g, x, resized(net, y, size));
     }
     return p_affine(g, x, 1 / (float)n, NULL, NULL, 0);
@@ -165,7 +178,8 @@ static puna_value merged(puna_network *net, puna_value all, int32_t n)
 static puna_value modalities(puna_network *net, puna_value x, const puna_layer *l)
 {
     puna_plan *g = &net->plan;
-    x = p_affine(g, puna_build_norm(net, x, l->altup_router_norm, NULL), 1 / (float)net->hp.n_embd, NULL, NULL, 0);
+    x = p_affine(g, puna_build_norm(net, x, l->altup_router_norm, NULL), 1 / (float)net->hp.n_embd, NULL,
+                 NULL, 0);
     return p_act(g, p_linear(g, x, l->altup_router, NULL), &(puna_act_params){ .kind = PUNA_ACT_TANH });
 }
 
@@ -174,7 +188,8 @@ static puna_value sparse(puna_network *net, puna_value gate, int32_t n)
 {
     puna_plan *g = &net->plan;
     const float eps = 1e-30f, least = (float)(SPARSE_DEVIATIONS * sqrt((double)n / (n > 1 ? n - 1 : 1)));
-    puna_value unit = p_norm(g, gate, NULL, NULL, PUNA_NORM_LAYER, eps), size = p_divisor(g, gate, PUNA_NORM_LAYER, eps);
+    puna_value unit = p_norm(g, gate, NULL, NULL, PUNA_NORM_LAYER, eps),
+               size = p_divisor(g, gate, PUNA_NORM_LAYER, eps);
     gate = p_glu(g, size, unit, &(puna_glu_params){ .activation = PUNA_ACT_IDENTITY, .up_offset = -least });
     return p_act(g, gate, &(puna_act_params){ .kind = PUNA_ACT_RELU });
 }
@@ -205,7 +220,8 @@ static puna_value gemma3n_layer(puna_network *net, puna_value all, puna_value in
     const puna_layer *l = &net->layers[il];
     const int32_t n_embd = net->hp.n_embd;
     p_layer(g, il);
-    puna_value weights = p_linear(g, modalities(net, p_columns(g, all, 1, 0, n_embd), l), l->altup_predict, NULL);
+    puna_value weights =
+        p_linear(g, modalities(net, p_columns(g, all, 1, 0, n_embd), l), l->altup_predict, NULL);
     all = p_add(g, p_mix(g, all, weights, n), all);
     puna_value first = p_columns(g, all, 1, 0, n_embd), y = gemma3n_branches(net, first, il);
     weights = p_linear(g, modalities(net, y, l), l->altup_correct, NULL);
@@ -238,7 +254,8 @@ const puna_arch puna_arch_gemma3n = {
     .activation = PUNA_ACT_GELU,
     .traits = PUNA_TRAIT_EMBEDDING_SQRT,
     .defaults = { .rms_eps = 1e-6f },
-    .needs = PUNA_SETS_DENSE | PUNA_SETS_QK_NORM | PUNA_SETS_POST_NORMS | PUNA_SET(LAYER_INPUT) | PUNA_SET(ALTUP),
+    .needs =
+        PUNA_SETS_DENSE | PUNA_SETS_QK_NORM | PUNA_SETS_POST_NORMS | PUNA_SET(LAYER_INPUT) | PUNA_SET(ALTUP),
     .adjust = gemma3n_keys,
     .build = gemma3n_build,
     .tiny = TINY,
@@ -262,8 +279,9 @@ static void gemma4_keys(puna_hparams *hp, puna_keys *k)
     hp->n_layer_input = puna_key_int(k, "embedding_length_per_layer_input", 0, 0, 1 << 16);
     const int32_t n_borrow = puna_key_int(k, "attention.shared_kv_layers", 0, 0, hp->n_layer - 1);
     hp->n_own_kv = n_borrow > 0 ? hp->n_layer - n_borrow : 0;
-    puna_key_experts(k, hp, &(puna_expert_keys){ .gating = PUNA_GATING_SOFTMAX, .normalise = true, .own_ff = true,
-                                                 .n_shared = -1 });
+    puna_key_experts(k, hp,
+                     &(puna_expert_keys){
+                         .gating = PUNA_GATING_SOFTMAX, .normalise = true, .own_ff = true, .n_shared = -1 });
     for (int32_t i = 0; i < hp->n_layer; i++)
         hp->layers[i].experts = puna_key_tensor(k, i, "ffn_gate_inp.weight");
 }
@@ -279,8 +297,8 @@ static puna_value gemma4_feed_forward(puna_network *net, puna_value h, puna_valu
     if (!hp->layers[il].experts)
         return usual;
     usual = puna_build_norm(net, usual, l->ffn_post_norm_1, NULL);
-    puna_value scores = p_affine(g, p_norm(g, y, NULL, NULL, hp->norm_kind, hp->norm_eps), 1 / sqrtf((float)hp->n_embd),
-                                 l->router_scale, NULL, 0);
+    puna_value scores = p_affine(g, p_norm(g, y, NULL, NULL, hp->norm_kind, hp->norm_eps),
+                                 1 / sqrtf((float)hp->n_embd), l->router_scale, NULL, 0);
     scores = p_linear(g, scores, l->router, NULL);
     puna_value f = puna_build_experts(net, puna_build_norm(net, y, l->ffn_pre_norm_2, NULL), scores, il);
     return p_add(g, usual, puna_build_norm(net, f, l->ffn_post_norm_2, NULL));
@@ -312,10 +330,11 @@ const puna_arch puna_arch_gemma4 = {
     .activation = PUNA_ACT_GELU,
     .traits = PUNA_TRAIT_EMBEDDING_SQRT | PUNA_TRAIT_DENSE_TOO,
     .defaults = { .rms_eps = 1e-6f },
-    .needs = PUNA_SET(EMBEDDING) | PUNA_SET(OUTPUT_NORM) | PUNA_SET(ATTN_NORM) | PUNA_SET(O) | PUNA_SET(Q_NORM) |
-             PUNA_SETS_POST_NORMS | PUNA_SET(FFN_NORM) | PUNA_SETS_GATED | PUNA_SETS_EXPERTS | PUNA_SET(BESIDE_EXPERTS),
-    .may = PUNA_SET(QKV) | PUNA_SET(K_NORM) | PUNA_SET(FFN_SCALE) | PUNA_SET(ROPE_FACTORS) | PUNA_SET(LAYER_INPUT) |
-           PUNA_SET(LAYER_SCALE) | PUNA_SET(EXPERT_GATE_UP) | PUNA_SET(EXPERT_SCALE),
+    .needs = PUNA_SET(EMBEDDING) | PUNA_SET(OUTPUT_NORM) | PUNA_SET(ATTN_NORM) | PUNA_SET(O) |
+             PUNA_SET(Q_NORM) | PUNA_SETS_POST_NORMS | PUNA_SET(FFN_NORM) | PUNA_SETS_GATED |
+             PUNA_SETS_EXPERTS | PUNA_SET(BESIDE_EXPERTS),
+    .may = PUNA_SET(QKV) | PUNA_SET(K_NORM) | PUNA_SET(FFN_SCALE) | PUNA_SET(ROPE_FACTORS) |
+           PUNA_SET(LAYER_INPUT) | PUNA_SET(LAYER_SCALE) | PUNA_SET(EXPERT_GATE_UP) | PUNA_SET(EXPERT_SCALE),
     .adjust = gemma4_keys,
     .attention = gemma_attention,
     .feed_forward = gemma4_feed_forward,
