@@ -221,8 +221,10 @@ static void gemma3n_build(puna_network *net)
 {
     puna_plan *g = &net->plan;
     const uint64_t n = net->altup_proj->ne[2] + 1;
-    if (n > MOST_STREAMS)
-        mistake(net, -1, "tensor altup_proj.weight: dim[2]: got more than expected, at most 15");
+    if (n > MOST_STREAMS) {
+        mistake(net, -1, "tensor altup_proj.weight: dim[2]: got more than 15");
+        return;
+    }
     p_layer(g, -1);
     puna_value x = puna_build_embed(net), inputs = layer_inputs(net, x);
     x = streams(net, x, (int32_t)n);
