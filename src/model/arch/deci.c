@@ -3,12 +3,11 @@
 #include "model/network.h"
 
 /* A norm that a layer of this kind must have. */
-static puna_value needed_norm(puna_network *net, puna_value x, const puna_tensor *weight, int32_t il,
-                              const char *name)
+static puna_value needed_norm(puna_network *net, puna_value x, const puna_tensor *weight, int32_t il, const char *name)
 {
     if (!weight && !net->plan.status)
-        net->plan.status = puna_fail(&net->plan.error, PUNA_ERR_FORMAT,
-                                     "tensor blk.%d.%s: got none, expected one", (int)il, name);
+        net->plan.status = puna_fail(&net->plan.error, PUNA_ERR_FORMAT, "tensor blk.%d.%s: got none, expected one",
+                                     (int)il, name);
     return puna_build_norm(net, x, weight, NULL);
 }
 
@@ -23,8 +22,7 @@ static puna_value deci_layer(puna_network *net, puna_value x, int32_t il, bool l
     p_layer(g, il);
     if (lh->n_ff > 0) { /* without it, what attention makes is dropped too */
         if (lh->n_head > 0)
-            y = p_add(g, x,
-                      p_linear(g, needed_norm(net, x, l->attn_norm, il, "attn_norm.weight"), l->wo, NULL));
+            y = p_add(g, x, p_linear(g, needed_norm(net, x, l->attn_norm, il, "attn_norm.weight"), l->wo, NULL));
         y = p_add(g, y, puna_build_dense(net, needed_norm(net, y, l->ffn_norm, il, "ffn_norm.weight"), il));
     }
     return last ? p_select_rows(g, y) : y;
@@ -50,11 +48,5 @@ const puna_arch puna_arch_deci = {
     .may = PUNA_SET(ATTN_NORM) | PUNA_SET(O_BIAS) | PUNA_SETS_FFN_BIAS | PUNA_SET(ROPE_FACTORS) |
            PUNA_SET(ROPE_LONG_SHORT),
     .build = deci_build,
-    .tiny = { .n_layer = 2,
-              .n_embd = 64,
-              .n_head = 4,
-              .n_head_kv = 2,
-              .head_dim = 16,
-              .n_ff = 96,
-              .n_vocab = 128 },
+    .tiny = { .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 },
 };

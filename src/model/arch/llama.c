@@ -1,6 +1,6 @@
 /* llama.c - LLaMA (Touvron et al. 2023, arXiv 2302.13971) and what differs from it by a tensor, an
  * activation or the way positions are rotated: Llama 2 and 3, Mistral, Mixtral, TinyLlama, SmolLM; Qwen2
- * (arXiv 2407.10671); Baichuan, Xverse, InternLM2, EXAONE, Pangu, Arcee, SmolLM3, Seed-OSS, Apertus, DeciLM. */
+ * (arXiv 2407.10671); Baichuan, Xverse, InternLM2, EXAONE, Pangu, Arcee, SmolLM3, Seed-OSS, Maincoder, Refact. */
 #include <math.h>
 #include <stddef.h>
 

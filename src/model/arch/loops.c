@@ -6,10 +6,7 @@
 #include "base/limits.h"
 #include "model/network.h"
 
-#define TINY                                                                                                \
-    {                                                                                                       \
-        .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 \
-    }
+#define TINY { .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 }
 
 static void nanbeige_keys(puna_hparams *hp, puna_keys *k)
 {
@@ -56,8 +53,8 @@ static void hrm_keys(puna_hparams *hp, puna_keys *k)
     hp->embedding_scale = puna_key_real(k, "embedding_scale", 0);
     const int64_t n = (int64_t)hp->n_stage * hp->n_high * (hp->n_low + 1);
     if (n != hp->n_layer && !k->status)
-        k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.block_count: got %d, expected %lld",
-                              k->arch, (int)hp->n_layer, (long long)n);
+        k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.block_count: got %d, expected %lld", k->arch,
+                              (int)hp->n_layer, (long long)n);
 }
 
 /* Gives the run of a layer the weights of layer `of`; scales stay its own. */
@@ -77,8 +74,7 @@ static puna_value stack(puna_network *net, const puna_layer *of, puna_value x, i
     for (int32_t i = 0; i < net->hp.n_stage; i++, ++*run) {
         if ((!of[i].attn_gate || !of[i].ffn_gate) && !net->plan.status)
             net->plan.status = puna_fail(&net->plan.error, PUNA_ERR_FORMAT,
-                                         "tensors attn_gate and ffn_gate of the first %d "
-                                         "layers: got fewer, expected all",
+                                         "attn_gate.weight and ffn_gate.weight of %d layers: got fewer, expected all",
                                          2 * (int)net->hp.n_stage);
         borrow(&net->layers[*run], &of[i]);
         x = puna_build_layer(net, x, *run, *run == net->hp.n_layer - 1);
@@ -99,8 +95,7 @@ static void hrm_build(puna_network *net)
     memcpy(own, net->layers, n * sizeof *own); /* there are as many: a high and a low run, each of n_stage */
     p_layer(g, -1);
     puna_value high = puna_build_embed(net);
-    puna_value low =
-        p_embed(g, net->low_init, &(puna_embed_params){ .source = PUNA_EMBED_FIRST, .scale = 1 });
+    puna_value low = p_embed(g, net->low_init, &(puna_embed_params){ .source = PUNA_EMBED_FIRST, .scale = 1 });
     for (int32_t h = 0, run = 0; h < hp->n_high; h++) {
         for (int32_t i = 0; i < hp->n_low; i++)
             low = stack(net, own, p_add(g, high, low), &run);
