@@ -110,6 +110,16 @@ static bool text_is(const puna_keys *k, const char *suffix, const char *want)
 
 /* ---- keys of layers --------------------------------------------------------------------- */
 
+/* Flags are 0 and 1. */
+static bool number_at(const puna_meta *meta, uint64_t i, double *value)
+{
+    bool flag;
+    if (!puna_meta_bool(meta, i, &flag))
+        return puna_meta_f64(meta, i, value) && isfinite(*value);
+    *value = flag;
+    return true;
+}
+
 /* Value i of a key that holds one number or an array. */
 static bool layer_value(puna_keys *k, const char *suffix, int32_t i, int32_t n_layer, double *value)
 {
@@ -123,7 +133,7 @@ static bool layer_value(puna_keys *k, const char *suffix, int32_t i, int32_t n_l
     if (array && meta->n < (uint64_t)n_layer)
         k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s: got %llu values, expected %d", key,
                               (unsigned long long)meta->n, (int)n_layer);
-    else if (!puna_meta_f64(meta, array ? (uint64_t)i : 0, value) || !isfinite(*value))
+    else if (!number_at(meta, array ? (uint64_t)i : 0, value))
         k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s: expected numbers", key);
     return !k->status;
 }

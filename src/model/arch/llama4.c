@@ -13,6 +13,7 @@ enum { CHUNK = 8192, NO_ROPE_PERIOD = 4, UNNORMED_EXPERTS = 128 };
 static void llama4_keys(puna_hparams *hp, puna_keys *k)
 {
     puna_key_need(k, "expert_count");
+    puna_key_int(k, "expert_count", 1, 1, 1 << 16);
     if (puna_key_int(k, "attention.sliding_window", CHUNK, 1, PUNA_MAX_CONTEXT) > 0)
         puna_key_window(k, hp, CHUNK, NO_ROPE_PERIOD, false);
     hp->mask = PUNA_MASK_CHUNK; /* as long for all, whatever the file says */

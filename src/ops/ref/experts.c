@@ -85,9 +85,8 @@ void puna_route_row(const puna_route_params *p, const float *scores, const float
     for (int32_t k = 0; k < p->n_used; k++) {
         const int32_t i = best(choice, n);
         const int32_t shared = p->chunk > 1 ? i / p->chunk : i;
-        route[k] =
-            (float)(i < 0 ? 0
-                          : shared); /* scores that are no numbers: any expert, with a weight that is none */
+        /* scores that are no numbers: any expert, with a weight that is none */
+        route[k] = (float)(i < 0 ? 0 : shared);
         weights[k] = i < 0 ? NAN : probs[shared];
         if (i >= 0)
             choice[i] = NAN;
