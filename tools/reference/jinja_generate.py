@@ -1,5 +1,10 @@
 """Generates templates from a grammar: statements with all whitespace signs, nested expressions, macros,
 namespaces, loops. For jinja_differential.py."""
+import jinja_cases
+import jinja_oracle
+
+VALUES = {**jinja_cases.CONTEXT, "x": 1, "a": "a", "b": [1, 2], "c": {"k": None}, "ns": {"a": 1, "x": None}, "m": "", "loop": {"index": 1}}
+PRELUDE = "{% set a, b, c, x = 'a', [1, 2], {'k': none}, 1 %}{% set ns = namespace(a=1, x=none) %}{% macro m(a=1) %}<{{ a }}{{ varargs }}{{ kwargs }}{{ caller() if caller }}>{% endmacro %}"
 NAMES = ["s", "u", "e", "n", "neg", "f", "t", "no", "none", "l", "words", "d", "users", "messages", "mixed", "nested", "undefined_x", "a", "b", "c", "x", "ns", "m", "tree", "keyed", "html"]
 ATTRIBUTES = ["a", "b", "name", "age", "role", "content", "items", "x", "zz", "city.zip", "tool_calls", "upper"]
 LITERALS = ["1", "0", "2", "-1", "3.5", "'a'", "''", "'x y'", "\"q'\"", "true", "false", "none", "[]", "[1, 2]", "{'a': 1}", "()", "(1,)", "1e3", "'é世'", "'\\n'", "{}", "{'b': [1, {'c': none}]}"]
@@ -14,12 +19,22 @@ METHODS = ["upper()", "strip()", "split()", "split(',')", "items()", "keys()", "
 class Generator:
     def __init__(self, rng):
         self.rng = rng
-        self.loops = 0
+        self.loops, self.pool = 0, []
 
     def one(self, *choices):
         return self.rng.choice(choices)
 
     def expression(self, depth=0):
+        """Mostly one that does not fail over the names' first values: a failing one hides what follows."""
+        if depth or self.rng.random() < 0.03:
+            return self.any_expression(depth)
+        if not self.pool or self.rng.random() < 0.1:
+            text = self.any_expression(0)
+            if jinja_oracle.render("{{ " + text + " }}", VALUES)[1] is None:
+                self.pool.append(text)
+        return self.rng.choice(self.pool) if self.pool else "1"
+
+    def any_expression(self, depth):
         r = self.rng.random()
         if depth > 3 or r < 0.22:
             return self.rng.choice(NAMES) if self.rng.random() < 0.65 else self.rng.choice(LITERALS)
@@ -31,7 +46,7 @@ class Generator:
         if r < 0.50:
             return f"{self.rng.choice(NAMES)}.{self.one(self.rng.choice(ATTRIBUTES), self.rng.choice(METHODS))}"
         if r < 0.58:
-            return f"{self.rng.choice(NAMES)}[{self.one(deeper(), '0', '-1', '1:', '::-1', ':2', repr(self.rng.choice(ATTRIBUTES)), '1:3:2')}]"
+            return f"{self.rng.choice([n for n in NAMES if n != 'none'])}[{self.one(deeper(), '0', '-1', '1:', '::-1', ':2', repr(self.rng.choice(ATTRIBUTES)), '1:3:2')}]"
         if r < 0.72:
             return f"{deeper()} {self.one('+', '-', '*', '/', '//', '%', '~', '~', '~', '+', '**') } {self.rng.choice(LITERALS) if self.rng.random() < .5 else deeper()}"
         if r < 0.80:
@@ -60,7 +75,7 @@ class Generator:
         return "{%" + self.one("", "", "", "-", "+") + self.one(" ", " ", "", "\n") + inside + self.one(" ", " ", "\n") + self.one("", "", "", "-", "+") + "%}"
 
     def body(self, depth):
-        return "".join(self.space() + self.statement(depth + 1) for _ in range(self.rng.randrange(1, 4))) + self.space()
+        return "".join(self.space() + self.statement(depth + 1) for _ in range(self.rng.randrange(1, 3))) + self.space()
 
     def statement(self, depth=0):
         r = self.rng.random()
@@ -76,8 +91,8 @@ class Generator:
         if r < 0.66:
             return self.loop(depth)
         if r < 0.76:
-            return self.tag(self.one(f"set {self.one('a', 'b', 'c', 'x')} = {self.expression()}", "set ns = namespace(a=1, x=none)", f"set ns.{self.one('a', 'x')} = {self.expression()}",
-                                     f"set a, b = {self.expression()}"))
+            return self.tag(self.one(f"set {self.one('a', 'b', 'c', 'x')} = {self.expression()}", "set ns = namespace(a=2, x=3)", f"set ns.{self.one('a', 'x')} = {self.expression()}",
+                                     f"set a, b = {self.one(self.expression(), '1, 2', 'b, a', 'words[:2]', self.expression() + ', 1')}"))
         if r < 0.80:
             return self.tag(f"set {self.one('a', 'b', 'c')}{self.one('', '|upper', '|trim')}") + self.body(depth) + self.tag("endset")
         if r < 0.85:
@@ -108,4 +123,4 @@ class Generator:
         return self.tag(head) + body + (self.tag("else") + self.body(depth) if self.rng.random() < 0.25 else "") + self.tag("endfor")
 
     def template(self):
-        return "".join(self.space() + self.statement() for _ in range(self.rng.randrange(1, 6))) + self.space()
+        return self.one("", PRELUDE, PRELUDE, PRELUDE) + "".join(self.space() + self.statement() for _ in range(self.rng.randrange(1, 4))) + self.space()

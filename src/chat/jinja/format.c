@@ -302,6 +302,10 @@ static void print_one(puna_jvm *vm, puna_buf *out, cursor *c, bool safe)
     spec s = { .fill = " ", .n_fill = 1, .precision = -1 };
     puna_jv v = puna_jv_of(PUNA_J_MISSING);
     bool left = false;
+    if (c->at < c->end && *c->at == '%') {
+        puna_buf_add_byte(out, *c->at++);
+        return;
+    }
     if (c->at < c->end && *c->at == '(')
         v = read_key(vm, c);
     for (; c->at < c->end && *c->at && strchr("#0- +", *c->at); c->at++) {
@@ -326,10 +330,6 @@ static void print_one(puna_jvm *vm, puna_buf *out, cursor *c, bool safe)
     while (c->at < c->end && (*c->at == 'l' || *c->at == 'h' || *c->at == 'L'))
         c->at++;
     s.type = c->at < c->end ? *c->at++ : '\0';
-    if (s.type == '%') {
-        puna_buf_add_byte(out, '%');
-        return;
-    }
     if (!s.type || !strchr("diuoxXeEfFgGcrsa", s.type)) {
         puna_jvm_fail(vm, "unsupported or incomplete format character");
         return;

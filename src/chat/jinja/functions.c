@@ -49,7 +49,7 @@ static void fill_dict(puna_jvm *vm, puna_jv dict, puna_jv from)
             puna_jv_set(vm, dict, from.u.dict->entries[i].key, from.u.dict->entries[i].value);
         return;
     }
-    puna_jiter *iter = puna_jiter_new(vm, from);
+    puna_jiter *iter = puna_jv_refuse_undefined(vm, from) ? NULL : puna_jiter_new(vm, from);
     while (iter && !vm->failed) {
         puna_jv item = puna_jiter_next(vm, iter);
         if (item.type == PUNA_J_MISSING)
