@@ -460,7 +460,10 @@ static void format_value(puna_jvm *vm, puna_buf *out, puna_jv v, const char *tex
     } else if (puna_jv_is_integer(v) && s.type == 'c') {
         print_char(vm, out, &s, v);
     } else if (puna_jv_is_integer(v) && s.precision < 0 && !s.no_negative_zero &&
-               (!s.type || strchr(s.group == ',' ? "d" : s.group ? "bdoxX" : "bdoxXn", s.type))) {
+               (!s.type || strchr(s.group == ',' ? "d"
+                                  : s.group      ? "bdoxX"
+                                                 : "bdoxXn",
+                                  s.type))) {
         write_integer(out, &s, v.u.i, 0);
     } else if (v.type == PUNA_J_FLOAT && (!s.type || s.type == 'n')) {
         write_float(out, &s, v.u.f);

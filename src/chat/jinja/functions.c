@@ -328,9 +328,12 @@ static puna_jv int_bit_length(puna_jvm *vm, puna_jv self, puna_jargs *args)
 const puna_jbuiltin *puna_jbuiltin_method(puna_jv self, const char *name, size_t n)
 {
     static const puna_jbuiltin of_dict[] = {
-        { "get", dict_get, "/ key default?" }, { "keys", dict_keys, "" },
-        { "values", dict_values, "" },       { "items", dict_items, "" },
-        { "copy", dict_copy, "" },           { "fromkeys", dict_fromkeys, "/ iterable value?" },
+        { "get", dict_get, "/ key default?" },
+        { "keys", dict_keys, "" },
+        { "values", dict_values, "" },
+        { "items", dict_items, "" },
+        { "copy", dict_copy, "" },
+        { "fromkeys", dict_fromkeys, "/ iterable value?" },
     };
     static const puna_jbuiltin of_list[] = {
         { "count", list_count, "/ value" },

@@ -97,13 +97,15 @@ static bool may_be_name(puna_jvm *vm, puna_jv v)
 static puna_jv test_filter(puna_jvm *vm, puna_jv v, puna_jargs *args)
 {
     (void)args;
-    return puna_jv_bool(may_be_name(vm, v) && v.type == PUNA_J_STR && puna_jbuiltin_filter(v.u.s->data, v.u.s->n));
+    return puna_jv_bool(may_be_name(vm, v) && v.type == PUNA_J_STR &&
+                        puna_jbuiltin_filter(v.u.s->data, v.u.s->n));
 }
 
 static puna_jv test_test(puna_jvm *vm, puna_jv v, puna_jargs *args)
 {
     (void)args;
-    return puna_jv_bool(may_be_name(vm, v) && v.type == PUNA_J_STR && puna_jbuiltin_test(v.u.s->data, v.u.s->n));
+    return puna_jv_bool(may_be_name(vm, v) && v.type == PUNA_J_STR &&
+                        puna_jbuiltin_test(v.u.s->data, v.u.s->n));
 }
 
 static puna_jv test_sameas(puna_jvm *vm, puna_jv v, puna_jargs *args)
