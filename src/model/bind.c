@@ -43,8 +43,11 @@ static const struct {
 
 static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, puna_dim dim)
 {
-    const uint64_t q = (uint64_t)l->n_head * (uint64_t)hp->head_dim_k, k = (uint64_t)l->n_head_kv * (uint64_t)hp->head_dim_k;
-    const uint64_t v = (uint64_t)l->n_head_kv * (uint64_t)hp->head_dim_v;
+    const puna_latent *m = l->window > 0 ? &hp->latent_window : &hp->latent;
+    const uint64_t head_k = (uint64_t)(m->n_lora ? m->head_dim_k : hp->head_dim_k), n_head = (uint64_t)l->n_head;
+    const uint64_t head_v = (uint64_t)(m->n_lora ? m->head_dim_v : hp->head_dim_v);
+    const uint64_t q = n_head * head_k, k = (uint64_t)l->n_head_kv * head_k, v = (uint64_t)l->n_head_kv * head_v;
+    const uint64_t n_rot = (uint64_t)(l->window > 0 ? hp->n_rot_window : hp->n_rot);
     switch (dim) {
     case PUNA_DIM_ONE:
         return 1;
@@ -63,9 +66,9 @@ static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, p
     case PUNA_DIM_QKV:
         return q + k + v;
     case PUNA_DIM_O:
-        return (uint64_t)l->n_head * (uint64_t)hp->head_dim_v;
+        return n_head * head_v;
     case PUNA_DIM_HEADS:
-        return (uint64_t)l->n_head;
+        return n_head;
     case PUNA_DIM_FF:
         return (uint64_t)l->n_ff;
     case PUNA_DIM_FF2:
@@ -80,6 +83,24 @@ static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, p
         return (uint64_t)hp->n_ff_shared;
     case PUNA_DIM_FF_SHARED2:
         return 2 * (uint64_t)hp->n_ff_shared;
+    case PUNA_DIM_LORA_Q:
+        return (uint64_t)hp->n_lora_q;
+    case PUNA_DIM_LORA_KV:
+        return (uint64_t)m->n_lora;
+    case PUNA_DIM_KV_A:
+        return (uint64_t)m->n_lora + n_rot;
+    case PUNA_DIM_KV_B:
+        return n_head * ((uint64_t)m->n_nope + head_v);
+    case PUNA_DIM_NOPE:
+        return (uint64_t)m->n_nope;
+    case PUNA_DIM_HEAD_V:
+        return head_v;
+    case PUNA_DIM_INDEX_HEADS:
+        return (uint64_t)hp->indexer.n_head;
+    case PUNA_DIM_INDEX:
+        return (uint64_t)hp->indexer.head_dim;
+    case PUNA_DIM_INDEX_Q:
+        return (uint64_t)hp->indexer.n_head * (uint64_t)hp->indexer.head_dim;
     }
     return 0;
 }
@@ -219,6 +240,9 @@ static puna_sets without(const puna_network *net, const puna_layer_hparams *l)
         none |= FEED_FORWARD_SETS | PUNA_SETS_FFN_BIAS | PUNA_SET(FFN_SCALE);
     if (net->hp.n_ff_shared == 0)
         none |= PUNA_SETS_SHARED | PUNA_SET(SHARED_GATE_UP) | PUNA_SET(SHARED_WEIGHT);
+    none |= net->hp.n_lora_q > 0 ? 0 : PUNA_SET(LORA_Q);
+    none |= net->hp.absorbed ? PUNA_SET(KV_B) : PUNA_SET(LATENT_HEADS);
+    none |= l->indexer == PUNA_INDEXER_OWN ? 0 : PUNA_SET(INDEXER);
     if (!(net->arch->traits & PUNA_TRAIT_PARTS))
         return none;
     if (l->n_head == 0)

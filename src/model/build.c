@@ -37,13 +37,19 @@ static puna_value linear_scaled(puna_network *net, puna_value x, const puna_tens
 
 puna_value puna_build_rope(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim)
 {
+    return puna_build_rope_paired(net, x, il, n_head, head_dim, net->hp.pairing);
+}
+
+puna_value puna_build_rope_paired(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim,
+                                  puna_rope_pairing pairing)
+{
     const puna_hparams *hp = &net->hp;
     const bool window = hp->layers[il].window > 0;
     puna_rope_params p = window ? hp->rope_window : hp->rope;
     const puna_tensor *factors = net->rope_factors;
     if (!factors)
         factors = hp->long_factors ? net->rope_long : net->rope_short;
-    p.pairing = hp->pairing;
+    p.pairing = pairing;
     p.n_head = n_head;
     p.head_dim = head_dim;
     p.n_rot = window ? hp->n_rot_window : hp->n_rot;
@@ -56,7 +62,8 @@ puna_value puna_build_attend(puna_network *net, puna_value q, puna_value k, puna
     puna_plan *g = &net->plan;
     const puna_hparams *hp = &net->hp;
     const puna_layer_hparams *lh = &hp->layers[il];
-    puna_cache_layout layout = { lh->n_head_kv, hp->head_dim_k, hp->head_dim_v, lh->window };
+    puna_cache_layout layout = { .n_head = lh->n_head_kv, .head_dim_k = hp->head_dim_k, .head_dim_v = hp->head_dim_v,
+                                 .window = lh->window };
     puna_attention_params p = {
         .n_head = lh->n_head, .n_head_kv = lh->n_head_kv,
         .head_dim = hp->head_dim_k, .head_dim_v = hp->head_dim_v,

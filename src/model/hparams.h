@@ -16,7 +16,25 @@ typedef struct puna_layer_hparams {
     bool no_rope;
     bool experts;    /* a mixture of experts in place of the feed-forward part, or beside it */
     float expert_limit, ff_limit; /* puna_glu_params.limit */
+    int32_t indexer; /* puna_indexer_kind */
 } puna_layer_hparams;
+
+/* Latent attention: keys and values of all heads are made of one vector. */
+typedef struct puna_latent {
+    int32_t n_lora, n_nope; /* of the vector; of a head without rotation */
+    int32_t head_dim_k, head_dim_v;
+} puna_latent;
+
+/* What chooses the keys that a layer looks at: nothing, its own indexer, that of the last layer that has one. */
+typedef enum puna_indexer_kind { PUNA_INDEXER_NONE, PUNA_INDEXER_OWN, PUNA_INDEXER_SHARED } puna_indexer_kind;
+
+typedef struct puna_indexer {
+    int32_t n_head, head_dim, n_top;
+    puna_rope_pairing pairing;
+    bool rotates_last; /* the last n_rot values of a head, not the first */
+    float eps;         /* of its keys' layer norm */
+    bool idle;         /* it would choose all keys of the longest context, so that nobody need ask it */
+} puna_indexer;
 
 typedef struct puna_hparams {
     int32_t n_layer, n_embd, n_ctx_train, n_vocab;
@@ -49,6 +67,10 @@ typedef struct puna_hparams {
     bool weight_first;        /* experts' inputs are weighted, not what they make of them */
     bool early_limit;         /* expert_limit is for the gate before its activation */
     float expert_up_offset;
+    int32_t n_lora_q; /* 0: queries are made in one step */
+    puna_latent latent, latent_window; /* n_lora 0: no latent attention; the second on layers with a window */
+    bool absorbed;    /* keys and values of heads are never made: queries go to where the vector is */
+    puna_indexer indexer;
     bool shared_mean; /* the mean of routed and shared experts, not their sum */
     puna_layer_hparams *layers;        /* [n_layer], in the arena */
 } puna_hparams;

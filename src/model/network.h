@@ -19,6 +19,8 @@ typedef struct puna_layer {
     puna_experts experts;
     const puna_tensor *shared_gate, *shared_gate_scale, *shared_up, *shared_up_scale, *shared_gate_up, *shared_down,
         *shared_down_scale, *shared_weight;
+    const puna_tensor *q_a, *q_a_norm, *q_b, *kv_a, *kv_a_norm, *kv_b, *k_b, *v_b; /* of latent attention */
+    const puna_tensor *index_q, *index_k, *index_k_norm, *index_k_norm_bias, *index_weights;
 } puna_layer;
 
 typedef struct puna_arch puna_arch;
@@ -30,6 +32,7 @@ typedef struct puna_network {
     const puna_tensor *output_norm, *output_norm_bias, *output, *output_bias;
     const puna_tensor *rope_factors, *rope_long, *rope_short;
     puna_layer *layers;
+    puna_value selected; /* keys that the last layer with an indexer chose; -1: none did. While recording */
     puna_plan plan;
     uint64_t n_parameters;
     uint32_t n_unused; /* tensors of the file that nothing reads */
@@ -55,7 +58,16 @@ typedef enum puna_dim {
     PUNA_DIM_FF_EXPERT,
     PUNA_DIM_FF_EXPERT2,
     PUNA_DIM_FF_SHARED,
-    PUNA_DIM_FF_SHARED2
+    PUNA_DIM_FF_SHARED2,
+    PUNA_DIM_LORA_Q,
+    PUNA_DIM_LORA_KV,
+    PUNA_DIM_KV_A,        /* the latent vector and the key that is rotated */
+    PUNA_DIM_KV_B,        /* all heads' keys (without rotation) and values */
+    PUNA_DIM_NOPE,
+    PUNA_DIM_HEAD_V,
+    PUNA_DIM_INDEX_HEADS,
+    PUNA_DIM_INDEX,       /* of a head of the indexer */
+    PUNA_DIM_INDEX_Q
 } puna_dim;
 
 /* The sets of tensors.def. */
@@ -69,7 +81,7 @@ typedef enum puna_dim {
     X(DOWN_BIAS) X(FFN_SCALE) X(ACT_SCALE) X(FFN_SUB_NORM) X(FFN_POST_NORM) X(FFN_POST_NORM_BIAS)                 \
     X(ROUTER) X(ROUTER_BIAS) X(CHOICE_BIAS) X(EXPERT_NORM) X(EXPERT_GATE) X(EXPERT_UP) X(EXPERT_GATE_UP)          \
     X(EXPERT_DOWN) X(EXPERT_BIAS) X(EXPERT_SCALE) X(SHARED) X(SHARED_GATE_UP) X(SHARED_DOWN) X(SHARED_SCALE)      \
-    X(SHARED_WEIGHT)
+    X(SHARED_WEIGHT) X(LORA_Q) X(LORA_KV) X(KV_B) X(LATENT_HEADS) X(INDEXER)
 
 typedef enum puna_set_number {
 #define X(name) PUNA_SET_NUMBER_##name,
@@ -78,9 +90,9 @@ typedef enum puna_set_number {
     PUNA_N_SETS
 } puna_set_number;
 
-typedef uint64_t puna_sets;
+__extension__ typedef unsigned __int128 puna_sets;
 #define PUNA_SET(name) ((puna_sets)1 << PUNA_SET_NUMBER_##name)
-_Static_assert(PUNA_N_SETS <= 64, "sets of tensors fill 64 bits");
+_Static_assert(PUNA_N_SETS <= 128, "sets of tensors fill 128 bits");
 
 #define PUNA_SETS_QKV \
     (PUNA_SET(QKV) | PUNA_SET(QKV_BIAS) | PUNA_SET(QKV_SCALE) | PUNA_SET(QKV_FUSED) | PUNA_SET(QKV_FUSED_BIAS) | \
@@ -165,11 +177,29 @@ puna_value puna_build_linear(puna_network *net, puna_value x, const puna_tensor 
                              const puna_tensor *bias);
 /* Rotated as the layer's positions are; n_head heads of head_dim values. */
 puna_value puna_build_rope(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim);
+puna_value puna_build_rope_paired(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim,
+                                  puna_rope_pairing pairing);
 /* Queries, keys and values of a layer's own kind, rotated, to what the heads saw: without the output matrix. */
 puna_value puna_build_attend(puna_network *net, puna_value q, puna_value k, puna_value v, int32_t il);
 /* The feed-forward part without experts, and that with. */
 puna_value puna_build_dense(puna_network *net, puna_value h, int32_t il);
 puna_value puna_build_experts(puna_network *net, puna_value h, puna_value scores, int32_t il);
 puna_value puna_build_feed_forward(puna_network *net, puna_value h, int32_t il);
+
+/* ---- latent attention ------------------------------------------------------------------------ */
+
+/* What a file must say of it: sizes of vectors and heads, and how the tensors are laid out. */
+typedef struct puna_latent_keys {
+    bool no_lora_q;          /* queries are made in one step */
+    bool expanded, absorbed; /* layouts that the architecture's files may have */
+    bool window;             /* layers with a window have sizes of their own */
+} puna_latent_keys;
+void puna_key_latent(puna_keys *k, puna_hparams *hp, const puna_latent_keys *may);
+
+/* The indexer of layers with attention over chosen keys; in most files all have one: `types` says which otherwise. */
+void puna_key_indexer(puna_keys *k, puna_hparams *hp, puna_rope_pairing pairing, float eps);
+
+/* For puna_arch.attention. */
+puna_value puna_build_latent(puna_network *net, puna_value h, int32_t il);
 
 #endif

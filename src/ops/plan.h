@@ -110,7 +110,20 @@ typedef struct puna_attention_params {
     float temperature; /* scores times 1 + temperature * log(1 + floor((p + offset) / length)); 0 = off */
     int32_t temperature_length;
     float temperature_offset;
+    int32_t n_lists, key_block; /* of selected keys, as in puna_select_params */
+    bool v_in_k;                /* the cache's; set by the recorder */
 } puna_attention_params;
+
+/* Keys are chosen in blocks of consecutive positions, the first at 0. A block is worth what the best of its keys is
+ * that the query sees: sum over heads of q k, or with weights of weight * max(q k, 0). Lists divide the heads. */
+typedef struct puna_select_params {
+    int32_t n_head, head_dim;
+    int32_t cache;     /* of one head's keys alone */
+    int32_t n_lists, n_top;
+    int32_t key_block; /* positions of a block */
+    int32_t n_local;   /* the query's own block and those before it that are chosen whatever they score */
+    float scale;       /* of weights */
+} puna_select_params;
 
 /* Numbered as in GGUF. */
 typedef enum puna_gating {
@@ -148,6 +161,7 @@ typedef struct puna_node {
         puna_norm_params norm;
         puna_rope_params rope;
         puna_attention_params attention;
+        puna_select_params select;
         puna_act_params act;
         puna_glu_params glu;
         puna_route_params route;
@@ -161,6 +175,7 @@ typedef struct puna_node {
         } affine;
         struct {
             int32_t n_group, from;
+            bool repeat; /* every group is all of x */
         } columns; /* JOIN: n_group */
         struct {
             float scale, softcap;
@@ -176,6 +191,7 @@ enum { PUNA_EXPERTS_UP, PUNA_EXPERTS_DOWN, PUNA_EXPERTS_GATE_BIAS, PUNA_EXPERTS_
 typedef struct puna_cache_layout {
     int32_t n_head, head_dim_k, head_dim_v;
     int32_t window; /* rows older than this are never read; 0 = all are */
+    bool v_in_k;    /* no values are kept: they are the first head_dim_v of each key's */
 } puna_cache_layout;
 
 typedef struct puna_plan {
@@ -188,6 +204,7 @@ typedef struct puna_plan {
     int32_t capacity_nodes, capacity_values, capacity_caches, capacity_states;
     int32_t layer;     /* recorded into nodes */
     int32_t n_vocab;   /* width of the logits */
+    int32_t n_ctx_most; /* the plan is right for contexts up to this; 0: for all */
     bool whole;        /* every row depends on all of its sequence: nothing can be evaluated in parts */
     size_t row_floats; /* scratch floats per row, set by puna_plan_place */
     puna_status status;
@@ -224,9 +241,15 @@ puna_value p_rope(puna_plan *g, puna_value x, const puna_rope_params *p, const p
 int32_t p_cache(puna_plan *g, const puna_cache_layout *layout);                     /* -> cache index */
 int32_t p_state(puna_plan *g, int32_t n_floats);                                    /* -> state index */
 void p_kv_store(puna_plan *g, puna_value k, puna_value v, int32_t cache);
+void p_k_store(puna_plan *g, puna_value k, int32_t cache);                          /* into one with v_in_k */
+/* -> [T, n_lists * n_top]: numbers of blocks, ascending, -1 after the last; weights [T, n_head], -1: none. */
+puna_value p_select_keys(puna_plan *g, puna_value q, puna_value weights, const puna_select_params *p);
 /* sinks [n_head]: a score that takes weight and gives no value; bias {n_head, n_buckets}; both may be NULL. */
 puna_value p_attention(puna_plan *g, puna_value q, const puna_attention_params *p, const puna_tensor *sinks,
                        const puna_tensor *bias);                                    /* -> [T, n_head*head_dim_v] */
+/* Over the keys that p_select_keys chose; each list is for as many heads of keys and values. */
+puna_value p_attention_selected(puna_plan *g, puna_value q, puna_value selected, const puna_attention_params *p,
+                                const puna_tensor *sinks);
 puna_value p_act(puna_plan *g, puna_value x, const puna_act_params *p);
 /* The gate may be narrower than up: each of its values is for as many of up. */
 puna_value p_glu(puna_plan *g, puna_value gate, puna_value up, const puna_glu_params *p);
@@ -237,6 +260,7 @@ puna_value p_affine(puna_plan *g, puna_value x, float scale, const puna_tensor *
                     float limit);
 /* Of each of n_group parts of x, the n columns from `from` on. */
 puna_value p_columns(puna_plan *g, puna_value x, int32_t n_group, int32_t from, int32_t n);
+puna_value p_repeat(puna_plan *g, puna_value x, int32_t times); /* [T, w] -> [T, times * w] */
 /* Each of n_group parts of x, followed by that of y. */
 puna_value p_join(puna_plan *g, puna_value x, puna_value y, int32_t n_group);
 /* scores [T, n_expert] -> [T, 2 * n_used]: the experts' numbers, best first, then their weights. bias [n_expert]

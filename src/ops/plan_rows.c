@@ -75,6 +75,20 @@ puna_value p_columns(puna_plan *g, puna_value x, int32_t n_group, int32_t from, 
     return puna_plan_record(g, node, n_group * n, g->values[x].per_output);
 }
 
+puna_value p_repeat(puna_plan *g, puna_value x, int32_t times)
+{
+    if (!puna_plan_usable(g, x))
+        return -1;
+    if (times < 1 || puna_plan_width(g, x) > INT32_MAX / times) {
+        puna_plan_mistake(g, NULL, "times of a value", (uint64_t)times, 1);
+        return -1;
+    }
+    puna_node node = { .op = PUNA_OP_COLUMNS, .in = { x } };
+    node.p.columns.n_group = times;
+    node.p.columns.repeat = true;
+    return puna_plan_record(g, node, times * puna_plan_width(g, x), g->values[x].per_output);
+}
+
 puna_value p_join(puna_plan *g, puna_value x, puna_value y, int32_t n_group)
 {
     if (!puna_plan_beside(g, x, y))

@@ -70,7 +70,7 @@ static bool one_weight(const puna_node *node)
 static bool attention_has(const puna_node *node)
 {
     const puna_attention_params *p = &node->p.attention;
-    return p->mask == PUNA_MASK_CAUSAL && p->alibi == 0 && p->temperature == 0 && !node->weight && !node->bias;
+    return !p->v_in_k && node->in[1] < 0 && p->mask == PUNA_MASK_CAUSAL && p->alibi == 0 && p->temperature == 0 && !node->weight && !node->bias;
 }
 
 /* Walks up from v through norms and rotations of single heads that nobody else reads. */
@@ -324,7 +324,7 @@ static void compile_step(compiler *c, int32_t i)
         collect_linears(c, i, step);
     } else if (node->op == PUNA_OP_LOGITS) {
         logits_step(c, i, step);
-    } else if (node->op == PUNA_OP_KV_STORE) {
+    } else if (node->op == PUNA_OP_KV_STORE && node->in[1] >= 0) {
         step->kind = PUNA_STEP_STORE;
         step->store = node;
         step->k = (puna_head_ops){ .in = node->in[0] };

@@ -162,7 +162,8 @@ void puna_ref_affine(const puna_run *run, const puna_node *node)
 
 void puna_columns_row(const puna_node *node, const float *x, size_t n_in, float *y, size_t n)
 {
-    const size_t n_group = (size_t)node->p.columns.n_group, from = n_in / n_group, to = n / n_group;
+    const size_t n_group = (size_t)node->p.columns.n_group, to = n / n_group;
+    const size_t from = node->p.columns.repeat ? 0 : n_in / n_group;
     for (size_t i = 0; i < n_group; i++)
         memcpy(y + i * to, x + i * from + node->p.columns.from, to * sizeof *y);
 }
