@@ -101,6 +101,14 @@ static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, p
         return (uint64_t)hp->indexer.head_dim;
     case PUNA_DIM_INDEX_Q:
         return (uint64_t)hp->indexer.n_head * (uint64_t)hp->indexer.head_dim;
+    case PUNA_DIM_STREAMS:
+        return (uint64_t)hp->hyper.n * (uint64_t)hp->n_embd;
+    case PUNA_DIM_STREAM:
+        return (uint64_t)hp->hyper.n;
+    case PUNA_DIM_HYPER:
+        return (uint64_t)hp->hyper.n * (uint64_t)(hp->hyper.n_balance > 0 ? 2 + hp->hyper.n : 2);
+    case PUNA_DIM_HYPER_SCALES:
+        return hp->hyper.n_balance > 0 ? 3 : 2;
     }
     return 0;
 }

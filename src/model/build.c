@@ -177,7 +177,7 @@ puna_value puna_build_feed_forward(puna_network *net, puna_value h, int32_t il)
 
 /* ---- the whole -------------------------------------------------------------------------- */
 
-static puna_value embed(puna_network *net)
+puna_value puna_build_embed(puna_network *net)
 {
     puna_plan *g = &net->plan;
     const puna_hparams *hp = &net->hp;
@@ -244,7 +244,7 @@ void puna_build_decoder(puna_network *net)
     puna_plan *g = &net->plan;
     const puna_hparams *hp = &net->hp;
     p_layer(g, -1);
-    puna_value x = embed(net);
+    puna_value x = puna_build_embed(net);
     for (int32_t il = 0; il < hp->n_layer; il++)
         x = layer(net, x, il);
     p_layer(g, -1);

@@ -36,6 +36,13 @@ typedef struct puna_indexer {
     bool idle;         /* it would choose all keys of the longest context, so that nobody need ask it */
 } puna_indexer;
 
+/* Hyper-connections: several residual streams, from which each branch reads a sum and to which it writes. */
+typedef struct puna_hyper {
+    int32_t n;            /* streams; 0: one, without these */
+    int32_t n_balance;    /* rounds in which the matrix that mixes streams is balanced; 0: they are not mixed */
+    float eps, magnitude; /* magnitude: of what is written */
+} puna_hyper;
+
 typedef struct puna_hparams {
     int32_t n_layer, n_embd, n_ctx_train, n_vocab;
     int32_t n_predict; /* layers at the end of the file that guess tokens further ahead: not run; n_layer is without */
@@ -71,6 +78,7 @@ typedef struct puna_hparams {
     puna_latent latent, latent_window; /* n_lora 0: no latent attention; the second on layers with a window */
     bool absorbed;    /* keys and values of heads are never made: queries go to where the vector is */
     puna_indexer indexer;
+    puna_hyper hyper;
     bool shared_mean; /* the mean of routed and shared experts, not their sum */
     puna_layer_hparams *layers;        /* [n_layer], in the arena */
 } puna_hparams;

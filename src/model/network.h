@@ -5,6 +5,11 @@
 
 #include "model/hparams.h"
 
+/* What hyper-connections have for a branch: a matrix that reads all streams, and what is done to its results. */
+typedef struct puna_hyper_tensors {
+    const puna_tensor *fn, *base, *scale;
+} puna_hyper_tensors;
+
 /* Weights of one layer of a decoder; NULL when the architecture or the file has none. */
 typedef struct puna_layer {
     const puna_tensor *attn_norm, *attn_norm_bias, *attn_norm_2, *attn_norm_2_bias;
@@ -20,6 +25,7 @@ typedef struct puna_layer {
     const puna_tensor *shared_gate, *shared_gate_scale, *shared_up, *shared_up_scale, *shared_gate_up, *shared_down,
         *shared_down_scale, *shared_weight;
     const puna_tensor *q_a, *q_a_norm, *q_b, *kv_a, *kv_a_norm, *kv_b, *k_b, *v_b; /* of latent attention */
+    puna_hyper_tensors hyper_attn, hyper_ffn;
     const puna_tensor *index_q, *index_k, *index_k_norm, *index_k_norm_bias, *index_weights;
 } puna_layer;
 
@@ -31,6 +37,7 @@ typedef struct puna_network {
     const puna_tensor *embedding, *embedding_norm, *embedding_norm_bias, *positions, *token_types;
     const puna_tensor *output_norm, *output_norm_bias, *output, *output_bias;
     const puna_tensor *rope_factors, *rope_long, *rope_short;
+    puna_hyper_tensors hyper_head;
     puna_layer *layers;
     puna_value selected; /* keys that the last layer with an indexer chose; -1: none did. While recording */
     puna_plan plan;
@@ -67,7 +74,11 @@ typedef enum puna_dim {
     PUNA_DIM_HEAD_V,
     PUNA_DIM_INDEX_HEADS,
     PUNA_DIM_INDEX,       /* of a head of the indexer */
-    PUNA_DIM_INDEX_Q
+    PUNA_DIM_INDEX_Q,
+    PUNA_DIM_STREAMS,     /* all streams of hyper-connections side by side */
+    PUNA_DIM_STREAM,      /* how many there are */
+    PUNA_DIM_HYPER,       /* numbers that a branch has of them */
+    PUNA_DIM_HYPER_SCALES
 } puna_dim;
 
 /* The sets of tensors.def. */
@@ -81,7 +92,7 @@ typedef enum puna_dim {
     X(DOWN_BIAS) X(FFN_SCALE) X(ACT_SCALE) X(FFN_SUB_NORM) X(FFN_POST_NORM) X(FFN_POST_NORM_BIAS)                 \
     X(ROUTER) X(ROUTER_BIAS) X(CHOICE_BIAS) X(EXPERT_NORM) X(EXPERT_GATE) X(EXPERT_UP) X(EXPERT_GATE_UP)          \
     X(EXPERT_DOWN) X(EXPERT_BIAS) X(EXPERT_SCALE) X(SHARED) X(SHARED_GATE_UP) X(SHARED_DOWN) X(SHARED_SCALE)      \
-    X(SHARED_WEIGHT) X(LORA_Q) X(LORA_KV) X(KV_B) X(LATENT_HEADS) X(INDEXER)
+    X(SHARED_WEIGHT) X(LORA_Q) X(LORA_KV) X(KV_B) X(LATENT_HEADS) X(INDEXER) X(HYPER) X(HYPER_HEAD)
 
 typedef enum puna_set_number {
 #define X(name) PUNA_SET_NUMBER_##name,
@@ -171,6 +182,7 @@ bool puna_key_tensor(const puna_keys *k, int32_t layer, const char *name);
 /* Records the decoder with the traits of net->arch into net->plan. */
 void puna_build_decoder(puna_network *net);
 
+puna_value puna_build_embed(puna_network *net);
 puna_value puna_build_norm(puna_network *net, puna_value x, const puna_tensor *weight, const puna_tensor *bias);
 /* scale W x + bias; scale and bias may be NULL. */
 puna_value puna_build_linear(puna_network *net, puna_value x, const puna_tensor *w, const puna_tensor *scale,
@@ -201,5 +213,14 @@ void puna_key_indexer(puna_keys *k, puna_hparams *hp, puna_rope_pairing pairing,
 
 /* For puna_arch.attention. */
 puna_value puna_build_latent(puna_network *net, puna_value h, int32_t il);
+
+/* ---- hyper-connections ----------------------------------------------------------------------- */
+
+/* "hyper_connection.*". */
+void puna_key_hyper(puna_keys *k, puna_hparams *hp);
+
+/* For puna_arch.build: a decoder with several residual streams, of the architecture's own attention and build.c's
+ * feed-forward part. */
+void puna_build_hyper(puna_network *net);
 
 #endif

@@ -176,7 +176,7 @@ typedef struct puna_node {
         struct {
             int32_t n_group, from;
             bool repeat; /* every group is all of x */
-        } columns; /* JOIN: n_group */
+        } columns; /* JOIN: n_group; MIX: n_group, of the result */
         struct {
             float scale, softcap;
         } logits;
@@ -263,6 +263,8 @@ puna_value p_columns(puna_plan *g, puna_value x, int32_t n_group, int32_t from, 
 puna_value p_repeat(puna_plan *g, puna_value x, int32_t times); /* [T, w] -> [T, times * w] */
 /* Each of n_group parts of x, followed by that of y. */
 puna_value p_join(puna_plan *g, puna_value x, puna_value y, int32_t n_group);
+/* weights [T, n_out * n], x [T, n * w] -> [T, n_out * w]: part o is the sum over i of weights[o * n + i] times part i. */
+puna_value p_mix(puna_plan *g, puna_value weights, puna_value x, int32_t n_out);
 /* scores [T, n_expert] -> [T, 2 * n_used]: the experts' numbers, best first, then their weights. bias [n_expert]
  * is added for choosing only. */
 puna_value p_moe_route(puna_plan *g, puna_value scores, const puna_tensor *bias, const puna_route_params *p);

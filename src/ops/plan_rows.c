@@ -101,3 +101,18 @@ puna_value p_join(puna_plan *g, puna_value x, puna_value y, int32_t n_group)
     node.p.columns.n_group = n_group;
     return puna_plan_record(g, node, puna_plan_width(g, x) + puna_plan_width(g, y), g->values[x].per_output);
 }
+
+puna_value p_mix(puna_plan *g, puna_value weights, puna_value x, int32_t n_out)
+{
+    if (!puna_plan_beside(g, weights, x))
+        return -1;
+    const int32_t n_weights = puna_plan_width(g, weights), width = puna_plan_width(g, x);
+    const int32_t n = n_out > 0 ? n_weights / n_out : 0;
+    if (n < 1 || n_weights % n_out || width % n || width / n > INT32_MAX / n_out) {
+        puna_plan_mistake(g, NULL, "weights of a mix", (uint64_t)n_weights, (uint64_t)n_out);
+        return -1;
+    }
+    puna_node node = { .op = PUNA_OP_MIX, .in = { weights, x } };
+    node.p.columns.n_group = n_out;
+    return puna_plan_record(g, node, n_out * (width / n), g->values[x].per_output);
+}

@@ -158,6 +158,7 @@ static bool is_row_op(const puna_node *node)
     case PUNA_OP_AFFINE:
     case PUNA_OP_COLUMNS:
     case PUNA_OP_JOIN:
+    case PUNA_OP_MIX:
     case PUNA_OP_MOE_ROUTE:
     case PUNA_OP_SELECT_ROWS:
         return true;

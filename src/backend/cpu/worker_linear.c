@@ -140,6 +140,9 @@ static void row_op(const puna_worker *w, int thread, const puna_node *node, size
     case PUNA_OP_JOIN:
         puna_join_row(node, a, n_in, b, y, width);
         break;
+    case PUNA_OP_MIX:
+        puna_mix_row(node, a, n_in, b, y, width);
+        break;
     case PUNA_OP_MOE_ROUTE:
         route(w, thread, node, a, y);
         break;

@@ -196,3 +196,70 @@ const puna_arch puna_arch_glm_dsa = {
     .attention = puna_build_latent,
     .tiny = TINY,
 };
+
+/* Layers with a window see all of it and have heads of another size; a gate for each head. */
+static void dots3note_keys(puna_hparams *hp, puna_keys *k)
+{
+    puna_key_need(k, "attention.sliding_window");
+    puna_key_need(k, "attention.sliding_window_pattern");
+    puna_key_window(k, hp, 0, 1, false);
+    puna_key_need(k, "rope.freq_base_swa");
+    hp->rope_base_window = puna_key_real(k, "rope.freq_base_swa", hp->rope_base);
+    hp->n_rot_window = hp->n_rot;
+    puna_key_latent(k, hp, &(puna_latent_keys){ .absorbed = true, .window = true });
+    puna_key_need(k, "attention.indexer.types");
+    puna_key_layers_int(k, hp, "attention.indexer.types", offsetof(puna_layer_hparams, indexer), 0, 1);
+    for (int32_t i = 0; i < hp->n_layer; i++)
+        if ((hp->layers[i].indexer == PUNA_INDEXER_OWN) == (hp->layers[i].window > 0) && !k->status)
+            k->status = puna_fail(&k->error, PUNA_ERR_FORMAT,
+                                  "metadata %s.attention.indexer.types: layer %d: got %d, expected one where no window is",
+                                  k->arch, (int)i, (int)hp->layers[i].indexer);
+    puna_key_indexer(k, hp, PUNA_ROPE_NEOX, 1e-6f);
+    deepseek_experts(hp, k, (puna_gating)0);
+}
+
+const puna_arch puna_arch_dots3note = {
+    .name = "dots3note",
+    .pairing = PUNA_ROPE_NORMAL,
+    .activation = PUNA_ACT_SILU,
+    .defaults = { .rms_eps = 1e-6f },
+    .needs = SPARSE | PUNA_SET(K_NORM) | PUNA_SET(ATTN_GATE) | PUNA_SET(CHOICE_BIAS),
+    .may = SPARSE_MAY,
+    .adjust = dots3note_keys,
+    .attention = puna_build_latent,
+    .tiny = TINY,
+};
+
+/* ---- several residual streams ----------------------------------------------------------- */
+
+/* Hunyuan: streams that are not mixed; experts' gates and what they gate are clamped. */
+static void hy_v4_keys(puna_hparams *hp, puna_keys *k)
+{
+    puna_key_latent(k, hp, &(puna_latent_keys){ .absorbed = true });
+    if (puna_key_int(k, "attention.indexer.top_k", 0, 0, INT32_MAX) > 0) {
+        for (int32_t i = 0; i < hp->n_layer; i++)
+            hp->layers[i].indexer = 0;
+        indexer_types(hp, k);
+        puna_key_indexer(k, hp, PUNA_ROPE_NORMAL, hp->rms_eps);
+        hp->indexer.rotates_last = true;
+    }
+    deepseek_experts(hp, k, (puna_gating)0);
+    puna_key_layers_real(k, hp, "swiglu_clamp_exp", offsetof(puna_layer_hparams, expert_limit));
+    hp->early_limit = true;
+    puna_key_hyper(k, hp);
+    puna_key_need(k, "hyper_connection.magnitude");
+    hp->hyper.magnitude = puna_key_real(k, "hyper_connection.magnitude", 1);
+}
+
+const puna_arch puna_arch_hy_v4 = {
+    .name = "hy_v4",
+    .pairing = PUNA_ROPE_NORMAL,
+    .activation = PUNA_ACT_SILU,
+    .defaults = { .rms_eps = 1e-6f },
+    .needs = SPARSE | PUNA_SET(OUTPUT) | PUNA_SET(SINKS) | PUNA_SET(ATTN_GATE) | PUNA_SET(HYPER) | PUNA_SET(HYPER_HEAD),
+    .may = PUNA_SET(CHOICE_BIAS),
+    .adjust = hy_v4_keys,
+    .attention = puna_build_latent,
+    .build = puna_build_hyper,
+    .tiny = TINY,
+};

@@ -195,6 +195,27 @@ void puna_ref_join(const puna_run *run, const puna_node *node)
         puna_join_row(node, a + r * n_a, n_a, b + r * n_b, y + r * (n_a + n_b), n_a + n_b);
 }
 
+void puna_mix_row(const puna_node *node, const float *weights, size_t n_weights, const float *x, float *y, size_t n)
+{
+    const size_t n_out = (size_t)node->p.columns.n_group, n_in = n_weights / n_out, width = n / n_out;
+    for (size_t o = 0; o < n_out; o++)
+        for (size_t d = 0; d < width; d++) {
+            double sum = 0;
+            for (size_t i = 0; i < n_in; i++)
+                sum += (double)weights[o * n_in + i] * (double)x[i * width + d];
+            y[o * width + d] = (float)sum;
+        }
+}
+
+void puna_ref_mix(const puna_run *run, const puna_node *node)
+{
+    const size_t n_weights = width_of(run, node->in[0]), n_x = width_of(run, node->in[1]), n = width_of(run, node->out);
+    const float *weights = puna_run_value(run, node->in[0]), *x = puna_run_value(run, node->in[1]);
+    float *y = puna_run_value(run, node->out);
+    for (size_t r = 0; r < (size_t)puna_run_n_rows(run, node->out); r++)
+        puna_mix_row(node, weights + r * n_weights, n_weights, x + r * n_x, y + r * n, n);
+}
+
 void puna_ref_select_rows(const puna_run *run, const puna_node *node)
 {
     const size_t width = width_of(run, node->out);
