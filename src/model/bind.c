@@ -250,7 +250,7 @@ static puna_sets without(const puna_network *net, const puna_layer_hparams *l)
         none |= PUNA_SETS_SHARED | PUNA_SET(SHARED_GATE_UP) | PUNA_SET(SHARED_WEIGHT);
     none |= net->hp.n_lora_q > 0 ? 0 : PUNA_SET(LORA_Q);
     none |= net->hp.absorbed ? PUNA_SET(KV_B) : PUNA_SET(LATENT_HEADS);
-    none |= l->indexer == PUNA_INDEXER_OWN ? 0 : PUNA_SET(INDEXER);
+    none |= l->indexer == PUNA_INDEXER_OWN ? 0 : PUNA_SET(INDEXER) | PUNA_SET(INDEXER_DIRECT);
     if (!(net->arch->traits & PUNA_TRAIT_PARTS))
         return none;
     if (l->n_head == 0)

@@ -77,6 +77,11 @@ puna_value puna_build_attend(puna_network *net, puna_value q, puna_value k, puna
         p.temperature_offset = hp->temperature_offset;
     }
     p_kv_store(g, k, v, p.cache);
+    if (net->selected >= 0) {
+        p.n_lists = hp->indexer.n_lists;
+        p.key_block = hp->indexer.key_block;
+        return p_attention_selected(g, q, net->selected, &p, net->layers[il].sinks);
+    }
     return p_attention(g, q, &p, net->layers[il].sinks, NULL);
 }
 
@@ -100,7 +105,7 @@ static puna_value turned(puna_network *net, puna_value x, int32_t il, int32_t n_
 }
 
 /* The attention branch of layer il, up to its output projection. */
-static puna_value attention(puna_network *net, puna_value h, int32_t il)
+puna_value puna_build_attention(puna_network *net, puna_value h, int32_t il)
 {
     puna_plan *g = &net->plan;
     const puna_layer *l = &net->layers[il];
@@ -122,7 +127,8 @@ puna_value puna_build_dense(puna_network *net, puna_value h, int32_t il)
     puna_plan *g = &net->plan;
     const puna_layer *l = &net->layers[il];
     const puna_activation activation = net->arch->activation;
-    const puna_glu_params p = { .activation = activation, .limit = net->hp.layers[il].ff_limit, .late_limit = true };
+    const puna_glu_params p = { .activation = activation, .limit = net->hp.layers[il].ff_limit,
+                                .late_limit = !net->hp.ff_early_limit, .up_offset = net->hp.ff_up_offset };
     puna_value gate = -1, y;
     if (l->ffn_gate)
         gate = linear_scaled(net, h, l->ffn_gate, l->ffn_gate_bias, l->ffn_gate_scale);
@@ -137,7 +143,8 @@ puna_value puna_build_dense(puna_network *net, puna_value h, int32_t il)
 static puna_value shared(puna_network *net, puna_value h, const puna_layer *l, float limit)
 {
     puna_plan *g = &net->plan;
-    const puna_glu_params p = { .activation = net->arch->activation, .limit = limit, .late_limit = true };
+    const puna_glu_params p = { .activation = net->arch->activation, .limit = limit,
+                                .late_limit = !net->hp.ff_early_limit, .up_offset = net->hp.ff_up_offset };
     puna_value gate = linear_scaled(net, h, l->shared_gate, NULL, l->shared_gate_scale);
     puna_value y = p_glu(g, gate, linear_scaled(net, h, l->shared_up, NULL, l->shared_up_scale), &p);
     y = linear_scaled(net, y, l->shared_down, NULL, l->shared_down_scale);
@@ -200,7 +207,7 @@ static puna_value attention_branch(puna_network *net, puna_value h, int32_t il, 
 {
     puna_plan *g = &net->plan;
     const puna_layer *l = &net->layers[il];
-    puna_value o = net->arch->attention ? net->arch->attention(net, h, il) : attention(net, h, il);
+    puna_value o = net->arch->attention ? net->arch->attention(net, h, il) : puna_build_attention(net, h, il);
     if (last) { /* from here on only rows that get logits matter */
         *x = p_select_rows(g, *x);
         o = p_select_rows(g, o);

@@ -29,11 +29,13 @@ typedef struct puna_latent {
 typedef enum puna_indexer_kind { PUNA_INDEXER_NONE, PUNA_INDEXER_OWN, PUNA_INDEXER_SHARED } puna_indexer_kind;
 
 typedef struct puna_indexer {
-    int32_t n_head, head_dim, n_top;
+    int32_t n_head, head_dim;
+    int32_t n_lists, n_top, key_block, n_local; /* as in puna_select_params */
     puna_rope_pairing pairing;
     bool rotates_last; /* the last n_rot values of a head, not the first */
     float eps;         /* of its keys' layer norm */
-    bool idle;         /* it would choose all keys of the longest context, so that nobody need ask it */
+    int32_t n_idle;    /* more than 0: contexts up to this, the longest, have no more keys than it would choose: nobody
+                          need ask it */
 } puna_indexer;
 
 /* Hyper-connections: several residual streams, from which each branch reads a sum and to which it writes. */
@@ -74,6 +76,8 @@ typedef struct puna_hparams {
     bool weight_first;        /* experts' inputs are weighted, not what they make of them */
     bool early_limit;         /* expert_limit is for the gate before its activation */
     float expert_up_offset;
+    bool ff_early_limit;      /* the same two for dense layers and shared experts */
+    float ff_up_offset;
     int32_t n_lora_q; /* 0: queries are made in one step */
     puna_latent latent, latent_window; /* n_lora 0: no latent attention; the second on layers with a window */
     bool absorbed;    /* keys and values of heads are never made: queries go to where the vector is */

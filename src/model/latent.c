@@ -57,7 +57,10 @@ void puna_key_indexer(puna_keys *k, puna_hparams *hp, puna_rope_pairing pairing,
     x->n_top = needed(k, "attention.indexer.top_k", 1, INT32_MAX);
     x->pairing = pairing;
     x->eps = eps;
-    x->idle = x->n_top >= (k->n_ctx > 0 ? k->n_ctx : hp->n_ctx_train);
+    x->n_lists = x->n_lists > 0 ? x->n_lists : 1;
+    x->key_block = x->key_block > 0 ? x->key_block : 1;
+    const int64_t n_keys = (int64_t)x->n_top * x->key_block, n_ctx = k->n_ctx > 0 ? k->n_ctx : hp->n_ctx_train;
+    x->n_idle = n_keys < n_ctx ? 0 : (int32_t)(n_keys < INT32_MAX ? n_keys : INT32_MAX);
     if (x->head_dim < hp->n_rot)
         mistake(k, "attention.indexer.key_length", x->head_dim, "rope.dimension_count or more");
     if (hp->layers[0].indexer == PUNA_INDEXER_SHARED)
@@ -90,27 +93,30 @@ static puna_value turn_index(puna_network *net, puna_value x, int32_t il, int32_
     return p_join(g, p_columns(g, x, n_head, 0, n_nope), turned, n_head);
 }
 
-/* The keys that the layer may look at; -1: all. Files rotate what the indexer compares by a Hadamard matrix for the
+/* Files rotate what the indexer compares by a Hadamard matrix for the
  * sake of small encodings, which changes no product: caches here do it when theirs is one. */
-static puna_value select_keys(puna_network *net, puna_value h, puna_value lora_q, int32_t il)
+puna_value puna_build_select(puna_network *net, puna_value h, puna_value from, int32_t il)
 {
     puna_plan *g = &net->plan;
     const puna_layer *l = &net->layers[il];
     const puna_indexer *x = &net->hp.indexer;
     const int32_t kind = net->hp.layers[il].indexer;
-    if (kind == PUNA_INDEXER_NONE || x->idle)
+    if (kind == PUNA_INDEXER_NONE || x->n_idle > 0)
         return -1;
     if (kind == PUNA_INDEXER_SHARED)
         return net->selected;
     puna_cache_layout layout = { .n_head = 1, .head_dim_k = x->head_dim, .v_in_k = true };
-    puna_select_params p = { .n_head = x->n_head, .head_dim = x->head_dim, .cache = p_cache(g, &layout), .n_lists = 1,
-                             .n_top = x->n_top, .key_block = 1,
-                             .scale = 1 / sqrtf((float)x->head_dim * (float)x->n_head) };
+    puna_select_params p = { .n_head = x->n_head, .head_dim = x->head_dim, .cache = p_cache(g, &layout),
+                             .n_lists = x->n_lists, .n_top = x->n_top, .key_block = x->key_block,
+                             .n_local = x->n_local, .scale = 1 / sqrtf((float)x->head_dim * (float)x->n_head) };
     const puna_norm_params norm = { .kind = PUNA_NORM_LAYER, .eps = x->eps, .group = x->head_dim };
-    puna_value k = p_norm_groups(g, p_linear(g, h, l->index_k, NULL), l->index_k_norm, l->index_k_norm_bias, &norm);
+    puna_value k = p_linear(g, h, l->index_k, NULL), q = p_linear(g, from, l->index_q, NULL);
+    k = l->index_q_norm ? puna_build_norm(net, k, l->index_k_norm, NULL)
+                        : p_norm_groups(g, k, l->index_k_norm, l->index_k_norm_bias, &norm);
+    q = l->index_q_norm ? puna_build_norm(net, q, l->index_q_norm, NULL) : q;
     p_k_store(g, turn_index(net, k, il, 1), p.cache);
-    puna_value q = turn_index(net, p_linear(g, lora_q, l->index_q, NULL), il, x->n_head);
-    net->selected = p_select_keys(g, q, p_linear(g, h, l->index_weights, NULL), &p);
+    puna_value weights = l->index_weights ? p_linear(g, h, l->index_weights, NULL) : -1;
+    net->selected = p_select_keys(g, turn_index(net, q, il, x->n_head), weights, &p);
     return net->selected;
 }
 
@@ -192,7 +198,7 @@ puna_value puna_build_latent(puna_network *net, puna_value h, int32_t il)
     if (l->k_norm)
         k_pe = puna_build_norm(net, k_pe, l->k_norm, NULL);
     k_pe = puna_build_rope(net, k_pe, il, 1, n_rot);
-    puna_value o = net->hp.absorbed ? attend_absorbed(net, q, c, k_pe, select_keys(net, h, lora_q, il), il, m)
+    puna_value o = net->hp.absorbed ? attend_absorbed(net, q, c, k_pe, puna_build_select(net, h, lora_q, il), il, m)
                                     : attend_expanded(net, q, c, k_pe, il, m);
     if (!l->attn_gate)
         return o;

@@ -62,7 +62,7 @@ static puna_status open_network(puna_network *net, const puna_container *c, int3
         net->n_parameters += t->ne[0] * puna_tensor_rows(t);
     }
     net->selected = -1;
-    net->plan.n_ctx_most = net->hp.indexer.idle ? net->hp.indexer.n_top : 0;
+    net->plan.n_ctx_most = net->hp.indexer.n_idle;
     if (arch->build)
         arch->build(net);
     else

@@ -26,7 +26,7 @@ typedef struct puna_layer {
         *shared_down_scale, *shared_weight;
     const puna_tensor *q_a, *q_a_norm, *q_b, *kv_a, *kv_a_norm, *kv_b, *k_b, *v_b; /* of latent attention */
     puna_hyper_tensors hyper_attn, hyper_ffn;
-    const puna_tensor *index_q, *index_k, *index_k_norm, *index_k_norm_bias, *index_weights;
+    const puna_tensor *index_q, *index_q_norm, *index_k, *index_k_norm, *index_k_norm_bias, *index_weights;
 } puna_layer;
 
 typedef struct puna_arch puna_arch;
@@ -92,7 +92,7 @@ typedef enum puna_dim {
     X(DOWN_BIAS) X(FFN_SCALE) X(ACT_SCALE) X(FFN_SUB_NORM) X(FFN_POST_NORM) X(FFN_POST_NORM_BIAS)                 \
     X(ROUTER) X(ROUTER_BIAS) X(CHOICE_BIAS) X(EXPERT_NORM) X(EXPERT_GATE) X(EXPERT_UP) X(EXPERT_GATE_UP)          \
     X(EXPERT_DOWN) X(EXPERT_BIAS) X(EXPERT_SCALE) X(SHARED) X(SHARED_GATE_UP) X(SHARED_DOWN) X(SHARED_SCALE)      \
-    X(SHARED_WEIGHT) X(LORA_Q) X(LORA_KV) X(KV_B) X(LATENT_HEADS) X(INDEXER) X(HYPER) X(HYPER_HEAD)
+    X(SHARED_WEIGHT) X(LORA_Q) X(LORA_KV) X(KV_B) X(LATENT_HEADS) X(INDEXER) X(HYPER) X(HYPER_HEAD) X(INDEXER_DIRECT)
 
 typedef enum puna_set_number {
 #define X(name) PUNA_SET_NUMBER_##name,
@@ -191,6 +191,8 @@ puna_value puna_build_linear(puna_network *net, puna_value x, const puna_tensor 
 puna_value puna_build_rope(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim);
 puna_value puna_build_rope_paired(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim,
                                   puna_rope_pairing pairing);
+/* Attention of an architecture that has no other. */
+puna_value puna_build_attention(puna_network *net, puna_value h, int32_t il);
 /* Queries, keys and values of a layer's own kind, rotated, to what the heads saw: without the output matrix. */
 puna_value puna_build_attend(puna_network *net, puna_value q, puna_value k, puna_value v, int32_t il);
 /* The feed-forward part without experts, and that with. */
@@ -210,6 +212,9 @@ void puna_key_latent(puna_keys *k, puna_hparams *hp, const puna_latent_keys *may
 
 /* The indexer of layers with attention over chosen keys; in most files all have one: `types` says which otherwise. */
 void puna_key_indexer(puna_keys *k, puna_hparams *hp, puna_rope_pairing pairing, float eps);
+
+/* The keys that the layer may look at; -1: all. Queries of the indexer are made of `from`. */
+puna_value puna_build_select(puna_network *net, puna_value h, puna_value from, int32_t il);
 
 /* For puna_arch.attention. */
 puna_value puna_build_latent(puna_network *net, puna_value h, int32_t il);

@@ -263,3 +263,48 @@ const puna_arch puna_arch_hy_v4 = {
     .build = puna_build_hyper,
     .tiny = TINY,
 };
+
+/* ---- blocks of chosen keys -------------------------------------------------------------- */
+
+/* MiniMax: an indexer's head for each head of keys; blocks of positions are chosen, the nearest always. Gates and what
+ * they gate are clamped to 7, as gpt-oss has them. */
+static void minimax_m3_keys(puna_hparams *hp, puna_keys *k)
+{
+    enum { LIMIT = 7 };
+    deepseek_experts(hp, k, (puna_gating)0);
+    for (int32_t i = 0; i < hp->n_layer; i++) {
+        puna_layer_hparams *l = &hp->layers[i];
+        l->indexer = l->experts ? PUNA_INDEXER_OWN : PUNA_INDEXER_NONE;
+        l->expert_limit = l->ff_limit = LIMIT;
+    }
+    hp->early_limit = hp->ff_early_limit = true;
+    hp->expert_up_offset = hp->ff_up_offset = 1;
+    puna_key_need(k, "attention.indexer.block_size");
+    puna_key_need(k, "attention.indexer.local_blocks");
+    hp->indexer.key_block = puna_key_int(k, "attention.indexer.block_size", 1, 1, 1 << 20);
+    hp->indexer.n_local = puna_key_int(k, "attention.indexer.local_blocks", 0, 0, 1 << 20);
+    hp->indexer.n_lists = hp->layers[0].n_head_kv;
+    puna_key_indexer(k, hp, PUNA_ROPE_NEOX, 0);
+    for (int32_t i = 0; i < hp->n_layer; i++)
+        if (hp->indexer.n_head != hp->layers[i].n_head_kv && !k->status)
+            k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.attention.indexer.head_count: got %d, expected %d",
+                                  k->arch, (int)hp->indexer.n_head, (int)hp->layers[i].n_head_kv);
+}
+
+static puna_value minimax_m3_attention(puna_network *net, puna_value h, int32_t il)
+{
+    net->selected = puna_build_select(net, h, h, il);
+    return puna_build_attention(net, h, il);
+}
+
+const puna_arch puna_arch_minimax_m3 = {
+    .name = "minimax-m3",
+    .pairing = PUNA_ROPE_NEOX,
+    .activation = PUNA_ACT_GELU_QUICK,
+    .defaults = { .rms_eps = 1e-6f },
+    .needs = PUNA_SETS_ATTENTION | PUNA_SET(OUTPUT) | PUNA_SET(FFN_NORM) | PUNA_SETS_QK_NORM | PUNA_SETS_GATED |
+             PUNA_SETS_EXPERTS | PUNA_SETS_SHARED | PUNA_SET(CHOICE_BIAS) | PUNA_SET(INDEXER_DIRECT),
+    .adjust = minimax_m3_keys,
+    .attention = minimax_m3_attention,
+    .tiny = TINY,
+};
