@@ -109,6 +109,10 @@ static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, p
         return (uint64_t)hp->hyper.n * (uint64_t)(hp->hyper.n_balance > 0 ? 2 + hp->hyper.n : 2);
     case PUNA_DIM_HYPER_SCALES:
         return hp->hyper.n_balance > 0 ? 3 : 2;
+    case PUNA_DIM_LORA_O:
+        return (uint64_t)hp->n_out_group * (uint64_t)hp->n_lora_o;
+    case PUNA_DIM_COMPRESS:
+        return (uint64_t)l->compress;
     }
     return 0;
 }
@@ -250,7 +254,9 @@ static puna_sets without(const puna_network *net, const puna_layer_hparams *l)
         none |= PUNA_SETS_SHARED | PUNA_SET(SHARED_GATE_UP) | PUNA_SET(SHARED_WEIGHT);
     none |= net->hp.n_lora_q > 0 ? 0 : PUNA_SET(LORA_Q);
     none |= net->hp.absorbed ? PUNA_SET(KV_B) : PUNA_SET(LATENT_HEADS);
-    none |= l->indexer == PUNA_INDEXER_OWN ? 0 : PUNA_SET(INDEXER) | PUNA_SET(INDEXER_DIRECT);
+    none |= l->indexer == PUNA_INDEXER_OWN ? 0 : PUNA_SET(INDEXER) | PUNA_SET(INDEXER_DIRECT) | PUNA_SET(INDEX_QUERY) | PUNA_SET(INDEX_COMPRESSOR);
+    none |= l->compress > 0 ? 0 : PUNA_SET(COMPRESSOR);
+    none |= l - net->hp.layers < net->hp.n_expert_table ? PUNA_SET(CHOICE_BIAS) : PUNA_SET(EXPERT_TABLE);
     if (!(net->arch->traits & PUNA_TRAIT_PARTS))
         return none;
     if (l->n_head == 0)

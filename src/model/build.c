@@ -167,7 +167,9 @@ puna_value puna_build_experts(puna_network *net, puna_value h, puna_value scores
     if (p.fused)
         e.gate = l->expert_gate_up;
     p.gated = e.gate != NULL;
-    puna_value y = p_moe_ffn(g, h, p_moe_route(g, scores, l->choice_bias, &hp->route), &e, &p);
+    puna_value route = l->expert_table ? p_moe_route_tokens(g, scores, l->expert_table, &hp->route)
+                                       : p_moe_route(g, scores, l->choice_bias, &hp->route);
+    puna_value y = p_moe_ffn(g, h, route, &e, &p);
     if (!l->shared_up)
         return y;
     const float part = hp->shared_mean ? 0.5f : 1;

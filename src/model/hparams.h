@@ -17,6 +17,7 @@ typedef struct puna_layer_hparams {
     bool experts;    /* a mixture of experts in place of the feed-forward part, or beside it */
     float expert_limit, ff_limit; /* puna_glu_params.limit */
     int32_t indexer; /* puna_indexer_kind */
+    int32_t compress; /* so many tokens become one key too; 0: none do */
 } puna_layer_hparams;
 
 /* Latent attention: keys and values of all heads are made of one vector. */
@@ -83,6 +84,9 @@ typedef struct puna_hparams {
     bool absorbed;    /* keys and values of heads are never made: queries go to where the vector is */
     puna_indexer indexer;
     puna_hyper hyper;
+    float rope_base_compress;   /* of layers that compress */
+    int32_t n_out_group, n_lora_o; /* heads' results are projected in groups, each to so many numbers */
+    int32_t n_expert_table;     /* so many layers at the beginning know a token's experts by a table */
     bool shared_mean; /* the mean of routed and shared experts, not their sum */
     puna_layer_hparams *layers;        /* [n_layer], in the arena */
 } puna_hparams;

@@ -11,6 +11,7 @@ void puna_key_hyper(puna_keys *k, puna_hparams *hp)
     puna_key_need(k, "hyper_connection.epsilon");
     p->n = puna_key_int(k, "hyper_connection.count", 1, 1, 64);
     p->eps = puna_key_real(k, "hyper_connection.epsilon", 0);
+    p->magnitude = 2;
 }
 
 /* A vector in the network's arena; NULL with the plan's error set. */
@@ -67,21 +68,32 @@ static const puna_tensor *constant(puna_network *net, const puna_tensor *like, f
 
 /* One of a layer's branches: what it reads, and where its result goes. */
 typedef struct branch {
-    puna_value in, post;
+    puna_value in, post, comb; /* comb: how streams are mixed before; -1: not */
 } branch;
 
 static branch enter(puna_network *net, puna_value streams, const puna_hyper_tensors *t, const puna_tensor *eps)
 {
+    puna_plan *g = &net->plan;
     const puna_hyper *p = &net->hp.hyper;
     const puna_value numbers = read_streams(net, streams, t);
     const puna_value pre = weights(net, numbers, t, 0, 0, 1, eps);
-    return (branch){ .in = p_mix(&net->plan, pre, streams, 1),
-                     .post = weights(net, numbers, t, p->n, 1, p->magnitude, eps) };
+    branch b = { .in = p_mix(g, pre, streams, 1), .comb = -1 };
+    b.post = weights(net, numbers, t, p->n, 1, p->magnitude, p->n_balance > 0 ? NULL : eps);
+    if (p->n_balance > 0) {
+        const int32_t n = p->n * p->n;
+        const puna_tensor *base = vector(net, t->base, 2 * (uint64_t)p->n, (uint64_t)n);
+        puna_value z = p_columns(g, numbers, 1, 2 * p->n, n);
+        z = p_affine(g, z, ((const float *)t->scale->data)[2], NULL, base, 0);
+        b.comb = p_balance(g, z, p->n_balance, p->eps);
+    }
+    return b;
 }
 
 static puna_value leave(puna_network *net, puna_value streams, branch b, puna_value result)
 {
-    return p_add(&net->plan, streams, p_mix(&net->plan, b.post, result, net->hp.hyper.n));
+    puna_plan *g = &net->plan;
+    const int32_t n = net->hp.hyper.n;
+    return p_add(g, b.comb >= 0 ? p_mix(g, b.comb, streams, n) : streams, p_mix(g, b.post, result, n));
 }
 
 static puna_value layer(puna_network *net, puna_value streams, int32_t il, const puna_tensor *eps)
@@ -94,6 +106,7 @@ static puna_value layer(puna_network *net, puna_value streams, int32_t il, const
     if (il == net->hp.n_layer - 1) { /* from here on only rows that get logits matter */
         streams = p_select_rows(g, streams);
         b.post = p_select_rows(g, b.post);
+        b.comb = b.comb >= 0 ? p_select_rows(g, b.comb) : -1;
         o = p_select_rows(g, o);
     }
     streams = leave(net, streams, b, p_linear(g, o, l->wo, l->bo));

@@ -10,6 +10,11 @@ typedef struct puna_hyper_tensors {
     const puna_tensor *fn, *base, *scale;
 } puna_hyper_tensors;
 
+/* What makes one vector of a block of tokens (DeepSeek-V4). */
+typedef struct puna_compressor {
+    const puna_tensor *kv, *gate, *positions, *norm;
+} puna_compressor;
+
 /* Weights of one layer of a decoder; NULL when the architecture or the file has none. */
 typedef struct puna_layer {
     const puna_tensor *attn_norm, *attn_norm_bias, *attn_norm_2, *attn_norm_2_bias;
@@ -26,6 +31,8 @@ typedef struct puna_layer {
         *shared_down_scale, *shared_weight;
     const puna_tensor *q_a, *q_a_norm, *q_b, *kv_a, *kv_a_norm, *kv_b, *k_b, *v_b; /* of latent attention */
     puna_hyper_tensors hyper_attn, hyper_ffn;
+    const puna_tensor *wo_a, *expert_table;
+    puna_compressor compressor, index_compressor;
     const puna_tensor *index_q, *index_q_norm, *index_k, *index_k_norm, *index_k_norm_bias, *index_weights;
 } puna_layer;
 
@@ -78,7 +85,9 @@ typedef enum puna_dim {
     PUNA_DIM_STREAMS,     /* all streams of hyper-connections side by side */
     PUNA_DIM_STREAM,      /* how many there are */
     PUNA_DIM_HYPER,       /* numbers that a branch has of them */
-    PUNA_DIM_HYPER_SCALES
+    PUNA_DIM_HYPER_SCALES,
+    PUNA_DIM_LORA_O,
+    PUNA_DIM_COMPRESS     /* tokens of a block that becomes one vector */
 } puna_dim;
 
 /* The sets of tensors.def. */
@@ -92,7 +101,8 @@ typedef enum puna_dim {
     X(DOWN_BIAS) X(FFN_SCALE) X(ACT_SCALE) X(FFN_SUB_NORM) X(FFN_POST_NORM) X(FFN_POST_NORM_BIAS)                 \
     X(ROUTER) X(ROUTER_BIAS) X(CHOICE_BIAS) X(EXPERT_NORM) X(EXPERT_GATE) X(EXPERT_UP) X(EXPERT_GATE_UP)          \
     X(EXPERT_DOWN) X(EXPERT_BIAS) X(EXPERT_SCALE) X(SHARED) X(SHARED_GATE_UP) X(SHARED_DOWN) X(SHARED_SCALE)      \
-    X(SHARED_WEIGHT) X(LORA_Q) X(LORA_KV) X(KV_B) X(LATENT_HEADS) X(INDEXER) X(HYPER) X(HYPER_HEAD) X(INDEXER_DIRECT)
+    X(SHARED_WEIGHT) X(LORA_Q) X(LORA_KV) X(KV_B) X(LATENT_HEADS) X(INDEXER) X(HYPER) X(HYPER_HEAD) X(INDEXER_DIRECT) X(INDEX_QUERY) X(KV_ONE)  \
+    X(LORA_O) X(COMPRESSOR) X(INDEX_COMPRESSOR) X(EXPERT_TABLE)
 
 typedef enum puna_set_number {
 #define X(name) PUNA_SET_NUMBER_##name,

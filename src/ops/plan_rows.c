@@ -116,3 +116,21 @@ puna_value p_mix(puna_plan *g, puna_value weights, puna_value x, int32_t n_out)
     node.p.columns.n_group = n_out;
     return puna_plan_record(g, node, n_out * (width / n), g->values[x].per_output);
 }
+
+puna_value p_balance(puna_plan *g, puna_value x, int32_t n_rounds, float eps)
+{
+    if (!puna_plan_usable(g, x))
+        return -1;
+    const int32_t width = puna_plan_width(g, x);
+    int32_t n = 1;
+    while (n < width / n)
+        n++;
+    if (n * n != width || n_rounds < 1) {
+        puna_plan_mistake(g, NULL, "numbers of a square", (uint64_t)width, (uint64_t)n * (uint64_t)n);
+        return -1;
+    }
+    puna_node node = { .op = PUNA_OP_BALANCE, .in = { x } };
+    node.p.balance.n_rounds = n_rounds;
+    node.p.balance.eps = eps;
+    return puna_plan_record(g, node, width, g->values[x].per_output);
+}

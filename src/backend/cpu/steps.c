@@ -159,6 +159,7 @@ static bool is_row_op(const puna_node *node)
     case PUNA_OP_COLUMNS:
     case PUNA_OP_JOIN:
     case PUNA_OP_MIX:
+    case PUNA_OP_BALANCE:
     case PUNA_OP_MOE_ROUTE:
     case PUNA_OP_SELECT_ROWS:
         return true;
@@ -369,7 +370,8 @@ int32_t puna_steps_rope(const puna_steps *steps, const puna_node *node)
         if (a->n_rot == b->n_rot && a->base == b->base && a->scale == b->scale &&
             a->yarn_ext == b->yarn_ext && a->yarn_beta_fast == b->yarn_beta_fast &&
             a->yarn_beta_slow == b->yarn_beta_slow && a->magnitude == b->magnitude &&
-            a->n_ctx_orig == b->n_ctx_orig && factors == steps->ropes[i].factors)
+            a->n_ctx_orig == b->n_ctx_orig && a->position_block == b->position_block && a->back == b->back &&
+            factors == steps->ropes[i].factors)
             return i;
     }
     return -1;

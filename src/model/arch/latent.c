@@ -140,7 +140,7 @@ const puna_arch puna_arch_mistral4 = {
 
 /* ---- chosen keys ------------------------------------------------------------------------ */
 
-#define SPARSE (DEEPSEEK | PUNA_SET(INDEXER))
+#define SPARSE (DEEPSEEK | PUNA_SET(INDEXER) | PUNA_SET(INDEX_QUERY))
 #define SPARSE_MAY (PUNA_SET(CHOICE_BIAS) | PUNA_SET(FFN_SCALE) | PUNA_SET(EXPERT_SCALE) | PUNA_SET(SHARED_SCALE))
 
 static void deepseek32_keys(puna_hparams *hp, puna_keys *k)

@@ -98,21 +98,29 @@ typedef struct query {
     const float *list;   /* of blocks, NULL: all keys */
 } query;
 
-/* Key number c of those a query may look at; -1 when it sees none there. */
-static int32_t candidate(const puna_attention_params *p, const query *one, int32_t c)
+/* Where a key lies. */
+typedef struct place {
+    int32_t cache, position;
+} place;
+
+/* Key number c of those a query may look at; false when it sees none there. */
+static bool candidate(const puna_attention_params *p, const query *one, int32_t c, place *at)
 {
-    if (!one->list)
-        return one->from + c;
-    const float block = one->list[c / p->key_block];
-    const int64_t j = block < 0 ? -1 : (int64_t)block * p->key_block + c % p->key_block;
-    return j >= one->from && j < one->to ? (int32_t)j : -1;
+    const int32_t n_near = p->far ? one->to - one->from : 0;
+    *at = (place){ .cache = p->cache, .position = one->from + c };
+    if (p->far ? c < n_near : !one->list)
+        return true;
+    const int32_t number = p->far ? c - n_near : c / p->key_block, within = p->far ? p->key_block - 1 : c % p->key_block;
+    const int64_t block = one->list ? (int64_t)one->list[number] : number, j = block * p->key_block + within;
+    *at = (place){ .cache = p->far ? p->far_cache : p->cache, .position = (int32_t)j };
+    return block >= 0 && j < one->to && (p->far || j >= one->from);
 }
 
-static double score(const puna_run *run, const puna_node *node, const query *one, int32_t j)
+static double score(const puna_run *run, const puna_node *node, const query *one, place at)
 {
     const puna_attention_params *p = &node->p.attention;
-    const int32_t head_kv = one->head / (p->n_head / p->n_head_kv), slot = j % PUNA_KV_BLOCK;
-    const void *tile = puna_kv_k(run->kv, p->cache, one->span->blocks[j / PUNA_KV_BLOCK], head_kv);
+    const int32_t head_kv = one->head / (p->n_head / p->n_head_kv), j = at.position, slot = j % PUNA_KV_BLOCK;
+    const void *tile = puna_kv_k(run->kv, at.cache, one->span->blocks[j / PUNA_KV_BLOCK], head_kv);
     double sum = 0;
     for (int32_t d = 0; d < p->head_dim; d++)
         sum += (double)one->q[d] * (double)puna_kv_key(run->kv->format, tile, p->head_dim, slot, d);
@@ -126,15 +134,15 @@ static double score(const puna_run *run, const puna_node *node, const query *one
     return sum - one->slope * abs(one->pos - j);
 }
 
-/* sum[d] += weight times the value at j. */
-static void add_value(const puna_run *run, const puna_attention_params *p, const query *one, int32_t j, double weight,
+/* sum[d] += weight times the value. */
+static void add_value(const puna_run *run, const puna_attention_params *p, const query *one, place at, double weight,
                       double *sum)
 {
-    const int32_t head_kv = one->head / (p->n_head / p->n_head_kv), block = one->span->blocks[j / PUNA_KV_BLOCK],
-                  slot = j % PUNA_KV_BLOCK;
+    const int32_t head_kv = one->head / (p->n_head / p->n_head_kv), slot = at.position % PUNA_KV_BLOCK,
+                  block = one->span->blocks[at.position / PUNA_KV_BLOCK];
     const puna_format format = run->kv->format;
     const void *tile =
-        p->v_in_k ? puna_kv_k(run->kv, p->cache, block, head_kv) : puna_kv_v(run->kv, p->cache, block, head_kv);
+        p->v_in_k ? puna_kv_k(run->kv, at.cache, block, head_kv) : puna_kv_v(run->kv, at.cache, block, head_kv);
     for (int32_t d = 0; p->v_in_k && d < p->head_dim; d++)
         sum[d] += weight * (double)puna_kv_key(format, tile, p->head_dim, slot, d);
     for (int32_t d = 0; !p->v_in_k && d < p->head_dim_v; d++)
@@ -149,21 +157,20 @@ static void attend(const puna_run *run, const puna_node *node, query one, float 
     one.q = cached(run, one.q, p->head_dim);
     const double sink = node->weight ? (double)((const float *)node->weight->data)[one.head] : -INFINITY;
     double highest = sink, total;
-    for (int32_t c = 0; c < one.n; c++) {
-        const int32_t j = candidate(p, &one, c);
-        highest = j < 0 ? highest : fmax(highest, score(run, node, &one, j));
-    }
+    place at;
+    for (int32_t c = 0; c < one.n; c++)
+        if (candidate(p, &one, c, &at))
+            highest = fmax(highest, score(run, node, &one, at));
     total = exp(sink - highest);
     double *sum = (double *)(void *)(run->row + (p->head_dim + 1) / 2 * 2);
     for (int32_t d = 0; d < dim; d++)
         sum[d] = 0;
     for (int32_t c = 0; c < one.n; c++) {
-        const int32_t j = candidate(p, &one, c);
-        if (j < 0)
+        if (!candidate(p, &one, c, &at))
             continue;
-        const double weight = exp(score(run, node, &one, j) - highest);
+        const double weight = exp(score(run, node, &one, at) - highest);
         total += weight;
-        add_value(run, p, &one, j, weight, sum);
+        add_value(run, p, &one, at, weight, sum);
     }
     float *whole = p->v_in_k ? run->row : y;
     for (int32_t d = 0; d < dim; d++)
@@ -180,12 +187,14 @@ static void look(const puna_run *run, const puna_node *node, size_t row, query *
     const puna_attention_params *p = &node->p.attention;
     puna_visible(p, one->span, one->pos, &one->from, &one->to);
     one->n = one->to - one->from;
-    if (node->in[1] < 0)
+    if (node->in[1] < 0) {
+        one->n += p->far ? (one->pos + 1) / p->key_block : 0;
         return;
+    }
     const int32_t width = run->plan->values[node->in[1]].width, n_top = width / p->n_lists;
     const int32_t list = one->head / (p->n_head / p->n_lists);
     one->list = puna_run_value(run, node->in[1]) + row * (size_t)width + (size_t)list * (size_t)n_top;
-    one->n = n_top * p->key_block;
+    one->n = p->far ? one->n + n_top : n_top * p->key_block;
 }
 
 void puna_ref_attention(const puna_run *run, const puna_node *node)
