@@ -52,6 +52,13 @@ const puna_arch puna_arch_plm = {
     .tiny = TINY,
 };
 
+static void mistake(puna_keys *k, const char *suffix, int32_t got, const char *expected)
+{
+    if (!k->status)
+        k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.%s: got %d, expected %s", k->arch, suffix, (int)got,
+                              expected);
+}
+
 /* ---- DeepSeek --------------------------------------------------------------------------- */
 
 static float magnitude_of(float factor, float multiplier)
@@ -135,6 +142,31 @@ const puna_arch puna_arch_mistral4 = {
     .may = PUNA_SET(CHOICE_BIAS) | PUNA_SET(EXPERT_GATE_UP),
     .adjust = mistral4_keys,
     .attention = puna_build_latent,
+    .tiny = TINY,
+};
+
+/* The text part of DeepSeek-OCR has V2's experts and ordinary attention; its positions are not scaled. */
+static void deepseek2_ocr_keys(puna_hparams *hp, puna_keys *k)
+{
+    deepseek_experts(hp, k, PUNA_GATING_SOFTMAX);
+    hp->n_rot = hp->head_dim_k;
+    if (hp->rope.scale != 1 || hp->rope.yarn_ext != 0)
+        mistake(k, "rope.scaling.factor", (int32_t)(1 / hp->rope.scale), "none");
+    if (hp->rope_base != 10000)
+        mistake(k, "rope.freq_base", (int32_t)hp->rope_base, "10000");
+    for (int32_t i = 0; i < hp->n_layer; i++)
+        if (hp->layers[i].n_head_kv != hp->layers[i].n_head)
+            mistake(k, "attention.head_count_kv", hp->layers[i].n_head_kv, "attention.head_count");
+}
+
+const puna_arch puna_arch_deepseek2_ocr = {
+    .name = "deepseek2-ocr",
+    .pairing = PUNA_ROPE_NEOX,
+    .activation = PUNA_ACT_SILU,
+    .defaults = { .rms_eps = 1e-6f },
+    .needs = PUNA_SETS_DENSE | PUNA_SETS_EXPERTS | PUNA_SETS_SHARED,
+    .may = PUNA_SET(CHOICE_BIAS) | PUNA_SET(EXPERT_GATE_UP),
+    .adjust = deepseek2_ocr_keys,
     .tiny = TINY,
 };
 
