@@ -17,16 +17,32 @@ static const puna_meta *look_up(const puna_keys *k, const char *suffix, char key
     return puna_container_meta(k->container, key);
 }
 
+/* What an architecture's file says of it. */
+static bool given(const puna_keys *k, const char *suffix, double *value)
+{
+    const puna_toml *v = puna_toml_get(k->numbers, suffix);
+    if (v && v->kind == PUNA_TOML_INTEGER)
+        *value = (double)v->integer;
+    else if (v && v->kind == PUNA_TOML_REAL && isfinite(v->real))
+        *value = v->real;
+    else if (v && v->kind == PUNA_TOML_FLAG)
+        *value = v->flag;
+    else
+        return false;
+    return true;
+}
+
 bool puna_key_has(const puna_keys *k, const char *suffix)
 {
     char key[256];
-    return look_up(k, suffix, key) != NULL;
+    double value;
+    return given(k, suffix, &value) || look_up(k, suffix, key) != NULL;
 }
 
 void puna_key_need(puna_keys *k, const char *suffix)
 {
     char key[256];
-    if (!look_up(k, suffix, key) && !k->status)
+    if (!puna_key_has(k, suffix) && look_up(k, suffix, key) == NULL && !k->status)
         k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s: got none, expected a number", key);
 }
 
@@ -35,6 +51,8 @@ static bool number(puna_keys *k, const char *suffix, double *value)
 {
     char key[256];
     const puna_meta *meta = look_up(k, suffix, key);
+    if (given(k, suffix, value))
+        return true;
     if (!meta || k->status)
         return false;
     if (puna_meta_f64(meta, 0, value) && isfinite(*value))
@@ -72,6 +90,8 @@ bool puna_key_flag(puna_keys *k, const char *suffix, bool absent)
     char key[256];
     double value;
     bool flag;
+    if (given(k, suffix, &value))
+        return value != 0;
     if (!k->status && puna_meta_bool(look_up(k, suffix, key), 0, &flag))
         return flag;
     return number(k, suffix, &value) ? value != 0 : absent;
@@ -92,6 +112,8 @@ static bool layer_value(puna_keys *k, const char *suffix, int32_t i, int32_t n_l
 {
     char key[256];
     const puna_meta *meta = look_up(k, suffix, key);
+    if (given(k, suffix, value))
+        return true;
     if (!meta || k->status)
         return false;
     const bool array = meta->type == PUNA_META_ARRAY;
@@ -150,7 +172,7 @@ static void read_heads(puna_keys *k, puna_hparams *hp)
     puna_key_layers_int(k, hp, "feed_forward_length", offsetof(puna_layer_hparams, n_ff), 0, 1 << 24);
     for (int32_t i = 0; i < hp->n_layer && !k->status; i++) {
         const puna_layer_hparams *l = &hp->layers[i];
-        if (l->n_head_kv ? l->n_head % l->n_head_kv : l->n_head)
+        if (l->n_head_kv && l->n_head % l->n_head_kv)
             k->status = puna_fail(&k->error, PUNA_ERR_FORMAT,
                                   "metadata %s.attention.head_count: got %d, expected a multiple of head_count_kv %d", k->arch,
                                   (int)l->n_head, (int)l->n_head_kv);
@@ -203,6 +225,28 @@ static void read_rope_scaling(puna_keys *k, puna_hparams *hp)
     hp->rope_window = *r;
 }
 
+bool puna_key_sections(puna_keys *k, puna_hparams *hp)
+{
+    char key[256];
+    double sum = 0, n[4] = { 0 };
+    const puna_meta *meta = look_up(k, "rope.dimension_sections", key);
+    for (uint64_t i = 0; meta && meta->type == PUNA_META_ARRAY && i < 4 && i < meta->n; i++) {
+        if (!puna_meta_f64(meta, i, &n[i]) || !(n[i] >= 0 && n[i] <= 1 << 13)) {
+            if (!k->status)
+                k->status =
+                    puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s: expected numbers in 0..8192", key);
+            return false;
+        }
+        sum += n[i];
+    }
+    if (n[0] <= 0 || n[1] <= 0)
+        return false;
+    hp->rope.still_period = (int32_t)sum;
+    hp->rope.still_from = (int32_t)(sum - n[3]);
+    hp->rope_window = hp->rope;
+    return true;
+}
+
 /* ---- experts ---------------------------------------------------------------------------- */
 
 void puna_key_experts(puna_keys *k, puna_hparams *hp, const puna_expert_keys *absent)
@@ -218,7 +262,9 @@ void puna_key_experts(puna_keys *k, puna_hparams *hp, const puna_expert_keys *ab
         const int32_t n = puna_key_int(k, "expert_shared_count", absent->n_shared, 0, 1 << 10);
         hp->n_ff_shared = hp->n_ff_expert <= most / (n > 0 ? n : 1) ? hp->n_ff_expert * n : most;
     }
-    r->gating = (puna_gating)puna_key_int(k, "expert_gating_func", 0, 0, PUNA_GATING_SQRT_SOFTPLUS);
+    r->gating = absent->gating_key
+                    ? (puna_gating)puna_key_int(k, "expert_gating_func", 0, 0, PUNA_GATING_SQRT_SOFTPLUS)
+                    : absent->gating;
     if (r->gating == 0)
         r->gating = absent->gating;
     r->normalise = absent->norm_key ? puna_key_flag(k, "expert_weights_norm", absent->normalise) : absent->normalise;
@@ -246,7 +292,7 @@ static void read_experts(puna_keys *k, puna_hparams *hp)
 
 /* ---- all -------------------------------------------------------------------------------- */
 
-static void mistake(puna_keys *k, const char *suffix, int32_t got, const char *expected)
+void puna_key_mistake(puna_keys *k, const char *suffix, int32_t got, const char *expected)
 {
     if (!k->status)
         k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.%s: got %d, expected %s", k->arch, suffix, (int)got,
@@ -263,11 +309,13 @@ static void read_head_sizes(puna_keys *k, puna_hparams *hp)
     hp->head_dim_k = puna_key_int(k, "attention.key_length", hp->head_dim_k ? hp->head_dim_k : own, 0, 1 << 13);
     hp->head_dim_v = puna_key_int(k, "attention.value_length", hp->head_dim_v ? hp->head_dim_v : own, 0, 1 << 13);
     if (hp->head_dim_k < least || hp->head_dim_v < least)
-        mistake(k, "attention.head_count", n_head, "heads that the embedding is wide enough for");
+        puna_key_mistake(k, "attention.head_count", n_head, "heads that the embedding is wide enough for");
     hp->n_rot = puna_key_int(k, "rope.dimension_count", hp->n_rot, 0, 1 << 13);
     if (hp->n_rot == 0)
         hp->n_rot = hp->head_dim_k;
     hp->n_rot_window = puna_key_int(k, "rope.dimension_count_swa", hp->n_rot, 0, 1 << 13);
+    hp->head_dim_k_window = puna_key_int(k, "attention.key_length_swa", 0, 0, 1 << 13);
+    hp->head_dim_v_window = puna_key_int(k, "attention.value_length_swa", 0, 0, 1 << 13);
 }
 
 void puna_hparams_read(puna_hparams *hp, puna_keys *k, puna_arena *arena)
@@ -295,5 +343,5 @@ void puna_hparams_read(puna_hparams *hp, puna_keys *k, puna_arena *arena)
     hp->rope_base_window = hp->rope_base;
     read_rope_scaling(k, hp);
     if (!(hp->rope_base > 0))
-        mistake(k, "rope.freq_base", 0, "more than 0");
+        puna_key_mistake(k, "rope.freq_base", 0, "more than 0");
 }

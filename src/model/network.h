@@ -34,6 +34,10 @@ typedef struct puna_layer {
     const puna_tensor *wo_a, *expert_table;
     puna_compressor compressor, index_compressor;
     const puna_tensor *index_q, *index_q_norm, *index_k, *index_k_norm, *index_k_norm_bias, *index_weights;
+    const puna_tensor *router_scale, *ffn_pre_norm_2, *ffn_post_norm_1, *ffn_post_norm_2, *layer_scale;
+    const puna_tensor *input_gate, *input_proj, *input_post_norm; /* for its share of the model's inputs */
+    const puna_tensor *altup_router, *altup_router_norm, *altup_predict, *altup_correct, *altup_correct_scale;
+    const puna_tensor *laurel_l, *laurel_r, *laurel_post_norm;
 } puna_layer;
 
 typedef struct puna_arch puna_arch;
@@ -45,6 +49,8 @@ typedef struct puna_network {
     const puna_tensor *output_norm, *output_norm_bias, *output, *output_bias;
     const puna_tensor *rope_factors, *rope_long, *rope_short;
     puna_hyper_tensors hyper_head;
+    const puna_tensor *layer_embedding, *layer_proj, *layer_proj_norm; /* inputs of all layers side by side */
+    const puna_tensor *altup_proj, *altup_unembd, *low_init;
     puna_layer *layers;
     puna_value selected; /* keys that the last layer with an indexer chose; -1: none did. While recording */
     puna_plan plan;
@@ -87,7 +93,9 @@ typedef enum puna_dim {
     PUNA_DIM_HYPER,       /* numbers that a branch has of them */
     PUNA_DIM_HYPER_SCALES,
     PUNA_DIM_LORA_O,
-    PUNA_DIM_COMPRESS     /* tokens of a block that becomes one vector */
+    PUNA_DIM_COMPRESS,    /* tokens of a block that becomes one vector */
+    PUNA_DIM_INPUT,  /* n_layer_input */
+    PUNA_DIM_INPUTS  /* of all layers */
 } puna_dim;
 
 /* The sets of tensors.def. */
@@ -101,8 +109,9 @@ typedef enum puna_dim {
     X(DOWN_BIAS) X(FFN_SCALE) X(ACT_SCALE) X(FFN_SUB_NORM) X(FFN_POST_NORM) X(FFN_POST_NORM_BIAS)                 \
     X(ROUTER) X(ROUTER_BIAS) X(CHOICE_BIAS) X(EXPERT_NORM) X(EXPERT_GATE) X(EXPERT_UP) X(EXPERT_GATE_UP)          \
     X(EXPERT_DOWN) X(EXPERT_BIAS) X(EXPERT_SCALE) X(SHARED) X(SHARED_GATE_UP) X(SHARED_DOWN) X(SHARED_SCALE)      \
-    X(SHARED_WEIGHT) X(LORA_Q) X(LORA_KV) X(KV_B) X(LATENT_HEADS) X(INDEXER) X(HYPER) X(HYPER_HEAD) X(INDEXER_DIRECT) X(INDEX_QUERY) X(KV_ONE)  \
-    X(LORA_O) X(COMPRESSOR) X(INDEX_COMPRESSOR) X(EXPERT_TABLE)
+    X(SHARED_WEIGHT) X(LAYER_INPUT) X(LAYER_SCALE) X(BESIDE_EXPERTS) X(ALTUP) X(LOW_INIT)                          \
+    X(LORA_Q) X(LORA_KV) X(KV_B) X(LATENT_HEADS) X(KV_ONE) X(LORA_O) X(INDEXER) X(INDEX_QUERY) X(INDEXER_DIRECT)   \
+    X(COMPRESSOR) X(INDEX_COMPRESSOR) X(EXPERT_TABLE) X(HYPER) X(HYPER_HEAD)
 
 typedef enum puna_set_number {
 #define X(name) PUNA_SET_NUMBER_##name,
@@ -146,7 +155,7 @@ enum { /* traits of the shared decoder: each is needed by two architectures or m
 
 /* A tensor that an architecture's files call otherwise. */
 typedef struct puna_alias {
-    const char *name, *of; /* "post_attention_norm.weight" for "ffn_norm.weight" */
+    const char *name, *of; /* "post_attention_norm.weight" for "ffn_norm.weight"; {} in it: the layer's number, in place of "blk.N." */
 } puna_alias;
 
 /* The smallest random model of an architecture, for the tests that run every one. */
@@ -162,6 +171,7 @@ struct puna_arch {
     uint32_t traits;
     puna_hparams defaults;      /* what absent keys mean */
     puna_sets needs, may;       /* tensors; those of experts in layers that have any */
+    puna_sets never;            /* of PUNA_SETS_ALWAYS: not read if they are there */
     const puna_alias *aliases;  /* ended by a NULL name; may be NULL */
     /* After the shared keys: those of the architecture. May be NULL. */
     void (*adjust)(puna_hparams *hp, puna_keys *keys);
@@ -170,6 +180,7 @@ struct puna_arch {
     /* x: what the layer began with, y: what attention left, both without norm. */
     puna_value (*feed_forward)(puna_network *net, puna_value h, puna_value x, puna_value y, int32_t il);
     void (*build)(puna_network *net); /* NULL: puna_build_decoder */
+    bool only_experts; /* files without experts do not exist */
     puna_tiny tiny;
 };
 
@@ -177,12 +188,25 @@ struct puna_arch {
 const puna_arch *puna_arch_find(const char *name, size_t n);
 const puna_arch *puna_arch_at(size_t i); /* in arch.def's order; NULL past the end */
 
-/* Binds and records, for contexts of n_ctx tokens (0: as the model was trained). The container outlives the network. */
-puna_status puna_network_open(puna_network *net, const puna_container *container, int32_t n_ctx, puna_error *err);
+/* Binds and records, for contexts of n_ctx tokens (0: as the model was trained), as the file at arch_file describes
+ * (NULL or "": as the container's architecture is known). The container outlives the network. */
+puna_status puna_network_open(puna_network *net, const puna_container *container, const char *arch_file, int32_t n_ctx,
+                              puna_error *err);
+/* The same with a descriptor, and numbers in place of metadata (NULL: none), which outlive the network too. */
+puna_status puna_network_open_as(puna_network *net, const puna_container *container, const puna_arch *arch,
+                                 const puna_toml *numbers, int32_t n_ctx, puna_error *err);
 void puna_network_close(puna_network *net);
 
 /* Binds every tensor that the architecture names. */
 puna_status puna_network_bind(puna_network *net, const puna_container *container, puna_error *err);
+
+/* Whether tensors.def has a tensor of that name. */
+bool puna_tensor_is_known(const char *name);
+
+/* Calls for every tensor that a file of an architecture with these numbers may have, those that stand in place of
+ * others too: name and shape; 0 where any size goes. */
+typedef void puna_shape_fn(void *user, const char *name, const uint64_t ne[3]);
+void puna_arch_shapes(const puna_arch *arch, const puna_hparams *hp, puna_shape_fn *each, void *user);
 
 /* Whether a layer of the file has a tensor. */
 bool puna_key_tensor(const puna_keys *k, int32_t layer, const char *name);
@@ -192,11 +216,16 @@ bool puna_key_tensor(const puna_keys *k, int32_t layer, const char *name);
 /* Records the decoder with the traits of net->arch into net->plan. */
 void puna_build_decoder(puna_network *net);
 
-puna_value puna_build_embed(puna_network *net);
 puna_value puna_build_norm(puna_network *net, puna_value x, const puna_tensor *weight, const puna_tensor *bias);
 /* scale W x + bias; scale and bias may be NULL. */
 puna_value puna_build_linear(puna_network *net, puna_value x, const puna_tensor *w, const puna_tensor *scale,
                              const puna_tensor *bias);
+/* Of tokens, and of positions where they are learned, scaled and normalised. */
+puna_value puna_build_embed(puna_network *net);
+/* A layer of the shared decoder; after the last only rows that get logits are left. */
+puna_value puna_build_layer(puna_network *net, puna_value x, int32_t il, bool last);
+/* The last norm and the logits. */
+void puna_build_output(puna_network *net, puna_value x);
 /* Rotated as the layer's positions are; n_head heads of head_dim values. */
 puna_value puna_build_rope(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim);
 puna_value puna_build_rope_paired(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim,
@@ -205,6 +234,9 @@ puna_value puna_build_rope_paired(puna_network *net, puna_value x, int32_t il, i
 puna_value puna_build_attention(puna_network *net, puna_value h, int32_t il);
 /* Queries, keys and values of a layer's own kind, rotated, to what the heads saw: without the output matrix. */
 puna_value puna_build_attend(puna_network *net, puna_value q, puna_value k, puna_value v, int32_t il);
+/* Its two halves: a cache as layer il needs, and attention over one that some layer has filled. */
+int32_t puna_build_cache(puna_network *net, int32_t il);
+puna_value puna_build_attend_over(puna_network *net, puna_value q, int32_t cache, int32_t il);
 /* The feed-forward part without experts, and that with. */
 puna_value puna_build_dense(puna_network *net, puna_value h, int32_t il);
 puna_value puna_build_experts(puna_network *net, puna_value h, puna_value scores, int32_t il);

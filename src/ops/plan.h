@@ -95,6 +95,8 @@ typedef struct puna_rope_params {
     int32_t n_ctx_orig;
     int32_t position_block; /* positions count as the first of their block of so many; 0: as they are */
     bool back;              /* the rotation that undoes this one */
+    int32_t still_period,
+        still_from; /* of as many pairs, those from the second on do not rotate; 0: all do */
 } puna_rope_params;
 
 /* Which keys a query sees. A chunk: those of its own run of `window` positions. */
@@ -191,7 +193,7 @@ typedef struct puna_node {
         struct {
             int32_t n_group, from;
             bool repeat; /* every group is all of x */
-        } columns; /* JOIN: n_group; MIX: n_group, of the result */
+        } columns; /* JOIN, MIX: n_group */
         struct {
             int32_t n_rounds;
             float eps; /* added to every number after a softmax of columns, and to sums */
@@ -281,10 +283,12 @@ puna_value p_affine(puna_plan *g, puna_value x, float scale, const puna_tensor *
 /* Of each of n_group parts of x, the n columns from `from` on. */
 puna_value p_columns(puna_plan *g, puna_value x, int32_t n_group, int32_t from, int32_t n);
 puna_value p_repeat(puna_plan *g, puna_value x, int32_t times); /* [T, w] -> [T, times * w] */
+/* [T, w] -> [T, 1]: what p_norm would divide by. */
+puna_value p_divisor(puna_plan *g, puna_value x, puna_norm_kind kind, float eps);
+/* x: n parts side by side; weights [T, m * n] -> m parts: y_j = sum_i weights[j * n + i] x_i. */
+puna_value p_mix(puna_plan *g, puna_value x, puna_value weights, int32_t n);
 /* Each of n_group parts of x, followed by that of y. */
 puna_value p_join(puna_plan *g, puna_value x, puna_value y, int32_t n_group);
-/* weights [T, n_out * n], x [T, n * w] -> [T, n_out * w]: part o is the sum over i of weights[o * n + i] times part i. */
-puna_value p_mix(puna_plan *g, puna_value weights, puna_value x, int32_t n_out);
 puna_value p_balance(puna_plan *g, puna_value x, int32_t n_rounds, float eps); /* [T, n * n], columns together -> rows together */
 /* As p_moe_route, but the experts are those that the table [n_used, n_vocab] has for the token. */
 puna_value p_moe_route_tokens(puna_plan *g, puna_value scores, const puna_tensor *table, const puna_route_params *p);

@@ -102,21 +102,6 @@ puna_value p_join(puna_plan *g, puna_value x, puna_value y, int32_t n_group)
     return puna_plan_record(g, node, puna_plan_width(g, x) + puna_plan_width(g, y), g->values[x].per_output);
 }
 
-puna_value p_mix(puna_plan *g, puna_value weights, puna_value x, int32_t n_out)
-{
-    if (!puna_plan_beside(g, weights, x))
-        return -1;
-    const int32_t n_weights = puna_plan_width(g, weights), width = puna_plan_width(g, x);
-    const int32_t n = n_out > 0 ? n_weights / n_out : 0;
-    if (n < 1 || n_weights % n_out || width % n || width / n > INT32_MAX / n_out) {
-        puna_plan_mistake(g, NULL, "weights of a mix", (uint64_t)n_weights, (uint64_t)n_out);
-        return -1;
-    }
-    puna_node node = { .op = PUNA_OP_MIX, .in = { weights, x } };
-    node.p.columns.n_group = n_out;
-    return puna_plan_record(g, node, n_out * (width / n), g->values[x].per_output);
-}
-
 puna_value p_balance(puna_plan *g, puna_value x, int32_t n_rounds, float eps)
 {
     if (!puna_plan_usable(g, x))
@@ -133,4 +118,27 @@ puna_value p_balance(puna_plan *g, puna_value x, int32_t n_rounds, float eps)
     node.p.balance.n_rounds = n_rounds;
     node.p.balance.eps = eps;
     return puna_plan_record(g, node, width, g->values[x].per_output);
+}
+
+puna_value p_divisor(puna_plan *g, puna_value x, puna_norm_kind kind, float eps)
+{
+    if (!puna_plan_usable(g, x))
+        return -1;
+    puna_node node = { .op = PUNA_OP_DIVISOR, .in = { x } };
+    node.p.norm = (puna_norm_params){ .kind = kind, .eps = eps, .group = puna_plan_width(g, x) };
+    return puna_plan_record(g, node, 1, g->values[x].per_output);
+}
+
+puna_value p_mix(puna_plan *g, puna_value x, puna_value weights, int32_t n)
+{
+    if (!puna_plan_beside(g, x, weights))
+        return -1;
+    const int32_t width = puna_plan_width(g, x), n_weights = puna_plan_width(g, weights);
+    if (n < 1 || width % n || n_weights % n || n_weights / n > INT32_MAX / (width / n)) {
+        puna_plan_mistake(g, NULL, "weights of a sum", (uint64_t)n_weights, (uint64_t)n);
+        return -1;
+    }
+    puna_node node = { .op = PUNA_OP_MIX, .in = { x, weights } };
+    node.p.columns.n_group = n;
+    return puna_plan_record(g, node, width / n * (n_weights / n), g->values[x].per_output);
 }

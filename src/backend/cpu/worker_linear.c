@@ -139,6 +139,9 @@ static void row_op(const puna_worker *w, int thread, const puna_node *node, size
     case PUNA_OP_COLUMNS:
         puna_columns_row(node, a, n_in, y, width);
         break;
+    case PUNA_OP_DIVISOR:
+        *y = puna_divisor(&node->p.norm, a);
+        break;
     case PUNA_OP_JOIN:
         puna_join_row(node, a, n_in, b, y, width);
         break;

@@ -52,13 +52,6 @@ const puna_arch puna_arch_plm = {
     .tiny = TINY,
 };
 
-static void mistake(puna_keys *k, const char *suffix, int32_t got, const char *expected)
-{
-    if (!k->status)
-        k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.%s: got %d, expected %s", k->arch, suffix, (int)got,
-                              expected);
-}
-
 /* ---- DeepSeek --------------------------------------------------------------------------- */
 
 static float magnitude_of(float factor, float multiplier)
@@ -91,8 +84,8 @@ static int32_t vocabulary(puna_keys *k)
 
 static void deepseek_experts(puna_hparams *hp, puna_keys *k, puna_gating gating)
 {
-    puna_key_experts(k, hp, &(puna_expert_keys){ .gating = gating, .norm_key = true, .scaled = true, .own_ff = true,
-                                                 .leading = true, .n_shared = 1 });
+    puna_key_experts(k, hp, &(puna_expert_keys){ .gating = gating, .gating_key = true, .norm_key = true, .scaled = true,
+                                                 .own_ff = true, .leading = true, .n_shared = 1 });
 }
 
 /* Small models of the family make queries in one step, whatever their files say; and one that has no word on gating
@@ -151,12 +144,12 @@ static void deepseek2_ocr_keys(puna_hparams *hp, puna_keys *k)
     deepseek_experts(hp, k, PUNA_GATING_SOFTMAX);
     hp->n_rot = hp->head_dim_k;
     if (hp->rope.scale != 1 || hp->rope.yarn_ext != 0)
-        mistake(k, "rope.scaling.factor", (int32_t)(1 / hp->rope.scale), "none");
+        puna_key_mistake(k, "rope.scaling.factor", (int32_t)(1 / hp->rope.scale), "none");
     if (hp->rope_base != 10000)
-        mistake(k, "rope.freq_base", (int32_t)hp->rope_base, "10000");
+        puna_key_mistake(k, "rope.freq_base", (int32_t)hp->rope_base, "10000");
     for (int32_t i = 0; i < hp->n_layer; i++)
         if (hp->layers[i].n_head_kv != hp->layers[i].n_head)
-            mistake(k, "attention.head_count_kv", hp->layers[i].n_head_kv, "attention.head_count");
+            puna_key_mistake(k, "attention.head_count_kv", hp->layers[i].n_head_kv, "attention.head_count");
 }
 
 const puna_arch puna_arch_deepseek2_ocr = {

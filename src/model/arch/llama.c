@@ -174,8 +174,19 @@ static void refact_keys(puna_hparams *hp, puna_keys *k)
 {
     (void)k;
     hp->alibi = 8;
-    for (int32_t i = 0; i < hp->n_layer; i++)
+    for (int32_t i = 0; i < hp->n_layer; i++) {
         hp->layers[i].no_rope = true;
+        hp->layers[i].experts = hp->n_expert > 0;
+    }
+}
+
+/* Files with experts are run as llama.cpp runs them: their activation is all that is left of this part. */
+static puna_value refact_feed_forward(puna_network *net, puna_value h, puna_value x, puna_value y, int32_t il)
+{
+    (void)x;
+    (void)y;
+    return net->hp.layers[il].experts ? p_act(&net->plan, h, &(puna_act_params){ .kind = PUNA_ACT_SILU })
+                                      : puna_build_dense(net, h, il);
 }
 
 const puna_arch puna_arch_refact = {
@@ -184,5 +195,6 @@ const puna_arch puna_arch_refact = {
     .defaults = { .rms_eps = 1e-5f },
     .needs = PUNA_SETS_DENSE,
     .adjust = refact_keys,
+    .feed_forward = refact_feed_forward,
     .tiny = TINY,
 };

@@ -53,5 +53,6 @@ const puna_arch puna_arch_olmoe = {
     .defaults = { .rms_eps = 1e-5f },
     .needs = PUNA_SETS_DENSE | PUNA_SETS_QK_NORM | PUNA_SETS_EXPERTS,
     .adjust = olmoe_keys,
+    .only_experts = true,
     .tiny = TINY,
 };

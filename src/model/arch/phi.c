@@ -28,5 +28,6 @@ const puna_arch puna_arch_phimoe = {
     .needs = PUNA_SETS_DENSE | PUNA_SETS_LAYER_NORM_BIAS | PUNA_SET(O_BIAS) | PUNA_SET(OUTPUT_BIAS) | PUNA_SETS_EXPERTS,
     .may = PUNA_SET(ROPE_LONG_SHORT),
     .adjust = phimoe_keys,
+    .only_experts = true,
     .tiny = TINY,
 };

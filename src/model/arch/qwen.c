@@ -68,6 +68,7 @@ const puna_arch puna_arch_qwen2moe = {
     .defaults = { .rms_eps = 1e-6f },
     .needs = PUNA_SETS_DENSE | PUNA_SETS_EXPERTS | PUNA_SETS_SHARED | PUNA_SET(SHARED_WEIGHT),
     .adjust = qwen2moe_keys,
+    .only_experts = true,
     .tiny = TINY,
 };
 
@@ -85,6 +86,7 @@ const puna_arch puna_arch_qwen3moe = {
     .needs = PUNA_SETS_DENSE | PUNA_SETS_QK_NORM | PUNA_SETS_EXPERTS,
     .may = PUNA_SET(EXPERT_SCALE),
     .adjust = qwen3moe_keys,
+    .only_experts = true,
     .tiny = TINY,
 };
 
@@ -95,5 +97,16 @@ const puna_arch puna_arch_qwen3vlmoe = {
     .defaults = { .rms_eps = 1e-6f },
     .needs = PUNA_SETS_DENSE | PUNA_SETS_QK_NORM | PUNA_SETS_EXPERTS,
     .adjust = qwen3moe_keys,
+    .only_experts = true,
+    .tiny = TINY,
+};
+
+/* The part of Qwen3-TTS that makes codes of sound from text. */
+const puna_arch puna_arch_qwen3tts = {
+    .name = "qwen3tts",
+    .pairing = PUNA_ROPE_NEOX,
+    .activation = PUNA_ACT_SILU,
+    .defaults = { .rms_eps = 1e-6f },
+    .needs = PUNA_SETS_DENSE | PUNA_SETS_QK_NORM,
     .tiny = TINY,
 };
