@@ -113,6 +113,10 @@ static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, p
         return (uint64_t)hp->n_out_group * (uint64_t)hp->n_lora_o;
     case PUNA_DIM_COMPRESS:
         return (uint64_t)l->compress;
+    case PUNA_DIM_COMPRESS_K:
+        return l->indexer == PUNA_INDEXER_OWN ? 2 * dim_k : dim_k;
+    case PUNA_DIM_COMPRESS_INDEX:
+        return 2 * (uint64_t)hp->indexer.head_dim;
     case PUNA_DIM_INPUT:
         return (uint64_t)hp->n_layer_input;
     case PUNA_DIM_INPUTS:

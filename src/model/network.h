@@ -94,6 +94,8 @@ typedef enum puna_dim {
     PUNA_DIM_HYPER_SCALES,
     PUNA_DIM_LORA_O,
     PUNA_DIM_COMPRESS,    /* tokens of a block that becomes one vector */
+    PUNA_DIM_COMPRESS_K,  /* what such a vector is made of, for each token; twice as much in overlapping blocks */
+    PUNA_DIM_COMPRESS_INDEX,
     PUNA_DIM_INPUT,  /* n_layer_input */
     PUNA_DIM_INPUTS  /* of all layers */
 } puna_dim;
