@@ -23,10 +23,17 @@ static void build(gguf_builder *b)
     static const struct {
         const char *name;
         uint64_t n0, n1;
-    } tensors[] = { { "attn_norm.weight", EMBD, 1 }, { "attn_norm.bias", EMBD, 1 }, { "attn_q.weight", EMBD, EMBD },
-                    { "attn_k.weight", EMBD, EMBD }, { "attn_v.weight", EMBD, EMBD }, { "attn_output.weight", EMBD, EMBD },
-                    { "attn_q_norm.weight", EMBD / HEADS, 1 }, { "ffn_norm.weight", EMBD, 1 },
-                    { "ffn_gate.weight", EMBD, FF }, { "ffn_up.weight", EMBD, FF }, { "ffn_down.weight", FF, EMBD } };
+    } tensors[] = { { "attn_norm.weight", EMBD, 1 },
+                    { "attn_norm.bias", EMBD, 1 },
+                    { "attn_q.weight", EMBD, EMBD },
+                    { "attn_k.weight", EMBD, EMBD },
+                    { "attn_v.weight", EMBD, EMBD },
+                    { "attn_output.weight", EMBD, EMBD },
+                    { "attn_q_norm.weight", EMBD / HEADS, 1 },
+                    { "ffn_norm.weight", EMBD, 1 },
+                    { "ffn_gate.weight", EMBD, FF },
+                    { "ffn_up.weight", EMBD, FF },
+                    { "ffn_down.weight", FF, EMBD } };
     char name[64];
     gguf_begin(b, 3);
     gguf_add_text(b, "general.architecture", "own");

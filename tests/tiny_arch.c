@@ -35,10 +35,14 @@ static const key keys[] = {
 };
 
 static const key expert_keys[] = {
-    { "expert_count", 4, false },          { "expert_used_count", 2, false },
-    { "expert_feed_forward_length", 32, false }, { "expert_shared_feed_forward_length", 32, false },
-    { "expert_shared_count", 1, false },   { "expert_gating_func", 2, false },
-    { "expert_weights_scale", 1.25, true }, { "interleave_moe_layer_step", 1, false },
+    { "expert_count", 4, false },
+    { "expert_used_count", 2, false },
+    { "expert_feed_forward_length", 32, false },
+    { "expert_shared_feed_forward_length", 32, false },
+    { "expert_shared_count", 1, false },
+    { "expert_gating_func", 2, false },
+    { "expert_weights_scale", 1.25, true },
+    { "interleave_moe_layer_step", 1, false },
 };
 
 /* Where an architecture needs another number. */
@@ -50,6 +54,9 @@ static const struct {
     { "mpt", { "attention.head_count_kv", HEADS, false } },
     { "olmoe", { "attention.head_count_kv", HEADS, false } },
     { "qwen", { "attention.head_count_kv", HEADS, false } },
+    { "dots1", { "attention.head_count_kv", HEADS, false } },
+    { "cogvlm", { "attention.head_count_kv", HEADS, false } },
+    { "llama4", { "block_count", 4, false } },
     { "minicpm3", { "attention.head_count_kv", HEADS, false } },
     { "plm", { "attention.head_count_kv", HEADS, false } },
     { "deepseek2-ocr", { "attention.head_count_kv", HEADS, false } },
@@ -130,10 +137,24 @@ static bool listed(const char *arch, const char *const *list)
 }
 
 /* Whose files have no output matrix, or q, k and v in one tensor only; and who reads factors for long contexts always. */
-static const char *const tied[] = { "gemma", "gemma2", "command-r", "cohere2", NULL };
-static const char *const fused[] = { "bloom", "falcon", "gpt2", "gptneox", "jais", "mpt", "qwen", "starcoder", NULL };
+static const char *const tied[] = { "gemma", "gemma2", "command-r", "cohere2", "openelm", NULL };
+static const char *const fused[] = { "bailingmoe2", "bloom",   "cogvlm",    "dbrx", "falcon",
+                                     "gpt2",        "gptneox", "jais",      "mpt",  "openelm",
+                                     "plamo3",      "qwen",    "starcoder", NULL };
+static const char *const unbiased[] = { "bailingmoe2", "dbrx", "falcon", NULL };
 /* Who wants flags of layers with a window, not a period. */
-static const char *const flags[] = { "granite_swa", "dots3note", NULL };
+static const char *const flags[] = {
+    "cohere2moe", "dots3note", "granite_swa", "maple", "mimo2", "spark2_5", "step35", NULL
+};
+/* Which exist with experts only, though their first layers may have none. */
+static const char *const mixtures[] = { "afmoe",        "arctic",     "bailingmoe", "bailingmoe2",
+                                        "cohere2moe",   "deepseek",   "dots1",      "exaone-moe",
+                                        "glm4moe",      "hy_v3",      "laguna",     "llama4",
+                                        "mimo2",        "olmoe",      "phimoe",     "qwen2moe",
+                                        "qwen3moe",     "qwen3vlmoe", "step35",     "ernie4_5-moe",
+                                        "smallthinker", "grok",       "deepseek2",  "deepseek2-ocr",
+                                         "mistral4",     "deepseek32", "glm-dsa",    "dots3note",
+                                         "hy_v4",        "minimax-m3", "deepseek4",  NULL };
 static const char *const long_factors[] = { "phi3", "phimoe", NULL };
 
 static void add_flag(gguf_builder *b, const char *arch, const char *suffix, bool flag)
@@ -237,9 +258,9 @@ static bool ends_with(const char *text, const char *end)
 /* What a file of this architecture does not have, though it may elsewhere. */
 static bool left_out(const char *arch, const char *name)
 {
-    static const char *const parts[] = { ".attn_q.weight", ".attn_k.weight", ".attn_v.weight", ".attn_q.bias",
-                                         ".attn_k.bias",   ".attn_v.bias",   ".attn_q.scale",  ".attn_k.scale",
-                                         ".attn_v.scale" };
+    static const char *const parts[] = { ".attn_q.weight", ".attn_k.weight", ".attn_v.weight",
+                                         ".attn_q.bias",   ".attn_k.bias",   ".attn_v.bias",
+                                         ".attn_q.scale",  ".attn_k.scale",  ".attn_v.scale" };
     if (strcmp(name, "output.weight") == 0)
         return listed(arch, tied);
     if (strncmp(name, "rope_factors", 12) == 0)
@@ -248,10 +269,11 @@ static bool left_out(const char *arch, const char *name)
         return listed(arch, long_factors);
     if (strstr(name, "ffn_gate_up_exps"))
         return true;
-    if (strcmp(arch, "command-r") == 0 && strstr(name, "_norm.weight") && strstr(name, ".attn_") && !ends_with(name, ".attn_norm.weight"))
+    if (strcmp(arch, "command-r") == 0 && strstr(name, "_norm.weight") && strstr(name, ".attn_") &&
+        !ends_with(name, ".attn_norm.weight"))
         return true; /* only where there are 64 layers */
     if (strstr(name, ".attn_qkv."))
-        return !listed(arch, fused) || (strcmp(arch, "falcon") == 0 && ends_with(name, ".bias"));
+        return !listed(arch, fused) || (listed(arch, unbiased) && ends_with(name, ".bias"));
     const bool latent = listed(arch, absorbed) || listed(arch, expanded) || strcmp(arch, "deepseek4") == 0;
     if (latent && !strstr(name, ".indexer.") && (strstr(name, ".attn_q.") || strstr(name, ".attn_k.") || strstr(name, ".attn_v.")))
         return strcmp(arch, "plm") != 0 || !ends_with(name, ".attn_q.weight");
@@ -263,7 +285,8 @@ static bool left_out(const char *arch, const char *name)
 
 static bool over_all_heads(const char *arch)
 {
-    return strcmp(arch, "olmo2") == 0 || strcmp(arch, "olmoe") == 0 || strcmp(arch, "mpt") == 0;
+    return strcmp(arch, "olmo2") == 0 || strcmp(arch, "olmoe") == 0 || strcmp(arch, "mpt") == 0 ||
+           strcmp(arch, "minimax-m2") == 0;
 }
 
 static bool per_head(const char *arch)
@@ -291,10 +314,18 @@ static void choose_sizes(const filling *f, const char *name, uint64_t ne[3])
     else if (of_query || of_key) {
         ne[0] = over_all_heads(f->arch->name) ? dim * heads : dim;
         ne[1] = per_head(f->arch->name) ? heads : 1;
-    } else if (strncmp(name, "rope_", 5) == 0)
+        if (strcmp(f->arch->name, "talkie") == 0) { /* a gain for each head */
+            ne[0] = 1;
+            ne[1] = heads;
+        }
+    } else if (strncmp(name, "altup_", 6) == 0)
+        ne[2] = 3;
+    else if (strncmp(name, "rope_", 5) == 0)
         ne[0] = (uint64_t)f->hp->n_rot / 2;
     else if (strcmp(name, "position_embd.weight") == 0)
         ne[1] = TINY_CONTEXT;
+    if (strstr(name, "attn_gate.weight") && strcmp(f->arch->name, "spark2_5") == 0)
+        ne[1] = heads;
     for (int d = 0; d < 3; d++)
         ne[d] = ne[d] ? ne[d] : dim * heads;
 }
@@ -320,8 +351,9 @@ static void add_tensor(void *user, const char *name, const uint64_t shape[3])
         return;
     choose_sizes(f, name, ne);
     const size_t n = (size_t)(ne[0] * ne[1] * ne[2]);
-    const bool one = ends_with(name, "norm.weight") || ends_with(name, ".scale") || ends_with(name, "scales") ||
-                     strncmp(name, "rope_", 5) == 0 || ends_with(name, "norm_2.weight") || ends_with(name, "norm_exps.weight");
+    const bool one = ends_with(name, "norm.weight") || ends_with(name, ".scale") ||
+                     ends_with(name, "scales") || strncmp(name, "rope_", 5) == 0 ||
+                     ends_with(name, "norm_2.weight") || ends_with(name, "norm_exps.weight");
     if (strstr(name, "tid2eid")) {
         add_table(f, name, ne);
         return;
@@ -330,13 +362,18 @@ static void add_tensor(void *user, const char *name, const uint64_t shape[3])
     assert(n <= MAX_VALUES);
     for (size_t i = 0; i < n; i++)
         values[i] = (float)((one ? 1 : 0) + size * ((double)(next(&state) >> 11) / 4503599627370496.0 - 1));
-    gguf_add_tensor(f->b, name, PUNA_FORMAT_F32, ne[2] > 1 ? 3 : ne[1] > 1 ? 2 : 1, ne, values, n * sizeof *values);
+    gguf_add_tensor(f->b, name, PUNA_FORMAT_F32,
+                    ne[2] > 1   ? 3
+                    : ne[1] > 1 ? 2
+                                : 1,
+                    ne, values, n * sizeof *values);
 }
 
 bool tiny_arch_has(const puna_arch *arch, bool experts)
 {
     const bool mixture = arch->needs & (PUNA_SET(ROUTER) | PUNA_SET(EXPERT_DOWN));
-    return experts ? mixture : (arch->needs & (PUNA_SET(UP) | PUNA_SET(GATE_UP))) != 0 && !arch->only_experts;
+    return experts ? mixture
+                   : (arch->needs & (PUNA_SET(UP) | PUNA_SET(GATE_UP))) != 0 && !listed(arch->name, mixtures);
 }
 
 bool tiny_arch_build(gguf_builder *b, const puna_arch *arch, bool experts)

@@ -9,10 +9,10 @@
 
 /* How a table came to be decides what may still be added to it. */
 enum {
-    IMPLIED,  /* by a longer header: may be given its own header once */
-    HEADER,   /* [a]: not again */
-    DOTTED,   /* by a dotted key: only dotted keys of the same table add to it */
-    CLOSED    /* an inline table or array: nothing does */
+    IMPLIED, /* by a longer header: may be given its own header once */
+    HEADER,  /* [a]: not again */
+    DOTTED,  /* by a dotted key: only dotted keys of the same table add to it */
+    CLOSED   /* an inline table or array: nothing does */
 };
 
 puna_status puna_toml_fail(puna_toml_reader *r, const char *what)

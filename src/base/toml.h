@@ -25,16 +25,16 @@ typedef enum puna_toml_kind {
 
 typedef struct puna_toml {
     puna_toml_kind kind;
-    const char *key;       /* in its table, terminated; NULL in an array and at the root */
+    const char *key; /* in its table, terminated; NULL in an array and at the root */
     size_t n_key;
-    int line;              /* where it stands, from 1 */
-    const char *text;      /* terminated; TEXT and dates */
+    int line;         /* where it stands, from 1 */
+    const char *text; /* terminated; TEXT and dates */
     size_t n_text;
     int64_t integer;
     double real;
     bool flag;
     struct puna_toml *first, *last, *next; /* members of a TABLE or an ARRAY, in the order of the file */
-    uint8_t origin;        /* how a table came to be: private to the reader */
+    uint8_t origin;                        /* how a table came to be: private to the reader */
 } puna_toml;
 
 /* The tree lies in the arena. name is for messages: "NAME: line 3: got ..., expected ...". */

@@ -23,13 +23,13 @@ void puna_toml_append(puna_toml *parent, puna_toml *child);
 
 int puna_toml_peek(const puna_toml_reader *r); /* -1 at the end */
 bool puna_toml_take(puna_toml_reader *r, char c);
-void puna_toml_blanks(puna_toml_reader *r);    /* spaces and tabs */
+void puna_toml_blanks(puna_toml_reader *r); /* spaces and tabs */
 bool puna_toml_newline(puna_toml_reader *r);
-void puna_toml_lines(puna_toml_reader *r);     /* blanks, comments and ends of lines */
+void puna_toml_lines(puna_toml_reader *r); /* blanks, comments and ends of lines */
 
 /* A quoted string; several: three quotes are allowed, and lines in them. */
 puna_status puna_toml_text(puna_toml_reader *r, bool several, const char **text, size_t *n);
-puna_toml *puna_toml_value(puna_toml_reader *r);              /* NULL sets the status */
-void puna_toml_pair(puna_toml_reader *r, puna_toml *table);   /* key = value */
+puna_toml *puna_toml_value(puna_toml_reader *r);            /* NULL sets the status */
+void puna_toml_pair(puna_toml_reader *r, puna_toml *table); /* key = value */
 
 #endif

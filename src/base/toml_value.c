@@ -299,7 +299,8 @@ static bool looks_like_date(const char *text)
 
 static bool ends_word(int c)
 {
-    return c < 0 || c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == ',' || c == ']' || c == '}' || c == '#' || c == '=';
+    return c < 0 || c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == ',' || c == ']' || c == '}' ||
+           c == '#' || c == '=';
 }
 
 /* What stands up to white space or punctuation; a date may have a space before its time. */
@@ -307,8 +308,9 @@ static bool word(puna_toml_reader *r, char text[MAX_WORD])
 {
     size_t n = 0;
     while (n + 1 < MAX_WORD) {
-        const bool time_follows = n == 10 && puna_toml_peek(r) == ' ' && r->end - r->at > 3 && is_digit((unsigned char)r->at[1]) &&
-                                  is_digit((unsigned char)r->at[2]) && r->at[3] == ':';
+        const bool time_follows = n == 10 && puna_toml_peek(r) == ' ' && r->end - r->at > 3 &&
+                                  is_digit((unsigned char)r->at[1]) && is_digit((unsigned char)r->at[2]) &&
+                                  r->at[3] == ':';
         text[n] = '\0';
         if (ends_word(puna_toml_peek(r)) && !(time_follows && looks_like_date(text)))
             return n > 0;

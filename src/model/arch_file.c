@@ -21,10 +21,14 @@ typedef struct word {
 static const word pairings[] = { { "adjacent", PUNA_ROPE_NORMAL }, { "halves", PUNA_ROPE_NEOX } };
 static const word norms[] = { { "rms", PUNA_NORM_RMS }, { "layer", PUNA_NORM_LAYER } };
 static const word activations[] = {
-    { "silu", PUNA_ACT_SILU },           { "gelu", PUNA_ACT_GELU },
-    { "relu", PUNA_ACT_RELU },           { "gelu_erf", PUNA_ACT_GELU_ERF },
-    { "gelu_quick", PUNA_ACT_GELU_QUICK }, { "relu_squared", PUNA_ACT_RELU_SQUARED },
-    { "sigmoid", PUNA_ACT_SIGMOID },     { "tanh", PUNA_ACT_TANH },
+    { "silu", PUNA_ACT_SILU },
+    { "gelu", PUNA_ACT_GELU },
+    { "relu", PUNA_ACT_RELU },
+    { "gelu_erf", PUNA_ACT_GELU_ERF },
+    { "gelu_quick", PUNA_ACT_GELU_QUICK },
+    { "relu_squared", PUNA_ACT_RELU_SQUARED },
+    { "sigmoid", PUNA_ACT_SIGMOID },
+    { "tanh", PUNA_ACT_TANH },
 };
 static const word traits[] = {
     { "embedding_sqrt", PUNA_TRAIT_EMBEDDING_SQRT }, { "parallel", PUNA_TRAIT_PARALLEL },
@@ -35,7 +39,7 @@ static const word sets[] = {
 #define X(name) { #name, PUNA_SET(name) },
     PUNA_SETS(X)
 #undef X
-    { "DENSE", PUNA_SETS_DENSE },
+        { "DENSE", PUNA_SETS_DENSE },
     { "ATTENTION", PUNA_SETS_ATTENTION },
     { "GATED", PUNA_SETS_GATED },
     { "PLAIN", PUNA_SETS_PLAIN },
@@ -56,8 +60,8 @@ typedef struct reader {
 static void mistake(reader *r, const puna_toml *at, const char *got, const char *expected)
 {
     if (!r->status)
-        r->status = puna_fail(r->err, PUNA_ERR_FORMAT, "%s: line %d: %s: got %.60s, expected %s", r->path, at->line,
-                              at->key ? at->key : "value", got, expected);
+        r->status = puna_fail(r->err, PUNA_ERR_FORMAT, "%s: line %d: %s: got %.60s, expected %s", r->path,
+                              at->line, at->key ? at->key : "value", got, expected);
 }
 
 /* As much of a text as fits, in small letters. */
@@ -143,8 +147,15 @@ static void keys_of_files(puna_hparams *hp, puna_keys *k)
     const int32_t unrotated = puna_key_int(k, "rope.skip_every", 0, 0, PUNA_MAX_LAYERS);
     for (int32_t i = 0; i < hp->n_layer && unrotated > 0; i++)
         hp->layers[i].no_rope = (i + 1) % unrotated == 0;
-    puna_key_experts(k, hp, &(puna_expert_keys){ .gating = PUNA_GATING_SOFTMAX, .normalise = true, .norm_key = true, .gating_key = true,
-                                                 .scaled = true, .own_ff = true, .leading = true, .n_shared = 0 });
+    puna_key_experts(k, hp,
+                     &(puna_expert_keys){ .gating = PUNA_GATING_SOFTMAX,
+                                          .normalise = true,
+                                          .norm_key = true,
+                                          .gating_key = true,
+                                          .scaled = true,
+                                          .own_ff = true,
+                                          .leading = true,
+                                          .n_shared = 0 });
 }
 
 static void read_key(reader *r, puna_arch *arch, const puna_toml **numbers, const puna_toml *m)
@@ -170,12 +181,13 @@ static void read_key(reader *r, puna_arch *arch, const puna_toml **numbers, cons
     else if (strcmp(m->key, "metadata") == 0 && m->kind == PUNA_TOML_TABLE)
         *numbers = m;
     else
-        mistake(r, m, "a key that is not known, or of another kind",
-                "architecture, pairing, norm, activation, attn_gate, traits, needs, may, tensors or metadata");
+        mistake(
+            r, m, "a key that is not known, or of another kind",
+            "architecture, pairing, norm, activation, attn_gate, traits, needs, may, tensors or metadata");
 }
 
-puna_status puna_arch_file_parse(const puna_arch **out, const puna_toml **numbers, const char *name, const char *text,
-                                 size_t n, puna_arena *arena, puna_error *err)
+puna_status puna_arch_file_parse(const puna_arch **out, const puna_toml **numbers, const char *name,
+                                 const char *text, size_t n, puna_arena *arena, puna_error *err)
 {
     reader r = { .path = name, .arena = arena, .err = err };
     puna_arch *arch = puna_arena_alloc(arena, sizeof *arch);
@@ -183,8 +195,11 @@ puna_status puna_arch_file_parse(const puna_arch **out, const puna_toml **number
     *numbers = NULL;
     if (!arch)
         return puna_fail_memory(err, name, sizeof *arch);
-    *arch = (puna_arch){ .activation = PUNA_ACT_SILU, .attn_gate = PUNA_ACT_SIGMOID, .adjust = keys_of_files,
-                         .needs = PUNA_SETS_DENSE, .defaults = { .rms_eps = 1e-5f, .layer_eps = 1e-5f } };
+    *arch = (puna_arch){ .activation = PUNA_ACT_SILU,
+                         .attn_gate = PUNA_ACT_SIGMOID,
+                         .adjust = keys_of_files,
+                         .needs = PUNA_SETS_DENSE,
+                         .defaults = { .rms_eps = 1e-5f, .layer_eps = 1e-5f } };
     TRY(puna_toml_read(&root, arena, name, text, n, err));
     for (const puna_toml *m = root->first; m && !r.status; m = m->next)
         read_key(&r, arch, numbers, m);
@@ -194,8 +209,8 @@ puna_status puna_arch_file_parse(const puna_arch **out, const puna_toml **number
     return r.status;
 }
 
-puna_status puna_arch_file_read(const puna_arch **out, const puna_toml **numbers, const char *path, puna_arena *arena,
-                                puna_error *err)
+puna_status puna_arch_file_read(const puna_arch **out, const puna_toml **numbers, const char *path,
+                                puna_arena *arena, puna_error *err)
 {
     char *text = NULL;
     size_t n = 0;

@@ -7,8 +7,8 @@
 #include "model/network.h"
 
 /* From text; name is for messages. */
-puna_status puna_arch_file_parse(const puna_arch **arch, const puna_toml **numbers, const char *name, const char *text,
-                                 size_t n, puna_arena *arena, puna_error *err);
+puna_status puna_arch_file_parse(const puna_arch **arch, const puna_toml **numbers, const char *name,
+                                 const char *text, size_t n, puna_arena *arena, puna_error *err);
 
 /* Reads the file at path. *arch and *numbers, what the file says in place of metadata (or NULL), lie in the arena. */
 puna_status puna_arch_file_read(const puna_arch **arch, const puna_toml **numbers, const char *path,

@@ -17,8 +17,11 @@ typedef struct binding {
 enum { V = true, M = false };
 
 static const binding globals[] = {
-#define GLOBAL(set, kind, field, name, d0, d1, d2)                   \
-    { PUNA_SET_NUMBER_##set, kind, offsetof(puna_network, field), name, \
+#define GLOBAL(set, kind, field, name, d0, d1, d2) \
+    { PUNA_SET_NUMBER_##set,                       \
+      kind,                                        \
+      offsetof(puna_network, field),               \
+      name,                                        \
       { PUNA_DIM_##d0, PUNA_DIM_##d1, PUNA_DIM_##d2 } },
 #define LAYER(set, kind, field, name, d0, d1, d2)
 #include "model/tensors.def"
@@ -28,8 +31,11 @@ static const binding globals[] = {
 
 static const binding layers[] = {
 #define GLOBAL(set, kind, field, name, d0, d1, d2)
-#define LAYER(set, kind, field, name, d0, d1, d2)                  \
-    { PUNA_SET_NUMBER_##set, kind, offsetof(puna_layer, field), name, \
+#define LAYER(set, kind, field, name, d0, d1, d2) \
+    { PUNA_SET_NUMBER_##set,                      \
+      kind,                                       \
+      offsetof(puna_layer, field),                \
+      name,                                       \
       { PUNA_DIM_##d0, PUNA_DIM_##d1, PUNA_DIM_##d2 } },
 #include "model/tensors.def"
 #undef GLOBAL
@@ -121,6 +127,10 @@ static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, p
         return (uint64_t)hp->n_layer_input;
     case PUNA_DIM_INPUTS:
         return (uint64_t)hp->n_layer_input * (uint64_t)hp->n_layer;
+    case PUNA_DIM_CHUNKS:
+        return (uint64_t)hp->n_chunk;
+    case PUNA_DIM_FF_CHUNK:
+        return (uint64_t)hp->n_ff_chunk;
     }
     return 0;
 }
@@ -164,7 +174,7 @@ static puna_status check_shape(const puna_network *net, const puna_tensor *t, co
     return PUNA_OK;
 }
 
-/* What the architecture's files call it. */
+/* What the architecture's files call it first. */
 static const char *file_name(const puna_arch *arch, const char *name)
 {
     for (const puna_alias *a = arch->aliases; a && a->name; a++)
@@ -174,9 +184,9 @@ static const char *file_name(const puna_arch *arch, const char *name)
 }
 
 /* With the number of its layer: in front, or where a name of the architecture's own has {}. */
-static void full_name(const puna_arch *arch, const char *name, int32_t layer, char full[PUNA_MAX_NAME_BYTES])
+static void full_name(const char *own, int32_t layer, char full[PUNA_MAX_NAME_BYTES])
 {
-    const char *own = file_name(arch, name), *mark = strstr(own, "{}");
+    const char *mark = strstr(own, "{}");
     if (layer >= 0 && mark)
         snprintf(full, PUNA_MAX_NAME_BYTES, "%.*s%d%s", (int)(mark - own), own, (int)layer, mark + 2);
     else if (layer >= 0)
@@ -194,14 +204,35 @@ bool puna_tensor_is_known(const char *name)
     return false;
 }
 
-static puna_status bind_one(puna_network *net, const puna_container *c, const binding *b, void *base, int32_t layer,
-                            puna_error *err)
+static const puna_tensor *tensor_of(const puna_container *c, int32_t layer, const char *own)
 {
-    char name[PUNA_MAX_NAME_BYTES];
+    char full[PUNA_MAX_NAME_BYTES];
+    full_name(own, layer, full);
+    return puna_container_tensor(c, full);
+}
+
+/* By the first of its names that the file has. */
+static const puna_tensor *find_tensor(const puna_arch *arch, const puna_container *c, int32_t layer,
+                                      const char *name)
+{
+    bool renamed = false;
+    for (const puna_alias *a = arch->aliases; a && a->name; a++) {
+        if (strcmp(a->of, name) != 0)
+            continue;
+        renamed = true;
+        const puna_tensor *t = tensor_of(c, layer, a->name);
+        if (t)
+            return t;
+    }
+    return renamed ? NULL : tensor_of(c, layer, name);
+}
+
+static puna_status bind_one(puna_network *net, const puna_container *c, const binding *b, void *base,
+                            int32_t layer, puna_error *err)
+{
     const puna_layer_hparams *lh = &net->hp.layers[layer < 0 ? 0 : layer];
     const puna_tensor **field = (const puna_tensor **)(void *)((char *)base + b->offset);
-    full_name(net->arch, b->name, layer, name);
-    const puna_tensor *t = puna_container_tensor(c, name);
+    const puna_tensor *t = find_tensor(net->arch, c, layer, b->name);
     if (!t)
         return PUNA_OK;
     TRY(check_shape(net, t, b, lh, err));
@@ -213,7 +244,8 @@ static puna_status bind_one(puna_network *net, const puna_container *c, const bi
 /* ---- fused tensors ---------------------------------------------------------------------- */
 
 /* Rows [from, from + n) of every matrix, or values of a vector, as a tensor of their own. */
-static const puna_tensor *rows_of(puna_network *net, const puna_tensor *t, uint64_t from, uint64_t n, puna_error *err)
+static const puna_tensor *rows_of(puna_network *net, const puna_tensor *t, uint64_t from, uint64_t n,
+                                  puna_error *err)
 {
     puna_tensor *part = t ? puna_arena_alloc(&net->arena, sizeof *part) : NULL;
     if (!part) {
@@ -235,20 +267,28 @@ static const puna_tensor *rows_of(puna_network *net, const puna_tensor *t, uint6
 }
 
 /* q, k and v lie one after another, as do a gate and what it gates. */
-static puna_status split_fused(puna_network *net, puna_layer *l, const puna_layer_hparams *lh, puna_error *err)
+static puna_status split_fused(puna_network *net, puna_layer *l, const puna_layer_hparams *lh,
+                               puna_error *err)
 {
     const uint64_t q = dimension(&net->hp, lh, PUNA_DIM_Q), k = dimension(&net->hp, lh, PUNA_DIM_K),
-                   v = dimension(&net->hp, lh, PUNA_DIM_V), ff = (uint64_t)lh->n_ff, shared = (uint64_t)net->hp.n_ff_shared;
+                   v = dimension(&net->hp, lh, PUNA_DIM_V), ff = (uint64_t)lh->n_ff,
+                   shared = (uint64_t)net->hp.n_ff_shared;
     const struct {
         const puna_tensor *whole, **part;
         uint64_t from, n;
     } parts[] = {
-        { l->wqkv, &l->wq, 0, q },           { l->wqkv, &l->wk, q, k },
-        { l->wqkv, &l->wv, q + k, v },       { l->bqkv, &l->bq, 0, q },
-        { l->bqkv, &l->bk, q, k },           { l->bqkv, &l->bv, q + k, v },
-        { l->ffn_gate_up, &l->ffn_gate, 0, ff }, { l->ffn_gate_up, &l->ffn_up, ff, ff },
-        { l->ffn_gate_up_bias, &l->ffn_gate_bias, 0, ff }, { l->ffn_gate_up_bias, &l->ffn_up_bias, ff, ff },
-        { l->shared_gate_up, &l->shared_gate, 0, shared }, { l->shared_gate_up, &l->shared_up, shared, shared },
+        { l->wqkv, &l->wq, 0, q },
+        { l->wqkv, &l->wk, q, k },
+        { l->wqkv, &l->wv, q + k, v },
+        { l->bqkv, &l->bq, 0, q },
+        { l->bqkv, &l->bk, q, k },
+        { l->bqkv, &l->bv, q + k, v },
+        { l->ffn_gate_up, &l->ffn_gate, 0, ff },
+        { l->ffn_gate_up, &l->ffn_up, ff, ff },
+        { l->ffn_gate_up_bias, &l->ffn_gate_bias, 0, ff },
+        { l->ffn_gate_up_bias, &l->ffn_up_bias, ff, ff },
+        { l->shared_gate_up, &l->shared_gate, 0, shared },
+        { l->shared_gate_up, &l->shared_up, shared, shared },
     };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (!parts[i].whole)
@@ -264,12 +304,12 @@ static puna_status split_fused(puna_network *net, puna_layer *l, const puna_laye
 
 /* ---- tables ----------------------------------------------------------------------------- */
 
-#define ATTENTION_SETS (PUNA_SETS_QKV | PUNA_SET(O))
+#define ATTENTION_SETS    (PUNA_SETS_QKV | PUNA_SET(O))
 #define FEED_FORWARD_SETS (PUNA_SETS_GATED | PUNA_SET(GATE_UP))
 #define EXPERT_SETS                                                                                  \
     (PUNA_SETS_EXPERTS | PUNA_SETS_SHARED | PUNA_SET(SHARED_GATE_UP) | PUNA_SET(SHARED_WEIGHT) |     \
      PUNA_SET(CHOICE_BIAS) | PUNA_SET(EXPERT_BIAS) | PUNA_SET(ROUTER_BIAS) | PUNA_SET(EXPERT_NORM) | \
-     PUNA_SET(BESIDE_EXPERTS))
+     PUNA_SET(BESIDE_EXPERTS) | PUNA_SET(CHUNK))
 
 #define INDEXER_SETS \
     (PUNA_SET(INDEXER) | PUNA_SET(INDEXER_DIRECT) | PUNA_SET(INDEX_QUERY) | PUNA_SET(INDEX_COMPRESSOR))
@@ -277,7 +317,9 @@ static puna_status split_fused(puna_network *net, puna_layer *l, const puna_laye
 /* What the architecture's layer of this kind has no use for. */
 static puna_sets without(const puna_arch *arch, const puna_hparams *hp, const puna_layer_hparams *l)
 {
-    puna_sets none = l->experts ? 0 : EXPERT_SETS | PUNA_SET(EXPERT_GATE_UP) | PUNA_SET(EXPERT_SCALE);
+    puna_sets none =
+        l->experts ? 0
+                   : EXPERT_SETS | PUNA_SET(EXPERT_GATE_UP) | PUNA_SET(EXPERT_SCALE) | PUNA_SET(SHARED_SCALE);
     if (l->experts && !(arch->traits & PUNA_TRAIT_DENSE_TOO))
         none |= FEED_FORWARD_SETS | PUNA_SETS_FFN_BIAS | PUNA_SET(FFN_SCALE);
     if (hp->n_ff_shared == 0)
@@ -306,7 +348,8 @@ static puna_sets fused_sets(const puna_layer *l)
            (l->shared_gate_up ? PUNA_SET(SHARED) : 0);
 }
 
-static puna_status bind_table(puna_network *net, const puna_container *c, void *base, int32_t layer, puna_error *err)
+static puna_status bind_table(puna_network *net, const puna_container *c, void *base, int32_t layer,
+                              puna_error *err)
 {
     const puna_arch *arch = net->arch;
     const puna_sets none = layer < 0 ? 0 : without(arch, &net->hp, &net->hp.layers[layer]);
@@ -321,22 +364,31 @@ static puna_status bind_table(puna_network *net, const puna_container *c, void *
         needed &= ~fused_sets(base);
     for (size_t i = 0; i < tables[layer >= 0].n; i++) {
         const binding *b = &tables[layer >= 0].rows[i];
-        const puna_tensor *const *field = (const puna_tensor *const *)(const void *)((const char *)base + b->offset);
+        const puna_tensor *const *field =
+            (const puna_tensor *const *)(const void *)((const char *)base + b->offset);
         if ((needed >> b->set & 1) && !*field) {
             char name[PUNA_MAX_NAME_BYTES];
-            full_name(arch, b->name, layer, name);
+            full_name(file_name(arch, b->name), layer, name);
             return puna_fail(err, PUNA_ERR_FORMAT, "tensor %s: got none, expected one", name);
         }
     }
     return PUNA_OK;
 }
 
+/* Whether the architecture's files may call a tensor so. */
+static bool goes_by(const puna_arch *arch, const char *of, const char *name)
+{
+    for (const puna_alias *a = arch->aliases; a && a->name; a++)
+        if (strcmp(a->of, of) == 0 && strcmp(a->name, name) == 0)
+            return true;
+    return strcmp(file_name(arch, of), name) == 0;
+}
+
 static bool named_in(const puna_network *net, bool layer, const char *name)
 {
     const puna_sets wanted = net->arch->needs | net->arch->may | (PUNA_SETS_ALWAYS & ~net->arch->never);
     for (size_t i = 0; i < tables[layer].n; i++)
-        if ((wanted >> tables[layer].rows[i].set & 1) &&
-            strcmp(file_name(net->arch, tables[layer].rows[i].name), name) == 0)
+        if ((wanted >> tables[layer].rows[i].set & 1) && goes_by(net->arch, tables[layer].rows[i].name, name))
             return true;
     return false;
 }
@@ -359,7 +411,8 @@ static const char *first_unused(const puna_network *net, const puna_container *c
 }
 
 /* Those that stand in place of others are among them. */
-static void shapes_of(const puna_arch *arch, const puna_hparams *hp, int32_t layer, puna_shape_fn *each, void *user)
+static void shapes_of(const puna_arch *arch, const puna_hparams *hp, int32_t layer, puna_shape_fn *each,
+                      void *user)
 {
     const puna_layer_hparams *l = &hp->layers[layer < 0 ? 0 : layer];
     const puna_sets none = layer < 0 ? 0 : without(arch, hp, l);
@@ -372,7 +425,7 @@ static void shapes_of(const puna_arch *arch, const puna_hparams *hp, int32_t lay
             continue;
         for (int d = 0; d < 3; d++)
             ne[d] = dimension(hp, l, b->dims[d]);
-        full_name(arch, b->name, layer, name);
+        full_name(file_name(arch, b->name), layer, name);
         each(user, name, ne);
     }
 }
@@ -385,9 +438,7 @@ void puna_arch_shapes(const puna_arch *arch, const puna_hparams *hp, puna_shape_
 
 bool puna_key_tensor(const puna_keys *k, int32_t layer, const char *name)
 {
-    char full[PUNA_MAX_NAME_BYTES];
-    snprintf(full, sizeof full, "blk.%d.%s", (int)layer, name);
-    return puna_container_tensor(k->container, full) != NULL;
+    return tensor_of(k->container, layer, name) != NULL;
 }
 
 puna_status puna_network_bind(puna_network *net, const puna_container *container, puna_error *err)

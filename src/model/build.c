@@ -4,7 +4,8 @@
 
 #include "model/network.h"
 
-puna_value puna_build_norm(puna_network *net, puna_value x, const puna_tensor *weight, const puna_tensor *bias)
+puna_value puna_build_norm(puna_network *net, puna_value x, const puna_tensor *weight,
+                           const puna_tensor *bias)
 {
     if (!weight && !(net->arch->traits & PUNA_TRAIT_BARE_NORMS))
         return x;
@@ -35,8 +36,8 @@ puna_value puna_build_linear(puna_network *net, puna_value x, const puna_tensor 
 }
 
 /* In the feed-forward part the bias is scaled too. */
-static puna_value linear_scaled(puna_network *net, puna_value x, const puna_tensor *w, const puna_tensor *bias,
-                                const puna_tensor *scale)
+static puna_value linear_scaled(puna_network *net, puna_value x, const puna_tensor *w,
+                                const puna_tensor *bias, const puna_tensor *scale)
 {
     puna_value y = p_linear(&net->plan, x, w, bias);
     return scale ? p_affine(&net->plan, y, 1, scale, NULL, 0) : y;
@@ -123,8 +124,8 @@ static puna_value qkv(puna_network *net, puna_value h, const puna_tensor *w, con
 }
 
 /* A query or key through norm and rotation, in the architecture's order. */
-static puna_value turned(puna_network *net, puna_value x, int32_t il, int32_t n_head, const puna_tensor *weight,
-                         const puna_tensor *bias)
+static puna_value turned(puna_network *net, puna_value x, int32_t il, int32_t n_head,
+                         const puna_tensor *weight, const puna_tensor *bias)
 {
     const bool late = net->arch->traits & PUNA_TRAIT_QK_NORM_LATE;
     if (!late)
@@ -146,7 +147,8 @@ puna_value puna_build_attention(puna_network *net, puna_value h, int32_t il)
     k = turned(net, k, il, lh->n_head_kv, l->k_norm, l->k_norm_bias);
     puna_value o = puna_build_attend(net, q, k, v, il);
     if (l->attn_gate)
-        o = p_glu(g, p_linear(g, h, l->attn_gate, NULL), o, &(puna_glu_params){ .activation = net->arch->attn_gate });
+        o = p_glu(g, p_linear(g, h, l->attn_gate, NULL), o,
+                  &(puna_glu_params){ .activation = net->arch->attn_gate });
     return norm_if(net, o, l->attn_sub_norm, NULL);
 }
 
@@ -157,8 +159,10 @@ puna_value puna_build_dense(puna_network *net, puna_value h, int32_t il)
     puna_plan *g = &net->plan;
     const puna_layer *l = &net->layers[il];
     const puna_activation activation = net->arch->activation;
-    const puna_glu_params p = { .activation = activation, .limit = net->hp.layers[il].ff_limit,
-                                .late_limit = !net->hp.ff_early_limit, .up_offset = net->hp.ff_up_offset };
+    const puna_glu_params p = { .activation = activation,
+                                .limit = net->hp.layers[il].ff_limit,
+                                .late_limit = !net->hp.ff_early_limit,
+                                .up_offset = net->hp.ff_up_offset };
     puna_value gate = -1, y;
     if (l->ffn_gate)
         gate = linear_scaled(net, h, l->ffn_gate, l->ffn_gate_bias, l->ffn_gate_scale);
@@ -179,7 +183,8 @@ static puna_value shared(puna_network *net, puna_value h, const puna_layer *l, f
     puna_value y = p_glu(g, gate, linear_scaled(net, h, l->shared_up, NULL, l->shared_up_scale), &p);
     y = linear_scaled(net, y, l->shared_down, NULL, l->shared_down_scale);
     if (l->shared_weight)
-        y = p_glu(g, p_linear(g, h, l->shared_weight, NULL), y, &(puna_glu_params){ .activation = PUNA_ACT_SIGMOID });
+        y = p_glu(g, p_linear(g, h, l->shared_weight, NULL), y,
+                  &(puna_glu_params){ .activation = PUNA_ACT_SIGMOID });
     return y;
 }
 
@@ -190,9 +195,13 @@ puna_value puna_build_experts(puna_network *net, puna_value h, puna_value scores
     const puna_layer *l = &net->layers[il];
     puna_experts e = l->experts;
     puna_experts_params p = {
-        .n_used = hp->route.n_used, .weight_first = hp->weight_first, .fused = l->expert_gate_up != NULL,
-        .glu = { .activation = net->arch->activation, .limit = hp->layers[il].expert_limit,
-                 .late_limit = !hp->early_limit, .up_offset = hp->expert_up_offset },
+        .n_used = hp->route.n_used,
+        .weight_first = hp->weight_first,
+        .fused = l->expert_gate_up != NULL,
+        .glu = { .activation = net->arch->activation,
+                 .limit = hp->layers[il].expert_limit,
+                 .late_limit = !hp->early_limit,
+                 .up_offset = hp->expert_up_offset },
     };
     if (p.fused)
         e.gate = l->expert_gate_up;
@@ -225,7 +234,9 @@ puna_value puna_build_embed(puna_network *net)
         scale = sqrtf((float)hp->n_embd);
     puna_value x = p_embed(g, net->embedding, &(puna_embed_params){ .scale = scale });
     if (net->positions)
-        x = p_add(g, x, p_embed(g, net->positions, &(puna_embed_params){ .source = PUNA_EMBED_POSITION, .scale = 1 }));
+        x = p_add(
+            g, x,
+            p_embed(g, net->positions, &(puna_embed_params){ .source = PUNA_EMBED_POSITION, .scale = 1 }));
     return norm_if(net, x, net->embedding_norm, net->embedding_norm_bias);
 }
 
@@ -264,8 +275,8 @@ puna_value puna_build_layer(puna_network *net, puna_value x, int32_t il, bool la
     const puna_layer *l = &net->layers[il];
     p_layer(g, il);
     puna_value h = puna_build_norm(net, x, l->attn_norm, l->attn_norm_bias), rows = x;
-    puna_value o = attention_branch(net, norm_if(net, l->attn_norm_2 ? x : h, l->attn_norm_2, l->attn_norm_2_bias), il,
-                                    last, &rows);
+    puna_value o = attention_branch(
+        net, norm_if(net, l->attn_norm_2 ? x : h, l->attn_norm_2, l->attn_norm_2_bias), il, last, &rows);
     if (net->arch->traits & PUNA_TRAIT_PARALLEL || net->hp.parallel) {
         h = last ? p_select_rows(g, h) : h;
         if (l->ffn_norm)

@@ -15,7 +15,7 @@ typedef struct puna_layer_hparams {
     int32_t window;  /* 0 = full attention */
     int32_t rotates; /* as files say it */
     bool no_rope;
-    bool experts;    /* a mixture of experts in place of the feed-forward part, or beside it */
+    bool experts;                 /* a mixture of experts in place of the feed-forward part, or beside it */
     float expert_limit, ff_limit; /* puna_glu_params.limit */
     int32_t indexer; /* puna_indexer_kind */
     int32_t compress; /* so many tokens become one key too; 0: none do */
@@ -50,14 +50,15 @@ typedef struct puna_hyper {
 
 typedef struct puna_hparams {
     int32_t n_layer, n_embd, n_ctx_train, n_vocab;
-    int32_t n_predict; /* layers at the end of the file that guess tokens further ahead: not run; n_layer is without */
+    int32_t
+        n_predict; /* layers at the end of the file that guess tokens further ahead: not run; n_layer is without */
     int32_t head_dim_k, head_dim_v;
     int32_t head_dim_k_window, head_dim_v_window; /* on layers with a window; 0: as on others */
-    float rms_eps, layer_eps, norm_eps; /* norm_eps: that of norm_kind */
-    float post_norm_eps;                /* of norms after branches; 0: norm_eps */
+    float rms_eps, layer_eps, norm_eps;           /* norm_eps: that of norm_kind */
+    float post_norm_eps;                          /* of norms after branches; 0: norm_eps */
     puna_norm_kind norm_kind;
     /* Positions. */
-    int32_t n_rot, n_rot_window;       /* the second is used on layers with a window, like the two below */
+    int32_t n_rot, n_rot_window; /* the second is used on layers with a window, like the two below */
     float rope_base, rope_base_window;
     puna_rope_params rope, rope_window; /* scaling: copied per layer, base and heads filled in */
     puna_rope_pairing pairing;
@@ -79,8 +80,8 @@ typedef struct puna_hparams {
     /* Experts. */
     int32_t n_expert, n_ff_expert, n_ff_shared;
     puna_route_params route;
-    bool weight_first;        /* experts' inputs are weighted, not what they make of them */
-    bool early_limit;         /* expert_limit is for the gate before its activation */
+    bool weight_first; /* experts' inputs are weighted, not what they make of them */
+    bool early_limit;  /* expert_limit is for the gate before its activation */
     float expert_up_offset;
     bool ff_early_limit;      /* the same two for dense layers and shared experts */
     float ff_up_offset;
@@ -99,6 +100,8 @@ typedef struct puna_hparams {
     int32_t n_stage, n_high, n_low; /* layers of a stack, times that the high and the low one run (hrm.c) */
     int32_t n_layer_input;          /* width of what each layer gets of the model's inputs */
     int32_t n_own_kv;               /* layers from there on read the caches of the two before; 0: none do */
+    int32_t n_chunk, n_ff_chunk;    /* experts that neighbours share, beside their own */
+    float chunk_scale;
     puna_layer_hparams *layers;        /* [n_layer], in the arena */
 } puna_hparams;
 
@@ -118,7 +121,7 @@ typedef struct puna_keys {
     const puna_container *container;
     const char *arch;
     const puna_toml *numbers; /* come before the container's; NULL: none */
-    int32_t n_ctx; /* that will be asked for; 0 = what the model was trained with */
+    int32_t n_ctx;            /* that will be asked for; 0 = what the model was trained with */
     puna_status status;
     puna_error error;
 } puna_keys;
@@ -134,7 +137,8 @@ bool puna_key_flag(puna_keys *k, const char *suffix, bool absent);
 void puna_key_need(puna_keys *k, const char *suffix);
 
 /* A number for all layers or an array with one for each, into a field of puna_layer_hparams. */
-void puna_key_layers_int(puna_keys *k, puna_hparams *hp, const char *suffix, size_t offset, int32_t least, int32_t most);
+void puna_key_layers_int(puna_keys *k, puna_hparams *hp, const char *suffix, size_t offset, int32_t least,
+                         int32_t most);
 void puna_key_layers_real(puna_keys *k, puna_hparams *hp, const char *suffix, size_t offset);
 
 /* "attention.sliding_window" (or `window`), and which layers have it: "attention.sliding_window_pattern" as flags or
@@ -146,17 +150,21 @@ void puna_key_mistake(puna_keys *k, const char *suffix, int32_t got, const char 
 
 /* What puna_key_experts takes where the file says nothing. */
 typedef struct puna_expert_keys {
-    puna_gating gating;  /* 0: the file must say it */
-    bool gating_key, norm_key, scaled; /* "expert_gating_func", "expert_weights_norm", "expert_weights_scale" are read */
+    puna_gating gating; /* 0: the file must say it */
+    bool gating_key, norm_key,
+        scaled; /* "expert_gating_func", "expert_weights_norm", "expert_weights_scale" are read */
     bool normalise;
-    int32_t n_ff;        /* of an expert; 0: feed_forward_length / experts of a token */
-    bool own_ff;         /* "expert_feed_forward_length" is read */
-    bool leading;        /* "leading_dense_block_count" */
-    int32_t n_shared;    /* of "expert_shared_count", by the width of an expert; -1: no shared experts */
+    int32_t n_ff;     /* of an expert; 0: feed_forward_length / experts of a token */
+    bool own_ff;      /* "expert_feed_forward_length" is read */
+    bool leading;     /* "leading_dense_block_count" */
+    int32_t n_shared; /* of "expert_shared_count", by the width of an expert; -1: no shared experts */
 } puna_expert_keys;
 
 /* Which layers have experts, their sizes and how they are chosen. */
 void puna_key_experts(puna_keys *k, puna_hparams *hp, const puna_expert_keys *absent);
+
+/* The width of the shared experts together: "expert_shared_feed_forward_length", or `absent`. */
+void puna_key_shared(puna_keys *k, puna_hparams *hp, int32_t absent);
 
 /* Scaling of positions by YaRN with an architecture's own names and numbers. log_multiplier 0: none. */
 void puna_key_yarn(puna_keys *k, puna_hparams *hp, float beta_fast, float beta_slow, float log_multiplier);

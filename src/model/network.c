@@ -45,11 +45,12 @@ static puna_status find_arch(puna_network *net, const puna_container *c, const c
         return PUNA_OK;
     puna_fail(err, PUNA_ERR_FORMAT, "metadata general.architecture: got %.*s, which this build cannot run",
               n < 64 ? (int)n : 64, name);
-    return puna_hint(err, PUNA_ERR_FORMAT, "puna formats lists those it can; --arch-file FILE describes another");
+    return puna_hint(err, PUNA_ERR_FORMAT,
+                     "puna formats lists those it can; --arch-file FILE describes another");
 }
 
-static puna_status open_network(puna_network *net, const puna_container *c, const puna_toml *numbers, int32_t n_ctx,
-                                puna_error *err)
+static puna_status open_network(puna_network *net, const puna_container *c, const puna_toml *numbers,
+                                int32_t n_ctx, puna_error *err)
 {
     const puna_arch *arch = net->arch;
     puna_keys keys = { .container = c, .arch = arch->name, .numbers = numbers, .n_ctx = n_ctx };
@@ -86,8 +87,8 @@ puna_status puna_network_open_as(puna_network *net, const puna_container *contai
     return status;
 }
 
-puna_status puna_network_open(puna_network *net, const puna_container *container, const char *arch_file, int32_t n_ctx,
-                              puna_error *err)
+puna_status puna_network_open(puna_network *net, const puna_container *container, const char *arch_file,
+                              int32_t n_ctx, puna_error *err)
 {
     const puna_toml *numbers = NULL;
     *net = (puna_network){ 0 };

@@ -16,10 +16,10 @@ typedef struct name {
 } name;
 
 static const name names[] = {
-    { "attn_norm.weight", "ln_1.gain", EMBD, 1 },     { "attn_q.weight", "attention.query", EMBD, EMBD },
-    { "attn_k.weight", "attention.key", EMBD, EMBD }, { "attn_v.weight", "attention.value", EMBD, EMBD },
+    { "attn_norm.weight", "ln_1.gain", EMBD, 1 },          { "attn_q.weight", "attention.query", EMBD, EMBD },
+    { "attn_k.weight", "attention.key", EMBD, EMBD },      { "attn_v.weight", "attention.value", EMBD, EMBD },
     { "attn_output.weight", "attention.out", EMBD, EMBD }, { "ffn_norm.weight", "ln_2.gain", EMBD, 1 },
-    { "ffn_gate.weight", "mlp.gate", EMBD, FF },      { "ffn_up.weight", "mlp.up", EMBD, FF },
+    { "ffn_gate.weight", "mlp.gate", EMBD, FF },           { "ffn_up.weight", "mlp.up", EMBD, FF },
     { "ffn_down.weight", "mlp.down", FF, EMBD },
 };
 
@@ -40,8 +40,11 @@ static void build(gguf_builder *b, const char *arch, bool own)
     static const struct {
         const char *key;
         uint32_t value;
-    } keys[] = { { "block_count", LAYERS }, { "embedding_length", EMBD }, { "feed_forward_length", FF },
-                 { "context_length", 64 }, { "attention.head_count", HEADS } };
+    } keys[] = { { "block_count", LAYERS },
+                 { "embedding_length", EMBD },
+                 { "feed_forward_length", FF },
+                 { "context_length", 64 },
+                 { "attention.head_count", HEADS } };
     for (int i = 0; i < VOCAB; i++) {
         snprintf(texts[i], sizeof texts[i], "t%d", i);
         tokens[i] = texts[i];
@@ -67,7 +70,8 @@ static void build(gguf_builder *b, const char *arch, bool own)
 }
 
 /* Logits after three tokens; arch_file NULL: none. */
-static puna_status run(const char *arch, bool own, const char *arch_file, float logits[VOCAB], puna_error *err)
+static puna_status run(const char *arch, bool own, const char *arch_file, float logits[VOCAB],
+                       puna_error *err)
 {
     static gguf_builder b;
     static const int32_t tokens[] = { 1, 5, 39 };
@@ -109,7 +113,8 @@ static void describes_a_llama(void)
     float want[VOCAB], got[VOCAB];
     puna_error err = { 0 };
     const char *path = written("architecture = 'own'\npairing = 'adjacent'\n");
-    if (CHECK_OK(run("llama", false, NULL, want, &err), err) && CHECK_OK(run("own", false, path, got, &err), err))
+    if (CHECK_OK(run("llama", false, NULL, want, &err), err) &&
+        CHECK_OK(run("own", false, path, got, &err), err))
         CHECK(memcmp(want, got, sizeof want) == 0);
     remove(path);
 }
@@ -119,11 +124,14 @@ static void names_are_its_own(void)
     float want[VOCAB], got[VOCAB];
     char text[2048];
     puna_error err = { 0 };
-    int n = snprintf(text, sizeof text, "architecture = 'own'\n[tensors]\n'token_embd.weight' = 'wte'\n'output_norm.weight' = 'ln_f.gain'\n");
+    int n = snprintf(
+        text, sizeof text,
+        "architecture = 'own'\n[tensors]\n'token_embd.weight' = 'wte'\n'output_norm.weight' = 'ln_f.gain'\n");
     for (size_t t = 0; t < sizeof names / sizeof *names; t++)
         n += snprintf(text + n, sizeof text - (size_t)n, "'%s' = 'h.{}.%s'\n", names[t].usual, names[t].own);
     const char *path = written(text);
-    if (CHECK_OK(run("llama", false, NULL, want, &err), err) && CHECK_OK(run("own", true, path, got, &err), err))
+    if (CHECK_OK(run("llama", false, NULL, want, &err), err) &&
+        CHECK_OK(run("own", true, path, got, &err), err))
         CHECK(memcmp(want, got, sizeof want) == 0);
     remove(path);
 }
@@ -133,7 +141,8 @@ static void numbers_come_before_metadata(void)
     float plain[VOCAB], got[VOCAB];
     puna_error err = { 0 };
     const char *path = written("architecture = 'own'\n[metadata]\nlogit_scale = 2\n");
-    if (CHECK_OK(run("llama", false, NULL, plain, &err), err) && CHECK_OK(run("own", false, path, got, &err), err))
+    if (CHECK_OK(run("llama", false, NULL, plain, &err), err) &&
+        CHECK_OK(run("own", false, path, got, &err), err))
         for (int i = 0; i < VOCAB; i++)
             CHECK_NEAR(got[i], 2 * plain[i], 1e-5);
     remove(path);
@@ -148,9 +157,12 @@ static void mistakes_are_named(void)
         { "architecture = 'own'\npairing = 'halfs'", "line 2: pairing: got halfs, expected halves" },
         { "architecture = 'own'\nneeds = ['attn_norn']", "got attn_norn, expected attn_norm" },
         { "architecture = 'own'\nneds = []", "line 2: neds: got a key that is not known" },
-        { "architecture = 'own'\n[tensors]\n'attn_p.weight' = 'x'", "attn_p.weight: got a name that is no tensor's here" },
-        { "architecture = 'own'\n[tensors]\n'attn_q.weight' = 'layer.{}.q'", "tensor layer.0.q: got none, expected one" },
-        { "architecture = 'own'\n[metadata]\n'attention.head_count' = 5", "tensor blk.0.attn_q.weight: dim[1]: got 32, expected 30" },
+        { "architecture = 'own'\n[tensors]\n'attn_p.weight' = 'x'",
+          "attn_p.weight: got a name that is no tensor's here" },
+        { "architecture = 'own'\n[tensors]\n'attn_q.weight' = 'layer.{}.q'",
+          "tensor layer.0.q: got none, expected one" },
+        { "architecture = 'own'\n[metadata]\n'attention.head_count' = 5",
+          "tensor blk.0.attn_q.weight: dim[1]: got 32, expected 30" },
         { "architecture = 'other'", "metadata other.block_count: got none" },
     };
     float logits[VOCAB];

@@ -34,11 +34,12 @@ static void near(const char *name, const char *what, const float *got, const flo
 {
     const double d = got ? difference(got, want) : INFINITY;
     if (!(d <= most))
-        test_fail(__FILE__, __LINE__, "%s: %s: got a difference of %.2e, expected at most %.0e", name, what, d, most);
+        test_fail(__FILE__, __LINE__, "%s: %s: got a difference of %.2e, expected at most %.0e", name, what,
+                  d, most);
 }
 
-static puna_session *open_session(puna_model **model, const gguf_builder *b, const char *backend, const char *batch,
-                                  puna_error *err)
+static puna_session *open_session(puna_model **model, const gguf_builder *b, const char *backend,
+                                  const char *batch, puna_error *err)
 {
     puna_session *session = NULL;
     puna_params *params = puna_params_new();
@@ -73,7 +74,8 @@ static void go_back(const char *name, puna_session *s, const int32_t *tokens, co
     puna_session_free(other);
 }
 
-static void run_backend(const char *name, const gguf_builder *b, const char *backend, const float *want, double most)
+static void run_backend(const char *name, const gguf_builder *b, const char *backend, const float *want,
+                        double most)
 {
     int32_t tokens[N_TOKENS];
     float whole[TINY_VOCAB];

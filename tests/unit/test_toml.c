@@ -58,7 +58,8 @@ static void values(void)
 
 static void tables(void)
 {
-    const puna_toml *root = read("top = 1\n[a.b]\nc.d = 2 # comment\n[a]\ne = 3\n[[list]]\nx = 1\n[[list]]\nx = 2\n[list.in]\ny = 4\n");
+    const puna_toml *root = read("top = 1\n[a.b]\nc.d = 2 # comment\n[a]\ne = 3\n[[list]]\nx = "
+                                 "1\n[[list]]\nx = 2\n[list.in]\ny = 4\n");
     if (!CHECK(root))
         return;
     CHECK_INT(at(root, "top")->integer, 1);
@@ -92,7 +93,8 @@ static void mistakes(void)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         puna_toml *root = NULL;
         puna_error err = { 0 };
-        CHECK_INT(puna_toml_read(&root, &arena, "test", cases[i].text, strlen(cases[i].text), &err), PUNA_ERR_FORMAT);
+        CHECK_INT(puna_toml_read(&root, &arena, "test", cases[i].text, strlen(cases[i].text), &err),
+                  PUNA_ERR_FORMAT);
         if (strncmp(err.message, cases[i].message, strlen(cases[i].message)) != 0)
             test_fail(__FILE__, __LINE__, "%s: got \"%s\"", cases[i].text, err.message);
         puna_arena_free(&arena);

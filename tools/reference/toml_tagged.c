@@ -58,7 +58,8 @@ static void print(const puna_toml *v)
         tagged("integer", number, (size_t)n);
         break;
     case PUNA_TOML_REAL:
-        n = isnan(v->real) ? snprintf(number, sizeof number, "nan") : snprintf(number, sizeof number, "%.17g", v->real);
+        n = isnan(v->real) ? snprintf(number, sizeof number, "nan")
+                           : snprintf(number, sizeof number, "%.17g", v->real);
         tagged("float", number, (size_t)n);
         break;
     case PUNA_TOML_FLAG:
@@ -76,7 +77,8 @@ int main(void)
     puna_toml *root;
     char *data = NULL;
     size_t n = 0;
-    if (puna_file_read(&data, &n, "-", (size_t)1 << 28, &err) || puna_toml_read(&root, &arena, "input", data, n, &err)) {
+    if (puna_file_read(&data, &n, "-", (size_t)1 << 28, &err) ||
+        puna_toml_read(&root, &arena, "input", data, n, &err)) {
         fprintf(stderr, "%s\n", err.message);
         return 1;
     }

@@ -70,7 +70,8 @@ static bool one_weight(const puna_node *node)
 static bool attention_has(const puna_node *node)
 {
     const puna_attention_params *p = &node->p.attention;
-    return !p->v_in_k && node->in[1] < 0 && p->mask == PUNA_MASK_CAUSAL && p->alibi == 0 && p->temperature == 0 && !node->weight && !node->bias;
+    return !p->v_in_k && node->in[1] < 0 && p->mask == PUNA_MASK_CAUSAL && p->alibi == 0 &&
+           p->temperature == 0 && !node->weight && !node->bias;
 }
 
 /* Walks up from v through norms and rotations of single heads that nobody else reads. */
@@ -240,7 +241,8 @@ static const puna_node *glu_of(const compiler *c, const puna_node *node)
         return NULL;
     const puna_node *gate = maker(c, glu->in[0]), *up = maker(c, glu->in[1]);
     bool fits = gate->op == PUNA_OP_LINEAR && up->op == PUNA_OP_LINEAR && gate->in[0] == up->in[0] &&
-                gate->weight->ne[1] == up->weight->ne[1] && only_reader(c, gate->out) == glu && only_reader(c, up->out) == glu;
+                gate->weight->ne[1] == up->weight->ne[1] && only_reader(c, gate->out) == glu &&
+                only_reader(c, up->out) == glu;
     return fits ? glu : NULL;
 }
 

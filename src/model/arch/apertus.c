@@ -29,7 +29,8 @@ static void apertus_keys(puna_hparams *hp, puna_keys *k)
     }
 }
 
-static puna_value apertus_feed_forward(puna_network *net, puna_value h, puna_value x, puna_value y, int32_t il)
+static puna_value apertus_feed_forward(puna_network *net, puna_value h, puna_value x, puna_value y,
+                                       int32_t il)
 {
     puna_plan *g = &net->plan;
     const puna_layer *l = &net->layers[il];
@@ -50,5 +51,11 @@ const puna_arch puna_arch_apertus = {
     .may = PUNA_SET(O_BIAS) | PUNA_SET(ROPE_FACTORS) | PUNA_SET(ROPE_LONG_SHORT),
     .adjust = apertus_keys,
     .feed_forward = apertus_feed_forward,
-    .tiny = { .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 },
+    .tiny = { .n_layer = 2,
+              .n_embd = 64,
+              .n_head = 4,
+              .n_head_kv = 2,
+              .head_dim = 16,
+              .n_ff = 96,
+              .n_vocab = 128 },
 };

@@ -1,7 +1,10 @@
 /* baidu.c - ERNIE 4.5, dense, and the text part of PaddleOCR-VL (arXiv 2510.14528), which is one. */
 #include "model/network.h"
 
-#define TINY { .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 }
+#define TINY                                                                                                \
+    {                                                                                                       \
+        .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 \
+    }
 
 const puna_arch puna_arch_ernie4_5 = {
     .name = "ernie4_5",

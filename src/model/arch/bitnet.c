@@ -9,5 +9,11 @@ const puna_arch puna_arch_bitnet = {
     .defaults = { .rms_eps = 1e-5f },
     .needs = PUNA_SETS_DENSE | PUNA_SET(ATTN_SUB_NORM) | PUNA_SET(FFN_SUB_NORM),
     .may = PUNA_SET(FFN_SCALE),
-    .tiny = { .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 },
+    .tiny = { .n_layer = 2,
+              .n_embd = 64,
+              .n_head = 4,
+              .n_head_kv = 2,
+              .head_dim = 16,
+              .n_ff = 96,
+              .n_vocab = 128 },
 };

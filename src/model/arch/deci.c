@@ -6,8 +6,8 @@
 static puna_value needed_norm(puna_network *net, puna_value x, const puna_tensor *weight, int32_t il, const char *name)
 {
     if (!weight && !net->plan.status)
-        net->plan.status = puna_fail(&net->plan.error, PUNA_ERR_FORMAT, "tensor blk.%d.%s: got none, expected one", (int)il,
-                                     name);
+        net->plan.status = puna_fail(&net->plan.error, PUNA_ERR_FORMAT, "tensor blk.%d.%s: got none, expected one",
+                                     (int)il, name);
     return puna_build_norm(net, x, weight, NULL);
 }
 

@@ -180,7 +180,6 @@ const puna_arch puna_arch_deepseek4 = {
              PUNA_SET(INDEX_QUERY) | PUNA_SET(INDEX_COMPRESSOR) | PUNA_SET(HYPER) | PUNA_SET(HYPER_HEAD) |
              PUNA_SETS_EXPERTS | PUNA_SETS_SHARED | PUNA_SET(CHOICE_BIAS) | PUNA_SET(EXPERT_TABLE),
     .never = PUNA_SETS_QKV | PUNA_SET(O_SCALE),
-    .only_experts = true,
     .adjust = deepseek4_keys,
     .attention = attention,
     .build = puna_build_hyper,

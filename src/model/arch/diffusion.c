@@ -2,7 +2,10 @@
  * token sees all the others. What the logits are used for is not here. */
 #include "model/network.h"
 
-#define TINY { .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 }
+#define TINY                                                                                                \
+    {                                                                                                       \
+        .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 \
+    }
 
 const puna_arch puna_arch_dream = {
     .name = "dream",

@@ -21,5 +21,11 @@ const puna_arch puna_arch_exaone4 = {
              PUNA_SETS_POST_NORMS | PUNA_SETS_GATED,
     .may = PUNA_SET(ROPE_FACTORS),
     .adjust = exaone4_keys,
-    .tiny = { .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 },
+    .tiny = { .n_layer = 2,
+              .n_embd = 64,
+              .n_head = 4,
+              .n_head_kv = 2,
+              .head_dim = 16,
+              .n_ff = 96,
+              .n_vocab = 128 },
 };

@@ -6,8 +6,11 @@
 
 #include "model/network.h"
 
-#define TINY                                                                                                          \
-    { .n_layer = 7, .n_embd = 48, .n_head = 4, .n_head_kv = 1, .head_dim = 32, .n_ff = 64, .n_vocab = 128, .window = 8 }
+#define TINY                                                                                                 \
+    {                                                                                                        \
+        .n_layer = 7, .n_embd = 48, .n_head = 4, .n_head_kv = 1, .head_dim = 32, .n_ff = 64, .n_vocab = 128, \
+        .window = 8                                                                                          \
+    }
 
 const puna_arch puna_arch_gemma = {
     .name = "gemma",

@@ -1,7 +1,7 @@
-/* gemma4.c - Gemma 3n and Gemma 4: every layer gets a share of the tokens' embeddings of its own, the last layers read
- * the keys and values of earlier ones, values are normalised. Gemma 3n carries several streams from layer to
- * layer (AltUp, arXiv 2301.13310) and adds a matrix of low rank beside attention (LAuReL, arXiv 2411.07501); in Gemma 4
- * heads are wider on layers without a window, and experts may stand beside the feed-forward part. */
+/* gemma4.c - Gemma 3n and Gemma 4: every layer gets a share of the tokens' embeddings of its own, the last layers
+ * read the keys and values of earlier ones, values are normalised. Gemma 3n carries several streams from layer to
+ * layer (AltUp, arXiv 2301.13310) and adds a matrix of low rank beside attention (LAuReL, arXiv 2411.07501); in
+ * Gemma 4 heads are wider on layers without a window, and experts may stand beside the feed-forward part. */
 #include <math.h>
 #include <stddef.h>
 
@@ -84,7 +84,7 @@ static puna_value layer_input(puna_network *net, puna_value x, puna_value inputs
 /* Every model has its keys and values in the first 20 layers, and few of the gates' values in the first 10. */
 enum { OWN_KV = 20, SPARSE = 10, MOST_STREAMS = 16 };
 
-/* The share of a normal distribution that the sparse gates leave: 5 in 100. */
+/* Of a normal distribution's values, 5 in 100 are as far above the mean: those that the sparse gates leave. */
 static const double SPARSE_DEVIATIONS = 1.6448533535003662;
 
 static void gemma3n_keys(puna_hparams *hp, puna_keys *k)
@@ -100,16 +100,16 @@ static void gemma3n_keys(puna_hparams *hp, puna_keys *k)
 }
 
 /* Matrix i of a tensor that has several. */
-static const puna_tensor *matrix(puna_network *net, const puna_tensor *t, uint64_t i)
+static const puna_tensor *matrix(puna_network *net, const puna_tensor *t, int32_t i)
 {
     puna_tensor *one = puna_arena_alloc(&net->arena, sizeof *one);
-    if (!one || i >= t->ne[2]) {
+    if (!one || (uint64_t)i >= t->ne[2]) {
         mistake(net, -1, "altup_proj.weight, altup_unembd_proj.weight: got fewer matrices than streams");
         return NULL;
     }
     *one = *t;
     one->ne[2] = 1;
-    one->data = puna_tensor_row(t, i * t->ne[1]);
+    one->data = puna_tensor_row(t, (uint64_t)i * t->ne[1]);
     one->size_bytes = t->ne[1] * puna_tensor_row_bytes(t);
     return one;
 }
@@ -143,7 +143,7 @@ static puna_value streams(puna_network *net, puna_value x, int32_t n)
     puna_plan *g = &net->plan;
     puna_value size = p_divisor(g, x, PUNA_NORM_L2, 0), all = x;
     for (int32_t i = 1; i < n; i++)
-        all = p_join(g, all, resized(net, p_linear(g, x, matrix(net, net->altup_proj, (uint64_t)i - 1), NULL), size), 1);
+        all = p_join(g, all, resized(net, p_linear(g, x, matrix(net, net->altup_proj, i - 1), NULL), size), 1);
     return all;
 }
 
@@ -154,8 +154,8 @@ static puna_value merged(puna_network *net, puna_value all, int32_t n)
     const int32_t n_embd = net->hp.n_embd;
     puna_value x = p_columns(g, all, 1, 0, n_embd), size = p_divisor(g, x, PUNA_NORM_L2, 0);
     for (int32_t i = 1; i < n; i++) {
-        puna_value y = p_linear(g, p_columns(g, all, 1, i * n_embd, n_embd), matrix(net, net->altup_unembd, (uint64_t)i - 1),
-                                NULL);
+        puna_value y = p_columns(g, all, 1, i * n_embd, n_embd);
+        y = p_linear(g, y, matrix(net, net->altup_unembd, i - 1), NULL);
         x = p_add(g, x, resized(net, y, size));
     }
     return p_affine(g, x, 1 / (float)n, NULL, NULL, 0);
@@ -221,8 +221,10 @@ static void gemma3n_build(puna_network *net)
 {
     puna_plan *g = &net->plan;
     const uint64_t n = net->altup_proj->ne[2] + 1;
-    if (n > MOST_STREAMS)
-        mistake(net, -1, "tensor altup_proj.weight: dim[2]: got more than expected, at most 15");
+    if (n > MOST_STREAMS) {
+        mistake(net, -1, "tensor altup_proj.weight: dim[2]: got more than 15");
+        return;
+    }
     p_layer(g, -1);
     puna_value x = puna_build_embed(net), inputs = layer_inputs(net, x);
     x = streams(net, x, (int32_t)n);

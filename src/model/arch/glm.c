@@ -2,7 +2,10 @@
  * CogVLM (arXiv 2311.03079). Gate and up lie in one tensor, half of each head rotates. */
 #include "model/network.h"
 
-#define TINY { .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 }
+#define TINY                                                                                                \
+    {                                                                                                       \
+        .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 \
+    }
 
 #define GLM (PUNA_SETS_ATTENTION | PUNA_SET(FFN_NORM) | PUNA_SET(GATE_UP) | PUNA_SET(DOWN))
 

@@ -4,7 +4,10 @@
 
 #include "model/network.h"
 
-#define TINY { .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 }
+#define TINY                                                                                                \
+    {                                                                                                       \
+        .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 \
+    }
 
 /* The base grows so that the last pair turns alpha times slower ("NTK-aware"). */
 static void hunyuan_keys(puna_hparams *hp, puna_keys *k)

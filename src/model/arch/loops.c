@@ -73,8 +73,9 @@ static puna_value stack(puna_network *net, const puna_layer *of, puna_value x, i
 {
     for (int32_t i = 0; i < net->hp.n_stage; i++, ++*run) {
         if ((!of[i].attn_gate || !of[i].ffn_gate) && !net->plan.status)
-            net->plan.status = puna_fail(&net->plan.error, PUNA_ERR_FORMAT, "tensors attn_gate and ffn_gate of the first %d "
-                                         "layers: got fewer, expected all", 2 * (int)net->hp.n_stage);
+            net->plan.status = puna_fail(&net->plan.error, PUNA_ERR_FORMAT,
+                                         "attn_gate.weight and ffn_gate.weight of %d layers: got fewer, expected all",
+                                         2 * (int)net->hp.n_stage);
         borrow(&net->layers[*run], &of[i]);
         x = puna_build_layer(net, x, *run, *run == net->hp.n_layer - 1);
     }

@@ -34,6 +34,12 @@ const puna_arch puna_arch_muse_glimmer = {
     .needs = PUNA_SETS_DENSE | PUNA_SETS_QK_NORM | PUNA_SETS_POST_NORMS | PUNA_SET(ATTN_GATE),
     .adjust = muse_keys,
     .build = muse_build,
-    .tiny = { .n_layer = 4, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128,
+    .tiny = { .n_layer = 4,
+              .n_embd = 64,
+              .n_head = 4,
+              .n_head_kv = 2,
+              .head_dim = 16,
+              .n_ff = 96,
+              .n_vocab = 128,
               .window = 8 },
 };

@@ -2,8 +2,11 @@
  * window. */
 #include "model/network.h"
 
-#define TINY                                                                                                          \
-    { .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128, .window = 8 }
+#define TINY                                                                                                 \
+    {                                                                                                        \
+        .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128, \
+        .window = 8                                                                                          \
+    }
 
 const puna_arch puna_arch_plamo = {
     .name = "plamo",
@@ -32,8 +35,8 @@ const puna_arch puna_arch_plamo3 = {
     .pairing = PUNA_ROPE_NEOX,
     .activation = PUNA_ACT_SILU,
     .defaults = { .rms_eps = 1e-5f },
-    .needs = PUNA_SETS_ATTENTION | PUNA_SETS_QK_NORM | PUNA_SETS_POST_NORMS | PUNA_SET(FFN_NORM) | PUNA_SET(GATE_UP) |
-             PUNA_SET(DOWN),
+    .needs = PUNA_SETS_ATTENTION | PUNA_SETS_QK_NORM | PUNA_SETS_POST_NORMS | PUNA_SET(FFN_NORM) |
+             PUNA_SET(GATE_UP) | PUNA_SET(DOWN),
     .never = PUNA_SET(QKV_FUSED_SCALE) | PUNA_SET(QKV_FUSED_BIAS),
     .aliases = plamo3_names,
     .adjust = plamo3_keys,

@@ -17,6 +17,12 @@ const puna_arch puna_arch_spark2_5 = {
     .defaults = { .rms_eps = 1e-5f },
     .needs = PUNA_SETS_DENSE | PUNA_SET(ATTN_GATE),
     .adjust = spark_keys,
-    .tiny = { .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128,
+    .tiny = { .n_layer = 2,
+              .n_embd = 64,
+              .n_head = 4,
+              .n_head_kv = 2,
+              .head_dim = 16,
+              .n_ff = 96,
+              .n_vocab = 128,
               .window = 8 },
 };

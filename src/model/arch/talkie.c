@@ -9,16 +9,17 @@ static void talkie_keys(puna_hparams *hp, puna_keys *k)
 }
 
 /* One value for each head, as the weights of a norm over heads: as many times as a head has values. */
-static const puna_tensor *for_heads(puna_network *net, const puna_tensor *gain, int32_t n_head, int32_t head_dim)
+static const puna_tensor *for_heads(puna_network *net, const puna_tensor *gain, int32_t n_head,
+                                    int32_t head_dim)
 {
     const size_t n = (size_t)n_head * (size_t)head_dim;
     puna_tensor *wide = puna_arena_alloc(&net->arena, sizeof *wide);
     float *values = puna_arena_array(&net->arena, n, sizeof *values);
     if (!wide || !values || gain->ne[0] * puna_tensor_rows(gain) != (uint64_t)n_head) {
         if (!net->plan.status)
-            net->plan.status = puna_fail(&net->plan.error, PUNA_ERR_FORMAT,
-                                         "tensor %s: values: got %llu, expected %d", gain->name,
-                                         (unsigned long long)(gain->ne[0] * puna_tensor_rows(gain)), (int)n_head);
+            net->plan.status = puna_fail(
+                &net->plan.error, PUNA_ERR_FORMAT, "tensor %s: values: got %llu, expected %d", gain->name,
+                (unsigned long long)(gain->ne[0] * puna_tensor_rows(gain)), (int)n_head);
         return NULL;
     }
     for (size_t i = 0; i < n; i++)
@@ -38,7 +39,8 @@ static puna_value talkie_attention(puna_network *net, puna_value h, int32_t il)
     const puna_layer_hparams *lh = &net->hp.layers[il];
     const int32_t head_dim = net->hp.head_dim_k;
     const puna_norm_params heads = { .kind = net->hp.norm_kind, .eps = net->hp.norm_eps, .group = head_dim };
-    puna_value q = puna_build_linear(net, h, l->wq, l->sq, l->bq), k = puna_build_linear(net, h, l->wk, l->sk, l->bk);
+    puna_value q = puna_build_linear(net, h, l->wq, l->sq, l->bq),
+               k = puna_build_linear(net, h, l->wk, l->sk, l->bk);
     puna_value v = puna_build_linear(net, h, l->wv, l->sv, l->bv);
     q = p_norm_groups(g, puna_build_rope(net, q, il, lh->n_head, head_dim),
                       for_heads(net, l->q_norm, lh->n_head, head_dim), NULL, &heads);
@@ -54,7 +56,8 @@ static void talkie_build(puna_network *net)
     for (int32_t il = 0; il < net->hp.n_layer; il++) {
         const bool last = il == net->hp.n_layer - 1;
         puna_layer *l = &net->layers[il];
-        l->ffn_gate_scale = l->ffn_up_scale = NULL; /* files with one for the last matrix have no use for others */
+        l->ffn_gate_scale = l->ffn_up_scale =
+            NULL; /* files with one for the last matrix have no use for others */
         x = puna_build_layer(net, x, il, last);
         x = p_add(g, x, p_affine(g, last ? p_select_rows(g, first) : first, 1, l->layer_scale, NULL, 0));
     }
@@ -73,5 +76,11 @@ const puna_arch puna_arch_talkie = {
     .adjust = talkie_keys,
     .attention = talkie_attention,
     .build = talkie_build,
-    .tiny = { .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 },
+    .tiny = { .n_layer = 2,
+              .n_embd = 64,
+              .n_head = 4,
+              .n_head_kv = 2,
+              .head_dim = 16,
+              .n_ff = 96,
+              .n_vocab = 128 },
 };

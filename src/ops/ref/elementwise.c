@@ -118,14 +118,17 @@ void puna_ref_act(const puna_run *run, const puna_node *node)
         y[i] = puna_activate(&node->p.act, x[i]);
 }
 
-void puna_glu_row(const puna_glu_params *p, const float *gate, size_t n_gate, const float *up, float *y, size_t n)
+void puna_glu_row(const puna_glu_params *p, const float *gate, size_t n_gate, const float *up, float *y,
+                  size_t n)
 {
     const puna_act_params act = { .kind = p->activation };
     for (size_t i = 0; i < n; i++) {
         const float g = gate[i / (n / n_gate)], u = up[i];
         if (p->limit > 0) {
-            const float early = p->late_limit ? g : fminf(g, p->limit), late = p->late_limit ? p->limit : INFINITY;
-            y[i] = fminf(puna_activate(&act, early), late) * (fmaxf(fminf(u, p->limit), -p->limit) + p->up_offset);
+            const float early = p->late_limit ? g : fminf(g, p->limit),
+                        late = p->late_limit ? p->limit : INFINITY;
+            y[i] = fminf(puna_activate(&act, early), late) *
+                   (fmaxf(fminf(u, p->limit), -p->limit) + p->up_offset);
         } else
             y[i] = puna_activate(&act, g) * (u + p->up_offset);
     }
@@ -187,7 +190,8 @@ void puna_ref_columns(const puna_run *run, const puna_node *node)
 
 void puna_join_row(const puna_node *node, const float *a, size_t n_a, const float *b, float *y, size_t n)
 {
-    const size_t n_group = (size_t)node->p.columns.n_group, first = n_a / n_group, second = (n - n_a) / n_group;
+    const size_t n_group = (size_t)node->p.columns.n_group, first = n_a / n_group,
+                 second = (n - n_a) / n_group;
     for (size_t i = 0; i < n_group; i++, y += first + second) {
         memcpy(y, a + i * first, first * sizeof *y);
         memcpy(y + first, b + i * second, second * sizeof *y);
