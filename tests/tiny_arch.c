@@ -61,6 +61,12 @@ static const struct {
     { "plm", { "attention.head_count_kv", HEADS, false } },
     { "deepseek2-ocr", { "attention.head_count_kv", HEADS, false } },
     { "deepseek4", { "attention.head_count_kv", 1, false } },
+    { "deepseek2", { "attention.head_count_kv", 1, false } },
+    { "mistral4", { "attention.head_count_kv", 1, false } },
+    { "deepseek32", { "attention.head_count_kv", 1, false } },
+    { "glm-dsa", { "attention.head_count_kv", 1, false } },
+    { "dots3note", { "attention.head_count_kv", 1, false } },
+    { "hy_v4", { "attention.head_count_kv", 1, false } },
     { "deepseek4", { "expert_gating_func", 4, false } },
 };
 
