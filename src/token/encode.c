@@ -187,7 +187,8 @@ static void encode_words(puna_encoder *e, const char *text, size_t n)
 {
     const puna_vocab *v = e->vocab;
     puna_word_fn *each = v->metaspace ? each_metaspace : each_word;
-    puna_split_text(v->stages, v->n_stages, text, n, each, e);
+    if (!puna_split_text(v->stages, v->n_stages, text, n, each, e) && !e->failed && !e->ids.failed)
+        e->failed = e->stuck = true;
 }
 
 /* ---- Special tokens ---------------------------------------------------------------------- */
@@ -363,6 +364,9 @@ puna_status puna_vocab_encode(const puna_vocab *v, const char *text, size_t n, u
     free(e.lattice);
     if (e.failed || e.ids.failed) {
         free(e.ids.data);
+        if (e.stuck)
+            return puna_fail(err, PUNA_ERR_FAILED, "tokenize: the vocabulary's pattern takes too long on this text of "
+                                                   "%zu bytes", n);
         return puna_fail_memory(err, "tokenize", n);
     }
     *ids = e.ids.data;

@@ -144,7 +144,8 @@ typedef struct puna_word_slot {
 typedef struct puna_encoder {
     const puna_vocab *vocab;
     puna_ids ids;
-    bool failed; /* memory is out */
+    bool failed; /* memory is out, or */
+    bool stuck;  /* a pattern takes too long */
     bool parse_special;
     size_t begin;       /* ids.n where the text begins */
     size_t unknown_end; /* ids.n after the last unknown token */

@@ -1,6 +1,6 @@
 /* split_pattern.c - regular expressions of tokenizer.json recognised by their parts: the
  * published patterns are built from a few dozen alternatives in one order, and each of them
- * sets some fields of a rule. Refuses: any other text. */
+ * sets some fields of a rule. Any other text is compiled. */
 #include <string.h>
 
 #include "token/split.h"
@@ -162,7 +162,7 @@ static bool from_parts(const char *pattern, puna_split_rule *rule)
     return (seen & need) == need && numbers;
 }
 
-bool puna_split_pattern(const char *pattern, puna_split_rule *rule)
+static bool known_pattern(const char *pattern, puna_split_rule *rule)
 {
     char text[2048];
     for (const puna_split_text_rule *at = puna_split_texts; at->pattern; at++)
@@ -171,4 +171,12 @@ bool puna_split_pattern(const char *pattern, puna_split_rule *rule)
             return true;
         }
     return spelled_out(pattern, text, sizeof text) && from_parts(text, rule);
+}
+
+puna_status puna_split_pattern(puna_arena *arena, const char *pattern, puna_split_rule *rule, puna_error *err)
+{
+    if (known_pattern(pattern, rule))
+        return PUNA_OK;
+    *rule = (puna_split_rule){ .kind = PUNA_SPLIT_REGEX };
+    return puna_regex_compile(arena, pattern, &rule->regex, err);
 }

@@ -9,7 +9,7 @@
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 /* Script Han as far as text has it: ideographs, radicals, numerals and marks. */
-static const puna_range han[] = {
+const puna_range puna_han[] = {
     { 0x2e80, 0x2e99 },   { 0x2e9b, 0x2ef3 },   { 0x2f00, 0x2fd5 },   { 0x3005, 0x3005 },
     { 0x3007, 0x3007 },   { 0x3021, 0x3029 },   { 0x3038, 0x303b },   { 0x3400, 0x4dbf },
     { 0x4e00, 0x9fff },   { 0xf900, 0xfa6d },   { 0xfa70, 0xfad9 },   { 0x16fe2, 0x16fe3 },
@@ -17,6 +17,7 @@ static const puna_range han[] = {
     { 0x2b820, 0x2cea1 }, { 0x2ceb0, 0x2ebe0 }, { 0x2f800, 0x2fa1d }, { 0x30000, 0x3134a },
     { 0x31350, 0x323af },
 };
+const size_t puna_n_han = COUNT(puna_han);
 
 /* The code points that two DeepSeek models call letters (cased letters of an early Unicode). */
 static const puna_range deepseek_letters[] = {
@@ -148,7 +149,7 @@ static const rule deepseek_words = RUN(.lead = 2, RANGES(deepseek_letters));
 static const rule deepseek_punct = RUN(.lead = 2, RANGES(deepseek_punctuation));
 static const rule deepseek_cjk_run = RUN(RANGES(deepseek_cjk));
 static const rule cjk_run = RUN(RANGES(kana_and_cjk));
-static const rule han_run = RUN(RANGES(han));
+static const rule han_run = RUN(RANGES(puna_han));
 static const rule hangul_run = RUN(RANGES(hangul));
 static const rule bopomofo_run = RUN(RANGES(bopomofo));
 static const rule wide_punct_run = RUN(RANGES(wide_punctuation));

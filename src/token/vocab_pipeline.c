@@ -196,20 +196,32 @@ static bool behavior_of(const json_t *object, puna_split_rule *rule)
     return false;
 }
 
-/* A literal of one character, as a rule. */
-static bool literal_rule(puna_vocab *v, const char *text, puna_split_rule *rule)
+/* A literal as a rule: one character is a set, more are an expression without special characters. */
+static puna_status literal_rule(puna_vocab *v, const char *text, puna_split_rule *rule, puna_error *err)
 {
     int32_t code;
     int length;
     if (!*text)
-        return false;
+        return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: pre_tokenizer: got an empty pattern");
     puna_char_at(text, strlen(text), &length, &code);
-    puna_range *range = puna_arena_alloc(&v->arena, sizeof *range);
-    if (!range || code < 0 || text[length] != '\0')
-        return false;
-    *range = (puna_range){ code, code };
-    *rule = (puna_split_rule){ .kind = PUNA_SPLIT_RUN, .ranges = range, .n_ranges = 1, .max = 1 };
-    return true;
+    if (code >= 0 && text[length] == '\0') {
+        puna_range *range = puna_arena_alloc(&v->arena, sizeof *range);
+        if (!range)
+            return puna_fail_memory(err, "pre-tokenizer", sizeof *range);
+        *range = (puna_range){ code, code };
+        *rule = (puna_split_rule){ .kind = PUNA_SPLIT_RUN, .ranges = range, .n_ranges = 1, .max = 1 };
+        return PUNA_OK;
+    }
+    char *pattern = puna_arena_alloc(&v->arena, strlen(text) * 2 + 1), *out = pattern;
+    if (!pattern)
+        return puna_fail_memory(err, "pre-tokenizer", strlen(text));
+    for (; *text; text++) {
+        if ((unsigned char)*text < 128 && puna_char_class(*text) & (PUNA_C_PUNCT | PUNA_C_SYMBOL))
+            *out++ = '\\';
+        *out++ = *text;
+    }
+    *rule = (puna_split_rule){ .kind = PUNA_SPLIT_REGEX };
+    return puna_regex_compile(&v->arena, pattern, &rule->regex, err);
 }
 
 static puna_status add_split(puna_vocab *v, const json_t *object, puna_error *err)
@@ -217,18 +229,22 @@ static puna_status add_split(puna_vocab *v, const json_t *object, puna_error *er
     const json_t *pattern = json_object_get(object, "pattern");
     const char *regex = text_of(pattern, "Regex"), *literal = text_of(pattern, "String");
     puna_split_rule rule;
-    bool known = *regex ? puna_split_pattern(regex, &rule) : literal_rule(v, literal, &rule);
-    if (!known || !behavior_of(object, &rule))
-        return puna_fail(err, PUNA_ERR_FORMAT,
-                         "tokenizer.json: pre_tokenizer: pattern \"%.300s\" (%s) is not known",
-                         *regex ? regex : literal, text_of(object, "behavior"));
-    /* "Everything but the matches, removed": the matches are the words. */
-    bool words = rule.kind == PUNA_SPLIT_WORDS && rule.behavior == PUNA_REMOVED;
+    if (*regex)
+        TRY(puna_split_pattern(&v->arena, regex, &rule, err));
+    else
+        TRY(literal_rule(v, literal, &rule, err));
+    if (!behavior_of(object, &rule))
+        return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: pre_tokenizer: behavior \"%.64s\" is not known",
+                         text_of(object, "behavior"));
     if (flag(object, "invert", false)) {
-        if (!words)
-            return puna_fail(err, PUNA_ERR_FORMAT,
-                             "tokenizer.json: pre_tokenizer: pattern \"%.300s\": got invert", regex);
-        rule.behavior = PUNA_ISOLATED;
+        if (rule.behavior == PUNA_WITH_PREVIOUS || rule.behavior == PUNA_WITH_NEXT)
+            return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: pre_tokenizer: behavior %s: got invert",
+                             text_of(object, "behavior"));
+        /* "Everything but the matches, removed": the matches are the words. */
+        if (rule.behavior == PUNA_REMOVED) {
+            rule.behavior = PUNA_ISOLATED;
+            rule.drop_gaps = true;
+        }
     }
     return add_rule(v, &rule, err);
 }
@@ -286,7 +302,8 @@ static puna_status add_stage(puna_vocab *v, const json_t *object, puna_error *er
         behavior_of(object, &rule);
         return add_rule(v, &rule, err);
     }
-    if (is_type(object, "CharDelimiterSplit") && literal_rule(v, text_of(object, "delimiter"), &rule)) {
+    if (is_type(object, "CharDelimiterSplit")) {
+        TRY(literal_rule(v, text_of(object, "delimiter"), &rule, err));
         rule.behavior = PUNA_REMOVED;
         return add_rule(v, &rule, err);
     }
