@@ -89,12 +89,24 @@ static void model_word(puna_encoder *e, const char *word, size_t n)
     }
     if (n == 0)
         return;
-    if (v->model == PUNA_MODEL_UNIGRAM)
-        puna_unigram_word(e, word, n);
-    else if (v->model == PUNA_MODEL_WORDPIECE)
-        puna_wordpiece_word(e, word, n);
-    else
+    switch (v->model) {
+    case PUNA_MODEL_BPE:
+    case PUNA_MODEL_SPM:
         puna_merge_word(e, word, n);
+        break;
+    case PUNA_MODEL_UNIGRAM:
+        puna_unigram_word(e, word, n);
+        break;
+    case PUNA_MODEL_WORDPIECE:
+        puna_wordpiece_word(e, word, n);
+        break;
+    case PUNA_MODEL_GREEDY:
+        puna_greedy_word(e, word, n);
+        break;
+    case PUNA_MODEL_PLAMO2:
+        puna_plamo2_word(e, word, n);
+        break;
+    }
 }
 
 /* The same through the cache: most words of a text were there before. */
@@ -160,6 +172,8 @@ static bool each_metaspace(void *user, const char *word, size_t n)
 {
     puna_encoder *e = user;
     const puna_vocab *v = e->vocab;
+    if (v->newlines_whole && *word == '\n') /* the stage before leaves newlines alone */
+        return each_word(e, word, n);
     puna_step replace = {
         .kind = PUNA_STEP_REPLACE, .from = " ", .n_from = 1, .to = PUNA_SPACE_MARK, .n_to = 3
     };

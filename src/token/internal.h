@@ -15,7 +15,9 @@ typedef enum puna_token_model {
     PUNA_MODEL_BPE,      /* ranked merges; byte-level when `byte_level` */
     PUNA_MODEL_SPM,      /* merges by the score of what they make */
     PUNA_MODEL_UNIGRAM,  /* best path of log-probabilities */
-    PUNA_MODEL_WORDPIECE /* longest match first within a word */
+    PUNA_MODEL_WORDPIECE, /* longest match first within a word */
+    PUNA_MODEL_GREEDY,    /* longest match first, over bytes */
+    PUNA_MODEL_PLAMO2     /* least cost in whole numbers, from the end */
 } puna_token_model;
 
 /* Numbered as GGUF numbers them. */
@@ -82,6 +84,7 @@ struct puna_vocab {
     bool byte_level;    /* entries are in GPT-2's byte alphabet */
     bool prefix_space;  /* ByteLevel's add_prefix_space */
     bool ignore_merges; /* a word that is an entry is not taken apart */
+    bool newlines_whole; /* so is a run of newlines that is one */
     bool fuse_unknown;  /* runs of unknown become one */
     bool drop_unknown;  /* text without an entry leaves no token, as byte-level BPE has it */
     bool byte_fallback;
@@ -168,6 +171,8 @@ bool puna_encoder_room(puna_encoder *encoder, void *memory, size_t *capacity, si
 void puna_merge_word(puna_encoder *encoder, const char *word, size_t n);
 void puna_unigram_word(puna_encoder *encoder, const char *word, size_t n);
 void puna_wordpiece_word(puna_encoder *encoder, const char *word, size_t n);
+void puna_greedy_word(puna_encoder *encoder, const char *word, size_t n);
+void puna_plamo2_word(puna_encoder *encoder, const char *word, size_t n);
 
 /* The ids of text that has no entry: byte tokens, else the unknown token, else nothing. */
 void puna_unknown_add(puna_encoder *encoder, const char *text, size_t n);
@@ -197,6 +202,9 @@ void puna_vocab_read_config(puna_vocab *vocab, const char *text, size_t n);
 
 /* The value 0..255 of "<0xAB>", or -1. */
 int puna_byte_token(const char *text, size_t n);
+
+/* The value of two hexadecimal digits, or -1. */
+int puna_hex_byte(const char *text);
 
 /* GPT-2's alphabet: the code point that stands for a byte, and back (-1 when none). */
 int32_t puna_byte_to_code(unsigned byte);

@@ -124,7 +124,7 @@ static void merge_all(puna_encoder *e, const char *word)
 void puna_merge_word(puna_encoder *e, const char *word, size_t n)
 {
     const puna_vocab *v = e->vocab;
-    if (v->ignore_merges) {
+    if (v->ignore_merges || (v->newlines_whole && *word == '\n')) {
         int32_t id = puna_index_find(&v->index, word, n, puna_text_hash(word, n));
         if (id >= 0 && from_text(&v->tokens[id])) {
             puna_ids_add(&e->ids, id);

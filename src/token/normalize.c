@@ -295,6 +295,7 @@ static void sentencepiece(const puna_step *step, bool prefix, const char *text, 
 
 static void run_step(const puna_step *step, bool prefix, const char *text, size_t n, puna_buf *out)
 {
+    size_t bom;
     switch (step->kind) {
     case PUNA_STEP_NFC:
     case PUNA_STEP_NFD:
@@ -319,6 +320,10 @@ static void run_step(const puna_step *step, bool prefix, const char *text, size_
         break;
     case PUNA_STEP_BERT:
         bert(step, text, n, out);
+        break;
+    case PUNA_STEP_BOM:
+        bom = n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+        puna_buf_add(out, text + bom, n - bom);
         break;
     case PUNA_STEP_CHARSMAP:
         charsmap_graphemes(step, text, n, out);

@@ -20,6 +20,7 @@ typedef enum puna_step_kind {
     PUNA_STEP_PREPEND,     /* `to` before a text that is not empty */
     PUNA_STEP_STRIP,       /* whitespace at the start and end */
     PUNA_STEP_BERT,
+    PUNA_STEP_BOM,          /* a byte order mark at the start goes */
     PUNA_STEP_CHARSMAP,     /* by grapheme, as tokenizer.json's Precompiled */
     PUNA_STEP_SENTENCEPIECE /* character map, spaces, prefix, as SentencePiece itself */
 } puna_step_kind;

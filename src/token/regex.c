@@ -112,14 +112,6 @@ static bool push(puna_regex_run *run, state s)
     return true;
 }
 
-static bool is_word(const char *text, size_t n, size_t at)
-{
-    int32_t code;
-    int length;
-    return puna_char_at(text + at, n - at, &length, &code) &
-           (PUNA_C_L | PUNA_C_MARK | PUNA_C_NUMBER | PUNA_C_WORD);
-}
-
 static bool holds(const puna_regex *regex, const puna_regex_code *c, const char *text, size_t n, size_t at)
 {
     int length;
@@ -137,7 +129,8 @@ static bool holds(const puna_regex *regex, const puna_regex_code *c, const char 
     case PUNA_RX_BEHIND:
         return (at > 0 && has(regex, c->set, text, n, before(text, at), &length)) != c->negated;
     default:
-        return ((at > 0 && is_word(text, n, before(text, at))) != (at < n && is_word(text, n, at))) != c->negated;
+        return ((at > 0 && has(regex, PUNA_RX_WORD_SET, text, n, before(text, at), &length)) !=
+                (at < n && has(regex, PUNA_RX_WORD_SET, text, n, at, &length))) != c->negated;
     }
 }
 

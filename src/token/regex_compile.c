@@ -81,6 +81,21 @@ static uint32_t new_set(compiler *c, uint32_t first, bool negated, int32_t also)
     return c->n_sets++;
 }
 
+/* \w as Oniguruma has it: what is alphabetic, marks, digits, connectors, and six numbers of Latin-1. */
+static void add_word_set(compiler *c)
+{
+    static const struct {
+        int32_t first, last;
+    } more[] = { { 0xb2, 0xb3 }, { 0xb9, 0xb9 }, { 0xbc, 0xbe }, { 0x24b6, 0x24e9 }, { 0x1f130, 0x1f149 },
+                 { 0x1f150, 0x1f169 }, { 0x1f170, 0x1f189 } };
+    add_item(c, (puna_regex_item){ .kind = PUNA_RX_CLASSES,
+                                   .mask = PUNA_C_L | PUNA_C_MARK | PUNA_C_DIGIT | PUNA_C_WORD });
+    add_item(c, (puna_regex_item){ .kind = PUNA_RX_CATEGORY, .mask = 1u << UTF8PROC_CATEGORY_NL });
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++)
+        add_item(c, (puna_regex_item){ .kind = PUNA_RX_RANGE, .first = more[i].first, .last = more[i].last });
+    new_set(c, 0, false, -1);
+}
+
 static int32_t hex(compiler *c, int least, int most)
 {
     int32_t value = 0;
@@ -158,8 +173,9 @@ static bool class_escape(compiler *c, char letter)
         mask = PUNA_C_DIGIT;
         break;
     case 'w':
-        mask = PUNA_C_L | PUNA_C_MARK | PUNA_C_NUMBER | PUNA_C_WORD;
-        break;
+        add_item(c, (puna_regex_item){
+                        .kind = PUNA_RX_SUBSET, .negated = letter < 'a', .first = PUNA_RX_WORD_SET });
+        return true;
     default:
         return false;
     }
@@ -699,6 +715,7 @@ puna_status puna_regex_compile(puna_arena *arena, const char *pattern, const pun
     if (!c)
         return puna_fail_memory(err, "pattern", sizeof *c);
     c->pattern = c->at = pattern;
+    add_word_set(c);
     int32_t root = alternatives(c);
     if (!c->bad && *c->at)
         fail(c, "a closing parenthesis without an opening one");

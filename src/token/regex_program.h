@@ -55,6 +55,8 @@ typedef struct puna_regex_set {
     bool ascii[128];
 } puna_regex_set;
 
+enum { PUNA_RX_WORD_SET = 0 }; /* \w is the first of every expression's sets */
+
 struct puna_regex {
     const puna_regex_code *code;
     const puna_regex_set *sets;

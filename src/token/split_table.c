@@ -114,6 +114,8 @@ const rule puna_split_digits_each = NUMBERS(1);
 
 static const rule llama3 = { MODERN, .contraction = PUNA_ANY_CASE, .digits_max = 3,
                              .trail = PUNA_TRAIL_LINES };
+static const rule jais2 = { MODERN, .contraction = PUNA_ANY_CASE, .digits_max = 3, .trail = PUNA_TRAIL_LINES,
+                            .space_powers = true };
 static const rule qwen2 = { MODERN, .contraction = PUNA_ANY_CASE, .digits_max = 1,
                             .trail = PUNA_TRAIL_LINES };
 static const rule cl100k_any = { MODERN, .contraction = PUNA_ANY_CASE, .trail = PUNA_TRAIL_LINES };
@@ -247,7 +249,7 @@ static const puna_split_preset presets[] = {
     }
     SIMPLE("dbrx", llama3),
     SIMPLE("smaug-bpe", llama3),
-    SIMPLE("glm4", llama3),
+    SIMPLE("jais-2", jais2),
     SIMPLE("chatglm-bpe", llama3),
     SIMPLE("qwen2", qwen2),
     SIMPLE("deepseek-r1-qwen", qwen2),
@@ -275,6 +277,8 @@ static const puna_split_preset presets[] = {
     SIMPLE("bloom", bloom_words),
     SIMPLE("gpt3-finnish", bloom_words),
 #undef SIMPLE
+    { .name = "glm4", .stages = { &llama3 }, .ignore_merges = true },
+    { .name = "glm5", .stages = { &llama3 }, .ignore_merges = true },
     { .name = "viking", .stages = { &bloom_words, &puna_split_digits_each } },
     { .name = "granite-embed-multi-97m", .stages = { &gpt4o }, .ignore_merges = true },
     { .name = "tekken", .stages = { &tekken }, .ignore_merges = true, .add_bos = true },
@@ -303,8 +307,24 @@ static const puna_split_preset presets[] = {
       .stages = { &hangul_run, &wide_punct_run, &bopomofo_run, &cjk_run, &youtu },
       .ignore_merges = true },
     { .name = "afmoe", .stages = { &threes, &asian_run, &deepseek3 } },
-    { .name = "gemma4", .stages = { &lines }, .add_bos = true, .spaces_escaped = true },
-    { .name = "granite-embed-multi-311m", .stages = { &lines }, .add_bos = true, .spaces_escaped = true },
+#define GEMMA4(text)                                                          \
+    {                                                                         \
+        .name = text, .stages = { &lines }, .add_bos = true,                  \
+        .spaces_escaped = true, .newlines_whole = true                        \
+    }
+    GEMMA4("gemma4"),
+    GEMMA4("granite-embed-multi-311m"),
+#undef GEMMA4
+    { .name = "mmbert",
+      .stages = { &lines },
+      .spaces_escaped = true,
+      .metaspace = true,
+      .newlines_whole = true },
+    { .name = "whitespace", .stages = { &puna_split_whitespace }, .plain = true },
+    { .name = "chameleon",
+      .patterns = { "<sentinel:[0-9]+>", "IMGIMG[A-I]{1,4}Z", "[\\t\\n]|    |  " },
+      .stages = { &puna_split_digits_each, &puna_split_punctuation, &puna_split_gpt2 },
+      .add_bos = true },
     { .name = "sarvam-moe", .stages = { &lines }, .spaces_escaped = true },
 };
 
