@@ -82,6 +82,7 @@ struct puna_vocab {
     int n_stages;
 
     bool byte_level;    /* entries are in GPT-2's byte alphabet */
+    bool by_rank;       /* BPE over bytes: an entry's id is the rank of what merges into it */
     bool prefix_space;  /* ByteLevel's add_prefix_space */
     bool ignore_merges; /* a word that is an entry is not taken apart */
     bool newlines_whole; /* so is a run of newlines that is one */
@@ -191,6 +192,9 @@ puna_status puna_vocab_read_json(puna_vocab *vocab, const char *text, size_t n, 
                                  puna_error *err);
 puna_status puna_vocab_read_sentencepiece(puna_vocab *vocab, const unsigned char *data, size_t n,
                                           const char *name, puna_error *err);
+bool puna_vocab_are_ranks(const char *text, size_t n);
+puna_status puna_vocab_read_ranks(puna_vocab *vocab, const char *text, size_t n, const char *name,
+                                  puna_error *err);
 puna_status puna_vocab_read_llama2c(puna_vocab *vocab, const unsigned char *data, size_t n, const char *name,
                                     puna_error *err);
 
@@ -202,6 +206,9 @@ void puna_vocab_read_config(puna_vocab *vocab, const char *text, size_t n);
 
 /* The value 0..255 of "<0xAB>", or -1. */
 int puna_byte_token(const char *text, size_t n);
+
+/* Decodes base64 up to '=' or the end into out (3/4 of n bytes). Returns n, or where another character is. */
+size_t puna_base64(const char *text, size_t n, unsigned char *out, size_t *n_out);
 
 /* The value of two hexadecimal digits, or -1. */
 int puna_hex_byte(const char *text);

@@ -178,20 +178,38 @@ static size_t contraction_at(const scan *s, size_t at, int mode)
     return at;
 }
 
+static bool han_at(const scan *s, size_t at)
+{
+    int32_t code;
+    return at < s->n && (unsigned char)s->text[at] >= 0xe2 &&
+           (puna_utf8_decode(s->text + at, s->n - at, &code), puna_char_is_han(code));
+}
+
+static size_t han_run(const scan *s, size_t at)
+{
+    size_t next;
+    for (; han_at(s, at); at = next)
+        class_at(s, at, &next);
+    return at;
+}
+
 /* (upper* lower+ | upper+ lower*) from `at`, where marks and uncased letters are both. */
-static size_t cased_run(const scan *s, size_t at, bool need_lower)
+static size_t cased_run(const scan *s, size_t at, bool need_lower, bool no_han)
 {
     const unsigned upper = PUNA_C_UPPER | PUNA_C_LETTER | PUNA_C_MARK;
     const unsigned lower = PUNA_C_LOWER | PUNA_C_LETTER | PUNA_C_MARK;
     size_t end = at, last_lower = at, next;
     for (; end < s->n; end = next) {
         unsigned class = class_at(s, end, &next);
-        if (!(class & upper))
+        if (!(class & upper) || (no_han && han_at(s, end)))
             break;
         if (class & lower)
             last_lower = next;
     }
-    size_t lower_end = run_of(s, end, lower, 0);
+    size_t lower_end = end;
+    for (; lower_end < s->n; lower_end = next)
+        if (!(class_at(s, lower_end, &next) & lower) || (no_han && han_at(s, lower_end)))
+            break;
     if (!need_lower)
         return end > at ? lower_end : at;
     /* Without a lower-case letter behind the run, the run gives back to its last uncased one. */
@@ -204,7 +222,7 @@ static size_t letters_at(const puna_split_rule *rule, const scan *s, size_t at, 
     if (rule->shape == PUNA_WORD_PLAIN)
         return run_of(s, at, rule->letters, 0);
     if (rule->shape == PUNA_WORD_CASED)
-        return cased_run(s, at, need_lower);
+        return cased_run(s, at, need_lower, rule->han);
     /* SPACED: letters with their marks, and single blanks between such. */
     size_t end = at, start = at, next;
     while (class_at(s, start, &next) & PUNA_C_L) {
@@ -301,6 +319,8 @@ static size_t space_at(const puna_split_rule *rule, const scan *s, size_t at)
             after_line = next;
         last = end;
     }
+    if (rule->tail && end == s->n)
+        return end;
     if (rule->lines == PUNA_LINES_RUN && after_line)
         return after_line;
     if (rule->space_powers) {
@@ -315,6 +335,8 @@ static size_t words_end(const puna_split_rule *rule, const scan *s, size_t at)
 {
     size_t end, next;
     unsigned class = class_at(s, at, &next);
+    if (rule->han && (end = han_run(s, at)) > at)
+        return end;
     if (rule->contraction && class & PUNA_C_PUNCT) {
         end = contraction_at(s, at, rule->contraction);
         if (end > at)

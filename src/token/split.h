@@ -72,12 +72,14 @@ typedef struct puna_split_rule {
     uint8_t suffix_contraction; /* the same behind a cased word */
     uint8_t ascii_word;         /* one ASCII punctuation and ASCII letters, before letters */
     uint8_t shape;              /* PUNA_WORD_*: what a word of letters is */
+    bool han;                   /* runs of script Han are words, before all else; CASED words have none */
     uint16_t not_prefix;        /* one character outside may precede letters; 0: only ' ' */
     uint16_t letters;
     uint8_t digits_max;           /* 0: as many as there are */
     bool digits_blank;            /* ' ' may precede numbers */
     uint16_t punct_in, punct_not; /* run behind an optional ' ': in the first, or outside the 2nd */
     uint8_t trail, lines;         /* newlines behind punctuation; \s*[\r\n]+ */
+    bool tail;                    /* whitespace at the text's end is one word */
     bool space_powers;            /* runs of whitespace are cut into 512, 256, ... 4, 2, 1 */
 
     uint8_t lead;             /* 0; 1: optional ' '; 2: optional whitespace before the run */

@@ -114,6 +114,8 @@ const rule puna_split_digits_each = NUMBERS(1);
 
 static const rule llama3 = { MODERN, .contraction = PUNA_ANY_CASE, .digits_max = 3,
                              .trail = PUNA_TRAIL_LINES };
+static const rule cl100k = { MODERN, .contraction = PUNA_ANY_CASE, .digits_max = 3, .trail = PUNA_TRAIL_LINES,
+                             .tail = true };
 static const rule jais2 = { MODERN, .contraction = PUNA_ANY_CASE, .digits_max = 3, .trail = PUNA_TRAIL_LINES,
                             .space_powers = true };
 static const rule qwen2 = { MODERN, .contraction = PUNA_ANY_CASE, .digits_max = 1,
@@ -134,7 +136,7 @@ static const rule exaone_moe = { MODERN, .contraction = PUNA_ANY_CASE, .shape = 
 static const rule tekken = { CASED, .digits_max = 1 };
 static const rule gpt4o = { CASED, .digits_max = 3, .suffix_contraction = PUNA_ANY_CASE };
 static const rule youtu = { CASED, .digits_max = 1, .suffix_contraction = PUNA_ANY_CASE };
-static const rule kimi = { MODERN, .shape = PUNA_WORD_CASED, .digits_max = 3, .trail = PUNA_TRAIL_LINES,
+static const rule kimi = { MODERN, .han = true, .shape = PUNA_WORD_CASED, .digits_max = 3, .trail = PUNA_TRAIL_LINES,
                            .suffix_contraction = PUNA_ANY_CASE };
 static const rule deepseek3 = { DEEPSEEK, .trail = PUNA_TRAIL_LINES, .lines = PUNA_LINES_RUN };
 static const rule spark = { DEEPSEEK, .lines = PUNA_LINES_ONE };
@@ -151,7 +153,6 @@ static const rule deepseek_words = RUN(.lead = 2, RANGES(deepseek_letters));
 static const rule deepseek_punct = RUN(.lead = 2, RANGES(deepseek_punctuation));
 static const rule deepseek_cjk_run = RUN(RANGES(deepseek_cjk));
 static const rule cjk_run = RUN(RANGES(kana_and_cjk));
-static const rule han_run = RUN(RANGES(puna_han));
 static const rule hangul_run = RUN(RANGES(hangul));
 static const rule bopomofo_run = RUN(RANGES(bopomofo));
 static const rule wide_punct_run = RUN(RANGES(wide_punctuation));
@@ -250,6 +251,7 @@ static const puna_split_preset presets[] = {
     SIMPLE("dbrx", llama3),
     SIMPLE("smaug-bpe", llama3),
     SIMPLE("jais-2", jais2),
+    SIMPLE("cl100k_base", cl100k), /* GGUF has no such name; lists of ranks have the pattern */
     SIMPLE("chatglm-bpe", llama3),
     SIMPLE("qwen2", qwen2),
     SIMPLE("deepseek-r1-qwen", qwen2),
@@ -284,7 +286,7 @@ static const puna_split_preset presets[] = {
     { .name = "tekken", .stages = { &tekken }, .ignore_merges = true, .add_bos = true },
     { .name = "tiny_aya", .stages = { &threes_bounded, &gpt4o } },
     { .name = "cohere2moe", .stages = { &threes_bounded, &gpt4o } },
-    { .name = "kimi-k2", .stages = { &han_run, &kimi } },
+    { .name = "kimi-k2", .stages = { &kimi } },
     { .name = "laguna", .stages = { &lines, &qwen2 } },
     { .name = "minicpm5", .stages = { &numbers3, &cl100k_any }, .ignore_merges = true },
     { .name = "falcon", .stages = { &falcon_punct, &puna_split_gpt2, &ascii_digits3 } },

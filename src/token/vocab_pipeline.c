@@ -43,17 +43,6 @@ static puna_status refuse(const char *what, const json_t *object, puna_error *er
 
 /* ---- Normalizer -------------------------------------------------------------------------- */
 
-static int sextet(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 static puna_status read_charsmap(puna_vocab *v, const json_t *text, puna_charsmap *map, puna_error *err)
 {
     const char *from = json_string_value(text);
@@ -61,19 +50,9 @@ static puna_status read_charsmap(puna_vocab *v, const json_t *text, puna_charsma
     unsigned char *out = puna_arena_alloc(&v->arena, n / 4 * 3 + 3);
     if (!out)
         return puna_fail_memory(err, "character map", n);
-    uint32_t bits = 0;
-    for (size_t i = 0, filled = 0; i < n && from[i] != '='; i++) {
-        int value = sextet(from[i]);
-        if (value < 0)
-            return puna_fail(err, PUNA_ERR_FORMAT,
-                             "tokenizer.json: precompiled_charsmap: byte %zu: not base64", i);
-        bits = bits << 6 | (uint32_t)value;
-        filled += 6;
-        if (filled >= 8) {
-            filled -= 8;
-            out[n_out++] = (unsigned char)(bits >> filled);
-        }
-    }
+    size_t end = from ? puna_base64(from, n, out, &n_out) : 0;
+    if (end != n)
+        return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: precompiled_charsmap: byte %zu: not base64", end);
     return puna_charsmap_read(map, out, n_out, err);
 }
 
