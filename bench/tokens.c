@@ -34,8 +34,8 @@ static puna_status measure(const puna_vocab *v, const char *text, size_t n, doub
         free(ids);
     }
     qsort(rounds, count, sizeof *rounds, order);
-    printf("%zu bytes, %zu tokens (sum %lld): best %.1f MB/s, median %.1f MB/s of %zu rounds\n", n, n_ids, sum,
-           (double)n / rounds[0] * 1e-3, (double)n / rounds[count / 2] * 1e-3, count);
+    printf("%zu bytes, %zu tokens (sum %lld): best %.1f MB/s, median %.1f MB/s of %zu rounds\n", n, n_ids,
+           sum, (double)n / rounds[0] * 1e-3, (double)n / rounds[count / 2] * 1e-3, count);
     return PUNA_OK;
 }
 

@@ -12,9 +12,9 @@
 
 /* How words become tokens. */
 typedef enum puna_token_model {
-    PUNA_MODEL_BPE,      /* ranked merges; byte-level when `byte_level` */
-    PUNA_MODEL_SPM,      /* merges by the score of what they make */
-    PUNA_MODEL_UNIGRAM,  /* best path of log-probabilities */
+    PUNA_MODEL_BPE,       /* ranked merges; byte-level when `byte_level` */
+    PUNA_MODEL_SPM,       /* merges by the score of what they make */
+    PUNA_MODEL_UNIGRAM,   /* best path of log-probabilities */
     PUNA_MODEL_WORDPIECE, /* longest match first within a word */
     PUNA_MODEL_GREEDY,    /* longest match first, over bytes */
     PUNA_MODEL_PLAMO2     /* least cost in whole numbers, from the end */
@@ -36,7 +36,9 @@ enum {
     PUNA_FLAG_SINGLE_WORD = 4, /* only between non-word characters */
     PUNA_FLAG_NORMALIZED = 8,  /* looked for in the normalized text */
     PUNA_FLAG_END = 16,
-    PUNA_FLAG_ABSENT = 32 /* an id without an entry */
+    PUNA_FLAG_ABSENT = 32, /* an id without an entry */
+    PUNA_FLAG_ADDED = 64,  /* the model does not know it: only cut out of a text */
+    PUNA_FLAG_INNER = 128  /* only the model knows it: never cut out of a text */
 };
 
 typedef struct puna_token {
@@ -80,6 +82,8 @@ struct puna_vocab {
     int n_steps;
     const puna_split_rule *stages[PUNA_MAX_STAGES];
     int n_stages;
+    const puna_split_rule *late_stages[PUNA_MAX_STAGES]; /* behind ByteLevel: over its alphabet */
+    int n_late_stages;
 
     bool byte_level;    /* entries are in GPT-2's byte alphabet */
     bool by_rank;       /* BPE over bytes: an entry's id is the rank of what merges into it */
@@ -100,6 +104,7 @@ struct puna_vocab {
     puna_prefix_scheme prefix;
     const char *continuing; /* WordPiece: marks what is inside a word, or NULL: */
     bool word_start_marked; /* U+2581 marks word starts, as GGUF's bert does */
+    bool whole_words;       /* WordLevel: a word is an entry or unknown */
     uint32_t max_word_chars;
     const char *word_suffix; /* BPE end_of_word_suffix or NULL */
 

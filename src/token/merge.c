@@ -43,8 +43,9 @@ static uint32_t score_rank(float score)
 
 static bool from_text(const puna_token *token)
 {
-    return token->type == PUNA_TOKEN_NORMAL || token->type == PUNA_TOKEN_USER ||
-           token->type == PUNA_TOKEN_UNUSED;
+    return !(token->flags & PUNA_FLAG_ADDED) &&
+           (token->type == PUNA_TOKEN_NORMAL || token->type == PUNA_TOKEN_USER ||
+            token->type == PUNA_TOKEN_UNUSED);
 }
 
 /* The rank of merging two neighbours, UINT32_MAX when they do not merge. */

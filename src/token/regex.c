@@ -73,7 +73,8 @@ bool puna_regex_set_has(const puna_regex_set *sets, const puna_regex_item *items
     return has != set->negated;
 }
 
-static inline bool has(const puna_regex *regex, size_t set, const char *text, size_t n, size_t at, int *length)
+static inline bool has(const puna_regex *regex, size_t set, const char *text, size_t n, size_t at,
+                       int *length)
 {
     unsigned char first = (unsigned char)text[at];
     if (first < 128) {
@@ -100,7 +101,8 @@ static bool push(puna_regex_run *run, state s)
 {
     if (run->n == run->capacity) {
         size_t capacity = run->capacity ? run->capacity * 2 : 64;
-        state *stack = capacity < SIZE_MAX / sizeof *stack ? realloc(run->stack, capacity * sizeof *stack) : NULL;
+        state *stack =
+            capacity < SIZE_MAX / sizeof *stack ? realloc(run->stack, capacity * sizeof *stack) : NULL;
         if (!stack) {
             run->failed = true;
             return false;
@@ -241,7 +243,8 @@ static ptrdiff_t match(const puna_regex *regex, puna_regex_run *run, uint32_t pc
     return PUNA_REGEX_NONE;
 }
 
-ptrdiff_t puna_regex_match(const puna_regex *regex, puna_regex_run *run, const char *text, size_t n, size_t at)
+ptrdiff_t puna_regex_match(const puna_regex *regex, puna_regex_run *run, const char *text, size_t n,
+                           size_t at)
 {
     if (at >= n || !regex->first[(unsigned char)text[at]])
         return PUNA_REGEX_NONE;

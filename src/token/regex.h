@@ -34,6 +34,7 @@ void puna_regex_run_free(puna_regex_run *run);
 enum { PUNA_REGEX_NONE = -1 };
 
 /* Where the match that begins exactly at `at` of the n bytes of text ends, or PUNA_REGEX_NONE. */
-ptrdiff_t puna_regex_match(const puna_regex *regex, puna_regex_run *run, const char *text, size_t n, size_t at);
+ptrdiff_t puna_regex_match(const puna_regex *regex, puna_regex_run *run, const char *text, size_t n,
+                           size_t at);
 
 #endif

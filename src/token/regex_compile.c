@@ -8,9 +8,26 @@
 #include "token/regex_program.h"
 
 /* Real patterns have a few dozen of each. */
-enum { MAX_NODES = 2048, MAX_SETS = 512, MAX_ITEMS = 4096, MAX_CODE = 1 << 13, MAX_DEPTH = 24, MAX_COUNT = 1000 };
+enum {
+    MAX_NODES = 2048,
+    MAX_SETS = 512,
+    MAX_ITEMS = 4096,
+    MAX_CODE = 1 << 13,
+    MAX_DEPTH = 24,
+    MAX_COUNT = 1000
+};
 
-typedef enum node_kind { N_EMPTY, N_SET, N_CAT, N_OR, N_REPEAT, N_LOOK, N_BEHIND, N_ATOMIC, N_ASSERT } node_kind;
+typedef enum node_kind {
+    N_EMPTY,
+    N_SET,
+    N_CAT,
+    N_OR,
+    N_REPEAT,
+    N_LOOK,
+    N_BEHIND,
+    N_ATOMIC,
+    N_ASSERT
+} node_kind;
 
 typedef struct node {
     uint8_t kind, op, mode;
@@ -86,8 +103,8 @@ static void add_word_set(compiler *c)
 {
     static const struct {
         int32_t first, last;
-    } more[] = { { 0xb2, 0xb3 }, { 0xb9, 0xb9 }, { 0xbc, 0xbe }, { 0x24b6, 0x24e9 }, { 0x1f130, 0x1f149 },
-                 { 0x1f150, 0x1f169 }, { 0x1f170, 0x1f189 } };
+    } more[] = { { 0xb2, 0xb3 },       { 0xb9, 0xb9 },       { 0xbc, 0xbe },      { 0x24b6, 0x24e9 },
+                 { 0x1f130, 0x1f149 }, { 0x1f150, 0x1f169 }, { 0x1f170, 0x1f189 } };
     add_item(c, (puna_regex_item){ .kind = PUNA_RX_CLASSES,
                                    .mask = PUNA_C_L | PUNA_C_MARK | PUNA_C_DIGIT | PUNA_C_WORD });
     add_item(c, (puna_regex_item){ .kind = PUNA_RX_CATEGORY, .mask = 1u << UTF8PROC_CATEGORY_NL });
@@ -102,7 +119,9 @@ static int32_t hex(compiler *c, int least, int most)
     int digits = 0;
     for (; digits < most; digits++, c->at++) {
         char d = *c->at;
-        int digit = d >= '0' && d <= '9' ? d - '0' : (d | 32) >= 'a' && (d | 32) <= 'f' ? (d | 32) - 'a' + 10 : -1;
+        int digit = d >= '0' && d <= '9'                 ? d - '0'
+                    : (d | 32) >= 'a' && (d | 32) <= 'f' ? (d | 32) - 'a' + 10
+                                                         : -1;
         if (digit < 0)
             break;
         value = value << 4 | digit;
@@ -125,13 +144,17 @@ static const struct {
     const char *name;
     uint32_t bits;
 } categories[] = {
-    { "L", BITS_L },   { "Lu", BIT(LU) }, { "Ll", BIT(LL) }, { "Lt", BIT(LT) }, { "Lm", BIT(LM) }, { "Lo", BIT(LO) },
-    { "M", BITS_M },   { "Mn", BIT(MN) }, { "Mc", BIT(MC) }, { "Me", BIT(ME) }, { "N", BITS_N },   { "Nd", BIT(ND) },
-    { "Nl", BIT(NL) }, { "No", BIT(NO) }, { "P", BITS_P },   { "Pc", BIT(PC) }, { "Pd", BIT(PD) }, { "Ps", BIT(PS) },
-    { "Pe", BIT(PE) }, { "Pi", BIT(PI) }, { "Pf", BIT(PF) }, { "Po", BIT(PO) }, { "S", BITS_S },   { "Sm", BIT(SM) },
-    { "Sc", BIT(SC) }, { "Sk", BIT(SK) }, { "So", BIT(SO) }, { "Z", BITS_Z },   { "Zs", BIT(ZS) }, { "Zl", BIT(ZL) },
-    { "Zp", BIT(ZP) }, { "C", BITS_C },   { "Cc", BIT(CC) }, { "Cf", BIT(CF) }, { "Cs", BIT(CS) }, { "Co", BIT(CO) },
-    { "Cn", BIT(CN) }, { "Letter", BITS_L }, { "Number", BITS_N }, { "Punctuation", BITS_P }, { "Symbol", BITS_S },
+    { "L", BITS_L },      { "Lu", BIT(LU) },    { "Ll", BIT(LL) },    { "Lt", BIT(LT) },
+    { "Lm", BIT(LM) },    { "Lo", BIT(LO) },    { "M", BITS_M },      { "Mn", BIT(MN) },
+    { "Mc", BIT(MC) },    { "Me", BIT(ME) },    { "N", BITS_N },      { "Nd", BIT(ND) },
+    { "Nl", BIT(NL) },    { "No", BIT(NO) },    { "P", BITS_P },      { "Pc", BIT(PC) },
+    { "Pd", BIT(PD) },    { "Ps", BIT(PS) },    { "Pe", BIT(PE) },    { "Pi", BIT(PI) },
+    { "Pf", BIT(PF) },    { "Po", BIT(PO) },    { "S", BITS_S },      { "Sm", BIT(SM) },
+    { "Sc", BIT(SC) },    { "Sk", BIT(SK) },    { "So", BIT(SO) },    { "Z", BITS_Z },
+    { "Zs", BIT(ZS) },    { "Zl", BIT(ZL) },    { "Zp", BIT(ZP) },    { "C", BITS_C },
+    { "Cc", BIT(CC) },    { "Cf", BIT(CF) },    { "Cs", BIT(CS) },    { "Co", BIT(CO) },
+    { "Cn", BIT(CN) },    { "Letter", BITS_L }, { "Number", BITS_N }, { "Punctuation", BITS_P },
+    { "Symbol", BITS_S },
 };
 
 /* Behind \p or \P: {Name}, {^Name} or one letter. */
@@ -708,7 +731,8 @@ static puna_status finish(compiler *c, puna_arena *arena, const puna_regex **out
     return PUNA_OK;
 }
 
-puna_status puna_regex_compile(puna_arena *arena, const char *pattern, const puna_regex **out, puna_error *err)
+puna_status puna_regex_compile(puna_arena *arena, const char *pattern, const puna_regex **out,
+                               puna_error *err)
 {
     compiler *c = calloc(1, sizeof *c);
     *out = NULL;
@@ -721,10 +745,9 @@ puna_status puna_regex_compile(puna_arena *arena, const char *pattern, const pun
         fail(c, "a closing parenthesis without an opening one");
     write_node(c, root);
     emit(c, (puna_regex_code){ .op = PUNA_RX_DONE });
-    puna_status status =
-        c->bad ? puna_fail(err, PUNA_ERR_FORMAT, "pattern \"%.200s\": byte %zu: %s", pattern,
-                           (size_t)(c->at - pattern), c->bad)
-               : finish(c, arena, out, err);
+    puna_status status = c->bad ? puna_fail(err, PUNA_ERR_FORMAT, "pattern \"%.200s\": byte %zu: %s", pattern,
+                                            (size_t)(c->at - pattern), c->bad)
+                                : finish(c, arena, out, err);
     free(c);
     return status;
 }

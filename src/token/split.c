@@ -360,6 +360,12 @@ static size_t words_end(const puna_split_rule *rule, const scan *s, size_t at)
     return space_at(rule, s, at);
 }
 
+bool puna_char_is_word(int32_t code)
+{
+    return puna_char_class(code) & (PUNA_C_L | PUNA_C_MARK | PUNA_C_DIGIT | PUNA_C_WORD) ||
+           (code >= 128 && in_ranges(puna_word_chars, puna_n_word_chars, code));
+}
+
 bool puna_char_is_han(int32_t code)
 {
     return in_ranges(puna_han, puna_n_han, code);

@@ -30,7 +30,8 @@ enum {
 };
 
 unsigned puna_char_class(int32_t code);
-bool puna_char_is_han(int32_t code); /* script Han */
+bool puna_char_is_word(int32_t code); /* \w as Rust's expressions have it */
+bool puna_char_is_han(int32_t code);  /* script Han */
 
 /* The class of the character at text (n > 0) and its length 1..4; negative *code: invalid. */
 unsigned puna_char_at(const char *text, size_t n, int *length, int32_t *code);
@@ -41,12 +42,14 @@ typedef struct puna_range {
 
 extern const puna_range puna_han[];
 extern const size_t puna_n_han;
+extern const puna_range puna_word_chars[]; /* of \w: neither letters, marks, digits nor connectors */
+extern const size_t puna_n_word_chars;
 
 typedef enum puna_split_kind {
-    PUNA_SPLIT_WORDS,     /* the alternatives of GPT-2's pattern and its descendants */
-    PUNA_SPLIT_RUN,       /* a run of a set, perhaps with one character before it */
-    PUNA_SPLIT_DIGITS,    /* digits in threes, counted from the right */
-    PUNA_SPLIT_LINES,     /* runs of newlines, runs of others */
+    PUNA_SPLIT_WORDS,      /* the alternatives of GPT-2's pattern and its descendants */
+    PUNA_SPLIT_RUN,        /* a run of a set, perhaps with one character before it */
+    PUNA_SPLIT_DIGITS,     /* digits in threes, counted from the right */
+    PUNA_SPLIT_LINES,      /* runs of newlines, runs of others */
     PUNA_SPLIT_TAIL_SPACE, /* whitespace at the end of the text */
     PUNA_SPLIT_REGEX
 } puna_split_kind;
@@ -117,7 +120,8 @@ const char *puna_split_name_at(size_t i); /* the names in order, NULL behind the
 
 /* The rule for a regular expression as tokenizer.json writes it; one that the scanners do not know is compiled
  * into the arena. */
-puna_status puna_split_pattern(puna_arena *arena, const char *pattern, puna_split_rule *rule, puna_error *err);
+puna_status puna_split_pattern(puna_arena *arena, const char *pattern, puna_split_rule *rule,
+                               puna_error *err);
 
 /* Whole patterns of one rule each, for split_pattern.c. */
 typedef struct puna_split_text_rule {

@@ -23,9 +23,9 @@ typedef struct part {
 #define SHORT              "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 #define CASED_LETTERS(end) PREFIX UPPER "*" LOWER "+" end "|" PREFIX UPPER "+" LOWER "*" end
 
-#define NO_HAN             "&&[^\\p{Han}]]"
-#define UPPER_NO_HAN       "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}" NO_HAN
-#define LOWER_NO_HAN       "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}" NO_HAN
+#define NO_HAN       "&&[^\\p{Han}]]"
+#define UPPER_NO_HAN "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}" NO_HAN
+#define LOWER_NO_HAN "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}" NO_HAN
 
 static const part parts[] = {
     { HAN, "[\\p{Han}]+", { .han = true } },

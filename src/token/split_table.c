@@ -19,6 +19,16 @@ const puna_range puna_han[] = {
 };
 const size_t puna_n_han = COUNT(puna_han);
 
+/* Joiners, letter numbers, letters in circles. */
+const puna_range puna_word_chars[] = {
+    { 0x16ee, 0x16f0 },   { 0x200c, 0x200d },   { 0x2160, 0x2182 },   { 0x2185, 0x2188 },
+    { 0x24b6, 0x24e9 },   { 0x3007, 0x3007 },   { 0x3021, 0x3029 },   { 0x3038, 0x303a },
+    { 0xa6e6, 0xa6ef },   { 0x10140, 0x10174 }, { 0x10341, 0x10341 }, { 0x1034a, 0x1034a },
+    { 0x103d1, 0x103d5 }, { 0x12400, 0x1246e }, { 0x1f130, 0x1f149 }, { 0x1f150, 0x1f169 },
+    { 0x1f170, 0x1f189 },
+};
+const size_t puna_n_word_chars = COUNT(puna_word_chars);
+
 /* The code points that two DeepSeek models call letters (cased letters of an early Unicode). */
 static const puna_range deepseek_letters[] = {
     { 0x41, 0x5a },       { 0x61, 0x7a },       { 0xb5, 0xb5 },       { 0xc0, 0xd6 },
@@ -108,7 +118,8 @@ const rule puna_split_gpt2 = { .kind = PUNA_SPLIT_WORDS,
                                .punct_not = NOT_WORD };
 const rule puna_split_whitespace = RUN(.set = PUNA_C_SPACE, .behavior = PUNA_REMOVED);
 const rule puna_split_punctuation = RUN(.set = PUNA_C_PUNCT, RANGES(ascii_symbols), .max = 1);
-const rule puna_split_word_chars = RUN(.set = PUNA_C_L | PUNA_C_MARK | PUNA_C_DIGIT | PUNA_C_WORD);
+const rule puna_split_word_chars =
+    RUN(.set = PUNA_C_L | PUNA_C_MARK | PUNA_C_DIGIT | PUNA_C_WORD, RANGES(puna_word_chars));
 const rule puna_split_digits = NUMBERS(0);
 const rule puna_split_digits_each = NUMBERS(1);
 
@@ -136,7 +147,11 @@ static const rule exaone_moe = { MODERN, .contraction = PUNA_ANY_CASE, .shape = 
 static const rule tekken = { CASED, .digits_max = 1 };
 static const rule gpt4o = { CASED, .digits_max = 3, .suffix_contraction = PUNA_ANY_CASE };
 static const rule youtu = { CASED, .digits_max = 1, .suffix_contraction = PUNA_ANY_CASE };
-static const rule kimi = { MODERN, .han = true, .shape = PUNA_WORD_CASED, .digits_max = 3, .trail = PUNA_TRAIL_LINES,
+static const rule kimi = { MODERN,
+                           .han = true,
+                           .shape = PUNA_WORD_CASED,
+                           .digits_max = 3,
+                           .trail = PUNA_TRAIL_LINES,
                            .suffix_contraction = PUNA_ANY_CASE };
 static const rule deepseek3 = { DEEPSEEK, .trail = PUNA_TRAIL_LINES, .lines = PUNA_LINES_RUN };
 static const rule spark = { DEEPSEEK, .lines = PUNA_LINES_ONE };
@@ -309,10 +324,9 @@ static const puna_split_preset presets[] = {
       .stages = { &hangul_run, &wide_punct_run, &bopomofo_run, &cjk_run, &youtu },
       .ignore_merges = true },
     { .name = "afmoe", .stages = { &threes, &asian_run, &deepseek3 } },
-#define GEMMA4(text)                                                          \
-    {                                                                         \
-        .name = text, .stages = { &lines }, .add_bos = true,                  \
-        .spaces_escaped = true, .newlines_whole = true                        \
+#define GEMMA4(text)                                                                                        \
+    {                                                                                                       \
+        .name = text, .stages = { &lines }, .add_bos = true, .spaces_escaped = true, .newlines_whole = true \
     }
     GEMMA4("gemma4"),
     GEMMA4("granite-embed-multi-311m"),

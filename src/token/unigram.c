@@ -133,7 +133,7 @@ void puna_wordpiece_word(puna_encoder *e, const char *word, size_t n)
         /* A space mark written in the text is not the mark of a word's start. */
         bool mark = v->word_start_marked && n - at >= 3 && memcmp(word + at, PUNA_SPACE_MARK, 3) == 0;
         size_t length = mark ? 0 : longest_from(&v->pieces, at ? inside : first, word + at, n - at, &id);
-        if (!length)
+        if (!length || (v->whole_words && length != n))
             whole = false;
         else
             puna_ids_add(&e->ids, id);
@@ -180,7 +180,8 @@ static void cheapest(const puna_vocab *v, cost_node *nodes, const char *word, si
     int32_t code;
     uint32_t state = 0, length = (uint32_t)puna_utf8_decode(word + at, n - at, &code);
     cost_node best = { nodes[at + length].cost + unknown_cost, -1, length, true };
-    for (size_t end = at; end < n && (state = puna_trie_next(&v->pieces, state, (unsigned char)word[end++]));) {
+    for (size_t end = at;
+         end < n && (state = puna_trie_next(&v->pieces, state, (unsigned char)word[end++]));) {
         int32_t id = v->pieces.values[state];
         if (id < 0 || (end < n && !nodes[end].starts))
             continue;

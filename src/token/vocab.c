@@ -275,7 +275,7 @@ static puna_status build_special_tries(puna_vocab *v, puna_error *err)
         const puna_token *token = &v->tokens[id];
         bool user = token->type == PUNA_TOKEN_USER;
         bool control = token->type == PUNA_TOKEN_CONTROL || token->type == PUNA_TOKEN_UNKNOWN;
-        if (!token->n || (token->flags & PUNA_FLAG_ABSENT) || (!user && !control))
+        if (!token->n || (token->flags & (PUNA_FLAG_ABSENT | PUNA_FLAG_INNER)) || (!user && !control))
             continue;
         if (user && v->user_in_model) {
             TRY(puna_trie_add(&v->user_trie, token->text, token->n, (int32_t)id, err));
@@ -312,7 +312,7 @@ static puna_status build_pieces(puna_vocab *v, puna_error *err)
     for (uint32_t id = 0; id < v->n; id++) {
         const puna_token *token = &v->tokens[id];
         if (token->n && (token->type == PUNA_TOKEN_NORMAL || token->type == PUNA_TOKEN_USER) &&
-            !(token->flags & PUNA_FLAG_ABSENT))
+            !(token->flags & (PUNA_FLAG_ABSENT | PUNA_FLAG_ADDED)))
             TRY(puna_trie_add(&v->pieces, token->text, token->n, (int32_t)id, err));
     }
     return PUNA_OK;

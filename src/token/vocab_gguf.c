@@ -365,10 +365,11 @@ static puna_status read_container(puna_vocab *v, const puna_container *c, puna_e
     else if (strcmp(model, "plamo2") == 0)
         TRY(set_plamo2(v, c, err));
     else
-        return puna_fail(err, PUNA_ERR_FORMAT,
-                         "vocabulary: %s: got \"%s\", expected gpt2, llama, bert, t5, rwkv, plamo2, gemma4 or "
-                         "whitespace",
-                         KEY("model"), model);
+        return puna_fail(
+            err, PUNA_ERR_FORMAT,
+            "vocabulary: %s: got \"%s\", expected gpt2, llama, bert, t5, rwkv, plamo2, gemma4 or "
+            "whitespace",
+            KEY("model"), model);
     read_special(v, c);
     TRY(set_phi3(v, c, err));
     return puna_vocab_finish(v, err);

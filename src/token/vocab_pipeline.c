@@ -52,11 +52,12 @@ static puna_status read_charsmap(puna_vocab *v, const json_t *text, puna_charsma
         return puna_fail_memory(err, "character map", n);
     size_t end = from ? puna_base64(from, n, out, &n_out) : 0;
     if (end != n)
-        return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: precompiled_charsmap: byte %zu: not base64", end);
+        return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: precompiled_charsmap: byte %zu: not base64",
+                         end);
     return puna_charsmap_read(map, out, n_out, err);
 }
 
-/* Literal texts, and the one expression that converters write: runs of two and more spaces. */
+/* Literal texts, the expression that converters write (runs of two and more spaces), and others. */
 static puna_status replace_step(puna_vocab *v, const json_t *object, puna_step *step, puna_error *err)
 {
     const json_t *pattern = json_object_get(object, "pattern"), *regex = json_object_get(pattern, "Regex");
@@ -65,9 +66,10 @@ static puna_status replace_step(puna_vocab *v, const json_t *object, puna_step *
     step->from = keep(v, json_object_get(pattern, "String"), &step->n_from);
     if (!regex)
         return PUNA_OK;
-    if (strcmp(text_of(pattern, "Regex"), " {2,}") != 0)
-        return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: normalizer: pattern \"%.200s\" is not known",
-                         text_of(pattern, "Regex"));
+    if (strcmp(text_of(pattern, "Regex"), " {2,}") != 0) {
+        step->kind = PUNA_STEP_REPLACE_REGEX;
+        return puna_regex_compile(&v->arena, text_of(pattern, "Regex"), &step->regex, err);
+    }
     step->from = " ";
     step->n_from = 1;
     step->runs = true;
@@ -91,7 +93,8 @@ static puna_status make_step(puna_vocab *v, const json_t *object, puna_step *ste
         puna_step_kind kind;
     } simple[] = { { "NFC", PUNA_STEP_NFC },         { "NFD", PUNA_STEP_NFD },
                    { "NFKC", PUNA_STEP_NFKC },       { "NFKD", PUNA_STEP_NFKD },
-                   { "Lowercase", PUNA_STEP_LOWER }, { "StripAccents", PUNA_STEP_STRIP_MARKS } };
+                   { "Lowercase", PUNA_STEP_LOWER }, { "StripAccents", PUNA_STEP_STRIP_MARKS },
+                   { "Nmt", PUNA_STEP_NMT } };
     *step = (puna_step){ 0 };
     for (size_t i = 0; i < sizeof simple / sizeof *simple; i++)
         if (is_type(object, simple[i].type)) {
@@ -118,7 +121,8 @@ static puna_status make_step(puna_vocab *v, const json_t *object, puna_step *ste
     return PUNA_OK;
 }
 
-/* Calls `each` for an object or for the members of a Sequence (one level, as files have it). */
+/* Calls `each` for an object or for the members of a Sequence, which may hold others (as deep as the JSON, which is
+ * bounded). */
 typedef puna_status each_fn(puna_vocab *v, const json_t *object, puna_error *err);
 
 static puna_status each_of(puna_vocab *v, const json_t *object, const char *members, each_fn *each,
@@ -130,7 +134,8 @@ static puna_status each_of(puna_vocab *v, const json_t *object, const char *memb
         return each(v, object, err);
     size_t i;
     json_t *member;
-    json_array_foreach(json_object_get(object, members), i, member) TRY(each(v, member, err));
+    json_array_foreach(json_object_get(object, members), i, member)
+        TRY(each_of(v, member, members, each, err));
     return PUNA_OK;
 }
 
@@ -148,17 +153,18 @@ static puna_status add_step(puna_vocab *v, const json_t *object, puna_error *err
 
 static puna_status add_rule(puna_vocab *v, const puna_split_rule *rule, puna_error *err)
 {
-    if (v->n_stages == PUNA_MAX_STAGES)
+    const puna_split_rule **stages = v->byte_level ? v->late_stages : v->stages;
+    int *n = v->byte_level ? &v->n_late_stages : &v->n_stages;
+    if (*n == PUNA_MAX_STAGES)
         return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: pre_tokenizer: more than %d stages",
                          PUNA_MAX_STAGES);
-    if (v->metaspace || v->byte_level)
-        return puna_fail(err, PUNA_ERR_FORMAT,
-                         "tokenizer.json: pre_tokenizer: nothing may follow ByteLevel or Metaspace");
+    if (v->metaspace)
+        return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: pre_tokenizer: nothing may follow Metaspace");
     puna_split_rule *copy = puna_arena_alloc(&v->arena, sizeof *copy);
     if (!copy)
         return puna_fail_memory(err, "pre-tokenizer", sizeof *copy);
     *copy = *rule;
-    v->stages[v->n_stages++] = copy;
+    stages[(*n)++] = copy;
     return PUNA_OK;
 }
 
@@ -213,7 +219,8 @@ static puna_status add_split(puna_vocab *v, const json_t *object, puna_error *er
     else
         TRY(literal_rule(v, literal, &rule, err));
     if (!behavior_of(object, &rule))
-        return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: pre_tokenizer: behavior \"%.64s\" is not known",
+        return puna_fail(err, PUNA_ERR_FORMAT,
+                         "tokenizer.json: pre_tokenizer: behavior \"%.64s\" is not known",
                          text_of(object, "behavior"));
     if (flag(object, "invert", false)) {
         if (rule.behavior == PUNA_WITH_PREVIOUS || rule.behavior == PUNA_WITH_NEXT)
@@ -240,6 +247,8 @@ static puna_prefix_scheme scheme_of(const json_t *object)
 
 static puna_status add_byte_level(puna_vocab *v, const json_t *object, puna_error *err)
 {
+    if (v->byte_level)
+        return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: pre_tokenizer: ByteLevel: got it twice");
     if (flag(object, "use_regex", true))
         TRY(add_rule(v, &puna_split_gpt2, err));
     if (flag(object, "add_prefix_space", true)) {

@@ -156,7 +156,8 @@ bool puna_vocab_are_ranks(const char *text, size_t n)
     return next_line(&text, text + n, &l);
 }
 
-static puna_status read_ranks(puna_vocab *v, const char *text, const char *end, const char *name, puna_error *err)
+static puna_status read_ranks(puna_vocab *v, const char *text, const char *end, const char *name,
+                              puna_error *err)
 {
     line l;
     for (const char *at = text; next_line(&at, end, &l);) {
@@ -167,8 +168,8 @@ static puna_status read_ranks(puna_vocab *v, const char *text, const char *end, 
             return puna_fail_memory(err, "vocabulary", l.n);
         puna_base64(l.text, l.n, bytes, &n);
         if (!(token->flags & PUNA_FLAG_ABSENT) || n == 0 || n > PUNA_MAX_TOKEN_BYTES)
-            return puna_fail(err, PUNA_ERR_FORMAT, "%s: byte %zu: rank %u: twice, or a token of %zu bytes", name,
-                             (size_t)(at - text), (unsigned)l.rank, n);
+            return puna_fail(err, PUNA_ERR_FORMAT, "%s: byte %zu: rank %u: twice, or a token of %zu bytes",
+                             name, (size_t)(at - text), (unsigned)l.rank, n);
         *token = (puna_token){ .text = (const char *)bytes, .n = (uint32_t)n, .type = PUNA_TOKEN_NORMAL };
     }
     return PUNA_OK;
@@ -197,7 +198,8 @@ static puna_status add_special(puna_vocab *v, const known *k, puna_error *err)
     return PUNA_OK;
 }
 
-puna_status puna_vocab_read_ranks(puna_vocab *v, const char *text, size_t n, const char *name, puna_error *err)
+puna_status puna_vocab_read_ranks(puna_vocab *v, const char *text, size_t n, const char *name,
+                                  puna_error *err)
 {
     const char *at = text, *end = text + n;
     uint32_t count = 0, most;
