@@ -87,7 +87,7 @@ static bool text_is(const puna_keys *k, const char *suffix, const char *want)
 
 /* ---- keys of layers --------------------------------------------------------------------- */
 
-/* Value i of a key that holds one number or an array. */
+/* Value i of a key that holds one number or an array; a flag is 0 or 1. */
 static bool layer_value(puna_keys *k, const char *suffix, int32_t i, int32_t n_layer, double *value)
 {
     char key[256];
@@ -95,9 +95,12 @@ static bool layer_value(puna_keys *k, const char *suffix, int32_t i, int32_t n_l
     if (!meta || k->status)
         return false;
     const bool array = meta->type == PUNA_META_ARRAY;
+    bool flag;
     if (array && meta->n < (uint64_t)n_layer)
         k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s: got %llu values, expected %d", key,
                               (unsigned long long)meta->n, (int)n_layer);
+    else if (puna_meta_bool(meta, array ? (uint64_t)i : 0, &flag))
+        *value = flag;
     else if (!puna_meta_f64(meta, array ? (uint64_t)i : 0, value) || !isfinite(*value))
         k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s: expected numbers", key);
     return !k->status;
@@ -144,13 +147,15 @@ static void read_heads(puna_keys *k, puna_hparams *hp)
 {
     puna_key_need(k, "attention.head_count");
     puna_key_layers_int(k, hp, "attention.head_count", offsetof(puna_layer_hparams, n_head), 0, 1 << 13);
-    for (int32_t i = 0; i < hp->n_layer; i++)
+    for (int32_t i = 0; i < hp->n_layer; i++) {
         hp->layers[i].n_head_kv = hp->layers[i].n_head;
+        hp->layers[i].attends = true;
+    }
     puna_key_layers_int(k, hp, "attention.head_count_kv", offsetof(puna_layer_hparams, n_head_kv), 0, 1 << 13);
     puna_key_layers_int(k, hp, "feed_forward_length", offsetof(puna_layer_hparams, n_ff), 0, 1 << 24);
     for (int32_t i = 0; i < hp->n_layer && !k->status; i++) {
         const puna_layer_hparams *l = &hp->layers[i];
-        if (l->n_head_kv ? l->n_head % l->n_head_kv : l->n_head)
+        if (l->n_head_kv && l->n_head % l->n_head_kv)
             k->status = puna_fail(&k->error, PUNA_ERR_FORMAT,
                                   "metadata %s.attention.head_count: got %d, expected a multiple of head_count_kv %d", k->arch,
                                   (int)l->n_head, (int)l->n_head_kv);
@@ -203,6 +208,50 @@ static void read_rope_scaling(puna_keys *k, puna_hparams *hp)
     hp->rope_window = *r;
 }
 
+/* ---- states ----------------------------------------------------------------------------- */
+
+void puna_key_ssm(puna_keys *k, puna_hparams *hp, bool groups)
+{
+    static const char *const needed[] = { "ssm.conv_kernel", "ssm.inner_size", "ssm.state_size", "ssm.time_step_rank" };
+    puna_state_hparams *s = &hp->state;
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
+        puna_key_need(k, needed[i]);
+    s->n_taps = puna_key_int(k, needed[0], 2, 2, 1 << 10);
+    s->n_inner = puna_key_int(k, needed[1], 1, 1, 1 << 20);
+    s->n_state = puna_key_int(k, needed[2], 1, 1, 1 << 13);
+    s->n_rank = puna_key_int(k, needed[3], 1, 1, 1 << 20);
+    s->n_group = 1;
+    if (!groups)
+        return;
+    puna_key_need(k, "ssm.group_count");
+    s->n_group = puna_key_int(k, "ssm.group_count", 1, 1, 1 << 13);
+    if (s->n_inner % s->n_rank || s->n_rank % s->n_group)
+        puna_key_mistake(k, "ssm.time_step_rank", s->n_rank, "a divisor of ssm.inner_size and a multiple of ssm.group_count");
+}
+
+void puna_key_recurrent_heads(puna_keys *k, puna_hparams *hp)
+{
+    (void)k;
+    for (int32_t i = 0; i < hp->n_layer; i++) {
+        hp->layers[i].recurrent = hp->layers[i].n_head_kv == 0;
+        hp->layers[i].attends = !hp->layers[i].recurrent;
+    }
+}
+
+void puna_key_recurrent_layers(puna_keys *k, puna_hparams *hp, int32_t period)
+{
+    const char *const name = "attention.recurrent_layers";
+    period = puna_key_int(k, "full_attention_interval", period, 1, PUNA_MAX_LAYERS);
+    const bool said = puna_key_has(k, name);
+    for (int32_t i = 0; i < hp->n_layer; i++) {
+        double flag = (i + 1) % period != 0;
+        if (said && !layer_value(k, name, i, hp->n_layer, &flag))
+            return;
+        hp->layers[i].recurrent = flag != 0;
+        hp->layers[i].attends = flag == 0;
+    }
+}
+
 /* ---- experts ---------------------------------------------------------------------------- */
 
 void puna_key_experts(puna_keys *k, puna_hparams *hp, const puna_expert_keys *absent)
@@ -246,7 +295,7 @@ static void read_experts(puna_keys *k, puna_hparams *hp)
 
 /* ---- all -------------------------------------------------------------------------------- */
 
-static void mistake(puna_keys *k, const char *suffix, int32_t got, const char *expected)
+void puna_key_mistake(puna_keys *k, const char *suffix, int32_t got, const char *expected)
 {
     if (!k->status)
         k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.%s: got %d, expected %s", k->arch, suffix, (int)got,
@@ -263,7 +312,7 @@ static void read_head_sizes(puna_keys *k, puna_hparams *hp)
     hp->head_dim_k = puna_key_int(k, "attention.key_length", hp->head_dim_k ? hp->head_dim_k : own, 0, 1 << 13);
     hp->head_dim_v = puna_key_int(k, "attention.value_length", hp->head_dim_v ? hp->head_dim_v : own, 0, 1 << 13);
     if (hp->head_dim_k < least || hp->head_dim_v < least)
-        mistake(k, "attention.head_count", n_head, "heads that the embedding is wide enough for");
+        puna_key_mistake(k, "attention.head_count", n_head, "heads that the embedding is wide enough for");
     hp->n_rot = puna_key_int(k, "rope.dimension_count", hp->n_rot, 0, 1 << 13);
     if (hp->n_rot == 0)
         hp->n_rot = hp->head_dim_k;
@@ -295,5 +344,5 @@ void puna_hparams_read(puna_hparams *hp, puna_keys *k, puna_arena *arena)
     hp->rope_base_window = hp->rope_base;
     read_rope_scaling(k, hp);
     if (!(hp->rope_base > 0))
-        mistake(k, "rope.freq_base", 0, "more than 0");
+        puna_key_mistake(k, "rope.freq_base", 0, "more than 0");
 }

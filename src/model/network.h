@@ -5,6 +5,28 @@
 
 #include "model/hparams.h"
 
+/* Weights of a layer with a state, by the names of Mamba (arXiv 2312.00752); delta nets have some of them. */
+typedef struct puna_ssm {
+    const puna_tensor *in, *in_scale, *conv, *conv_bias, *x, *dt, *dt_bias, *dt_norm, *b_norm, *c_norm, *a, *d;
+    const puna_tensor *norm, *out, *out_scale;
+} puna_ssm;
+
+/* And what only delta nets have. */
+typedef struct puna_delta {
+    const puna_tensor *qkv, *qkv_scale, *gate, *gate_scale, *ba, *beta, *beta_scale, *alpha, *alpha_scale;
+    const puna_tensor *q, *k, *v, *conv_q, *conv_k, *conv_v, *decay_a, *decay_b, *gate_a, *gate_b;
+} puna_delta;
+
+/* Of RWKV: lerp_*: how much of the row before is mixed in; *_1, *_2: products through few columns; the last row: the
+ * feed-forward part's. */
+typedef struct puna_rwkv {
+    const puna_tensor *lerp, *lerp_x, *lerp_w, *lerp_k, *lerp_v, *lerp_r, *lerp_g, *mix_1, *mix_2;
+    const puna_tensor *decay, *decay_1, *decay_2, *first, *rate, *rate_1, *rate_2, *value, *value_1, *value_2;
+    const puna_tensor *gate_1, *gate_2, *k_k, *k_a, *r_k, *norm, *norm_bias;
+    const puna_tensor *wr, *wk, *wv, *wg, *br, *bk, *bv;
+    const puna_tensor *ff_lerp_k, *ff_lerp_r, *ff_key, *ff_value, *ff_receptance;
+} puna_rwkv;
+
 /* Weights of one layer of a decoder; NULL when the architecture or the file has none. */
 typedef struct puna_layer {
     const puna_tensor *attn_norm, *attn_norm_bias, *attn_norm_2, *attn_norm_2_bias;
@@ -17,6 +39,10 @@ typedef struct puna_layer {
     const puna_tensor *ffn_gate_up, *ffn_gate_up_bias, *ffn_down, *ffn_down_bias, *ffn_down_scale;
     const puna_tensor *router, *router_bias, *choice_bias, *expert_norm, *expert_gate_up;
     puna_experts experts;
+    const puna_tensor *latent_down, *latent_up; /* around experts */
+    puna_ssm ssm;
+    puna_delta delta;
+    puna_rwkv rwkv;
     const puna_tensor *shared_gate, *shared_gate_scale, *shared_up, *shared_up_scale, *shared_gate_up, *shared_down,
         *shared_down_scale, *shared_weight;
 } puna_layer;
@@ -31,6 +57,7 @@ typedef struct puna_network {
     const puna_tensor *rope_factors, *rope_long, *rope_short;
     puna_layer *layers;
     puna_plan plan;
+    puna_value first_v; /* what the first layer made and others read, where there is such (rwkv.c) */
     uint64_t n_parameters;
     uint32_t n_unused; /* tensors of the file that nothing reads */
     const char *unused; /* the first of them, or NULL */
@@ -43,6 +70,7 @@ typedef enum puna_dim {
     PUNA_DIM_ANY,    /* checked when it is used */
     PUNA_DIM_EMBD,
     PUNA_DIM_VOCAB,
+    PUNA_DIM_Q2,     /* twice the next */
     PUNA_DIM_Q,      /* n_head * head_dim_k */
     PUNA_DIM_K,      /* n_head_kv * head_dim_k */
     PUNA_DIM_V,      /* n_head_kv * head_dim_v */
@@ -55,7 +83,11 @@ typedef enum puna_dim {
     PUNA_DIM_FF_EXPERT,
     PUNA_DIM_FF_EXPERT2,
     PUNA_DIM_FF_SHARED,
-    PUNA_DIM_FF_SHARED2
+    PUNA_DIM_FF_SHARED2,
+    PUNA_DIM_STATE_IN, /* n_in of puna_state_hparams, and so on */
+    PUNA_DIM_STATE_X,
+    PUNA_DIM_STATE_INNER,
+    PUNA_DIM_STATE_CHANNELS
 } puna_dim;
 
 /* The sets of tensors.def. */
@@ -69,7 +101,11 @@ typedef enum puna_dim {
     X(DOWN_BIAS) X(FFN_SCALE) X(ACT_SCALE) X(FFN_SUB_NORM) X(FFN_POST_NORM) X(FFN_POST_NORM_BIAS)                 \
     X(ROUTER) X(ROUTER_BIAS) X(CHOICE_BIAS) X(EXPERT_NORM) X(EXPERT_GATE) X(EXPERT_UP) X(EXPERT_GATE_UP)          \
     X(EXPERT_DOWN) X(EXPERT_BIAS) X(EXPERT_SCALE) X(SHARED) X(SHARED_GATE_UP) X(SHARED_DOWN) X(SHARED_SCALE)      \
-    X(SHARED_WEIGHT)
+    X(SHARED_WEIGHT) X(SHARED_UP) X(EXPERT_LATENT)                                                                \
+    X(SSM) X(SSM_CONV_BIAS) X(SSM_X) X(SSM_NORM) X(SSM_INNER_NORMS) X(SSM_SCALE) X(Q_GATED) X(Q_GATED_BIAS)       \
+    X(DELTA) X(DELTA_QKV) X(DELTA_IN) X(DELTA_BA) X(DELTA_BETA) X(DELTA_SCALE) X(SHORTCONV) X(KDA) X(KDA_LOW)     \
+    X(LIGHTNING) X(WKV) X(WKV_LERP) X(WKV_LERPS) X(WKV_NORM) X(WKV6) X(WKV6_FIRST) X(WKV6_BIAS) X(WKV7)           \
+    X(WKV7_GATE) X(CHANNEL_MIX) X(CHANNEL_MIX_GATE)
 
 typedef enum puna_set_number {
 #define X(name) PUNA_SET_NUMBER_##name,
@@ -78,9 +114,9 @@ typedef enum puna_set_number {
     PUNA_N_SETS
 } puna_set_number;
 
-typedef uint64_t puna_sets;
+__extension__ typedef unsigned __int128 puna_sets;
 #define PUNA_SET(name) ((puna_sets)1 << PUNA_SET_NUMBER_##name)
-_Static_assert(PUNA_N_SETS <= 64, "sets of tensors fill 64 bits");
+_Static_assert(PUNA_N_SETS <= 128, "sets of tensors fill 128 bits");
 
 #define PUNA_SETS_QKV \
     (PUNA_SET(QKV) | PUNA_SET(QKV_BIAS) | PUNA_SET(QKV_SCALE) | PUNA_SET(QKV_FUSED) | PUNA_SET(QKV_FUSED_BIAS) | \
@@ -101,14 +137,23 @@ _Static_assert(PUNA_N_SETS <= 64, "sets of tensors fill 64 bits");
     (PUNA_SET(ATTN_NORM_BIAS) | PUNA_SET(FFN_NORM_BIAS) | PUNA_SET(OUTPUT_NORM_BIAS))
 #define PUNA_SETS_FFN_BIAS (PUNA_SET(GATE_BIAS) | PUNA_SET(UP_BIAS) | PUNA_SET(DOWN_BIAS))
 
+/* Of layers with a state only. */
+#define PUNA_SETS_RECURRENT                                                                                         \
+    (PUNA_SET(SSM) | PUNA_SET(SSM_CONV_BIAS) | PUNA_SET(SSM_X) | PUNA_SET(SSM_NORM) | PUNA_SET(SSM_INNER_NORMS) |   \
+     PUNA_SET(SSM_SCALE) | PUNA_SET(DELTA) | PUNA_SET(DELTA_QKV) | PUNA_SET(DELTA_IN) | PUNA_SET(DELTA_BA) |        \
+     PUNA_SET(DELTA_BETA) | PUNA_SET(DELTA_SCALE) | PUNA_SET(SHORTCONV) | PUNA_SET(KDA) | PUNA_SET(KDA_LOW) |       \
+     PUNA_SET(LIGHTNING) | PUNA_SET(WKV) | PUNA_SET(WKV_LERP) | PUNA_SET(WKV_LERPS) | PUNA_SET(WKV_NORM) |          \
+     PUNA_SET(WKV6) | PUNA_SET(WKV6_FIRST) | PUNA_SET(WKV6_BIAS) | PUNA_SET(WKV7) | PUNA_SET(WKV7_GATE))
+
 enum { /* traits of the shared decoder: each is needed by two architectures or more */
     PUNA_TRAIT_EMBEDDING_SQRT = 1 << 0, /* embeddings times sqrt(n_embd) */
     PUNA_TRAIT_PARALLEL = 1 << 1,       /* both branches read the layer's input; without a norm of its own, the second
                                            reads the first's */
     PUNA_TRAIT_BARE_NORMS = 1 << 2,     /* norms without weights */
     PUNA_TRAIT_QK_NORM_LATE = 1 << 3,   /* q and k are normalised after they are rotated */
-    PUNA_TRAIT_PARTS = 1 << 5,          /* a layer may lack attention (no heads) or the feed-forward part (no width) */
     PUNA_TRAIT_DENSE_TOO = 1 << 4,      /* layers with experts have the other feed-forward tensors too */
+    PUNA_TRAIT_PARTS = 1 << 5,          /* a layer may lack attention (no heads) or the feed-forward part (no width) */
+    PUNA_TRAIT_ALL_ROWS = 1 << 6,       /* the feed-forward part has a state: the last layer runs for all rows */
 };
 
 /* A tensor that an architecture's files call otherwise. */
@@ -129,11 +174,15 @@ struct puna_arch {
     uint32_t traits;
     puna_hparams defaults;      /* what absent keys mean */
     puna_sets needs, may;       /* tensors; those of experts in layers that have any */
+    puna_sets never;            /* not even where any architecture may have them */
     const puna_alias *aliases;  /* ended by a NULL name; may be NULL */
     /* After the shared keys: those of the architecture. May be NULL. */
     void (*adjust)(puna_hparams *hp, puna_keys *keys);
     /* What a layer's branches compute, where it is not what build.c says. h: the branch's normalised input. */
     puna_value (*attention)(puna_network *net, puna_value h, int32_t il);
+    /* In layers with a state, in place of attention: what goes through ssm.out; where the layer attends too, the sum of
+     * both branches. */
+    puna_value (*mixer)(puna_network *net, puna_value h, int32_t il);
     /* x: what the layer began with, y: what attention left, both without norm. */
     puna_value (*feed_forward)(puna_network *net, puna_value h, puna_value x, puna_value y, int32_t il);
     void (*build)(puna_network *net); /* NULL: puna_build_decoder */
@@ -159,17 +208,31 @@ bool puna_key_tensor(const puna_keys *k, int32_t layer, const char *name);
 /* Records the decoder with the traits of net->arch into net->plan. */
 void puna_build_decoder(puna_network *net);
 
+/* Its parts: the first value; x after layer il; the end. */
+puna_value puna_build_embed(puna_network *net);
+puna_value puna_build_layer(puna_network *net, puna_value x, int32_t il);
+void puna_build_logits(puna_network *net, puna_value x);
+
+/* n values of a tensor that no file has, in the network's memory; NULL sets the plan's error. */
+puna_tensor *puna_build_vector(puna_network *net, uint64_t n);
+/* Each value of w n times. */
+const puna_tensor *puna_build_repeated(puna_network *net, const puna_tensor *w, int32_t n);
+
 puna_value puna_build_norm(puna_network *net, puna_value x, const puna_tensor *weight, const puna_tensor *bias);
 /* scale W x + bias; scale and bias may be NULL. */
 puna_value puna_build_linear(puna_network *net, puna_value x, const puna_tensor *w, const puna_tensor *scale,
                              const puna_tensor *bias);
 /* Rotated as the layer's positions are; n_head heads of head_dim values. */
 puna_value puna_build_rope(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim);
+/* Attention of a layer, up to its output matrix; and with it. */
+puna_value puna_build_attention(puna_network *net, puna_value h, int32_t il);
+puna_value puna_build_attention_out(puna_network *net, puna_value h, int32_t il);
 /* Queries, keys and values of a layer's own kind, rotated, to what the heads saw: without the output matrix. */
 puna_value puna_build_attend(puna_network *net, puna_value q, puna_value k, puna_value v, int32_t il);
 /* The feed-forward part without experts, and that with. */
 puna_value puna_build_dense(puna_network *net, puna_value h, int32_t il);
 puna_value puna_build_experts(puna_network *net, puna_value h, puna_value scores, int32_t il);
+puna_value puna_build_shared(puna_network *net, puna_value h, int32_t il); /* the expert of all tokens */
 puna_value puna_build_feed_forward(puna_network *net, puna_value h, int32_t il);
 
 #endif
