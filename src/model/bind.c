@@ -90,6 +90,8 @@ static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, p
         return (uint64_t)hp->state.n_inner;
     case PUNA_DIM_STATE_CHANNELS:
         return (uint64_t)hp->state.n_channels;
+    case PUNA_DIM_STATE_HEADS:
+        return (uint64_t)hp->state.n_rank;
     }
     return 0;
 }

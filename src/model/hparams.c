@@ -106,6 +106,23 @@ static bool layer_value(puna_keys *k, const char *suffix, int32_t i, int32_t n_l
     return !k->status;
 }
 
+bool puna_key_ints(puna_keys *k, const char *suffix, int32_t *values, int32_t n, int32_t most)
+{
+    double value;
+    puna_key_need(k, suffix);
+    for (int32_t i = 0; i < n; i++) {
+        if (!layer_value(k, suffix, i, n, &value))
+            return false;
+        if (!(value >= 0 && value <= most && value == floor(value))) {
+            k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.%s: got %.9g, expected integers in 0..%d", k->arch,
+                                  suffix, value, (int)most);
+            return false;
+        }
+        values[i] = (int32_t)value;
+    }
+    return true;
+}
+
 void puna_key_layers_int(puna_keys *k, puna_hparams *hp, const char *suffix, size_t offset, int32_t least, int32_t most)
 {
     double value;

@@ -86,6 +86,9 @@ int32_t puna_key_int(puna_keys *k, const char *suffix, int32_t absent, int32_t l
 float puna_key_real(puna_keys *k, const char *suffix, float absent);
 bool puna_key_flag(puna_keys *k, const char *suffix, bool absent);
 
+/* The first n numbers of an array; false, and a mistake, when it is shorter or they are not in 0..most. */
+bool puna_key_ints(puna_keys *k, const char *suffix, int32_t *values, int32_t n, int32_t most);
+
 /* Must be there. */
 void puna_key_need(puna_keys *k, const char *suffix);
 

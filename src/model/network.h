@@ -87,7 +87,8 @@ typedef enum puna_dim {
     PUNA_DIM_STATE_IN, /* n_in of puna_state_hparams, and so on */
     PUNA_DIM_STATE_X,
     PUNA_DIM_STATE_INNER,
-    PUNA_DIM_STATE_CHANNELS
+    PUNA_DIM_STATE_CHANNELS,
+    PUNA_DIM_STATE_HEADS /* n_rank */
 } puna_dim;
 
 /* The sets of tensors.def. */

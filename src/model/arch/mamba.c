@@ -167,7 +167,6 @@ const puna_arch puna_arch_falcon_h1 = {
     .defaults = { .rms_eps = 1e-5f },
     .needs = PUNA_SETS_DENSE | PUNA_SET(SSM) | PUNA_SET(SSM_CONV_BIAS),
     .may = PUNA_SETS_FFN_BIAS | PUNA_SET(SSM_NORM) | PUNA_SET(SSM_SCALE),
-    .never = PUNA_SET(O_SCALE),
     .aliases = falcon_h1_names,
     .adjust = falcon_h1_keys,
     .mixer = falcon_h1_mixer,
