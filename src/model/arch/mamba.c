@@ -1,5 +1,5 @@
 /* mamba.c - Mamba (arXiv 2312.00752) and Mamba-2 (arXiv 2405.21060), and those that have them beside attention: Jamba
- * (arXiv 2403.19887), Granite 4, Nemotron-H (arXiv 2504.03624), Falcon-H1 (arXiv 2507.22448). */
+ * (arXiv 2403.19887), PLaMo 2 (arXiv 2509.04897), Granite 4, Nemotron-H (arXiv 2504.03624), Falcon-H1 (arXiv 2507.22448). */
 #include <math.h>
 
 #include "model/network.h"
@@ -94,6 +94,62 @@ const puna_arch puna_arch_jamba = {
     .may = PUNA_SET(SSM_SCALE),
     .adjust = jamba_keys,
     .mixer = mamba_1,
+    .tiny = TINY,
+};
+
+/* ---- PLaMo 2 ---------------------------------------------------------------------------- */
+
+/* Of Mamba, but with as few heads as Mamba-2 has; the parts of a head lie beside each other. */
+static puna_value plamo2_mixer(puna_network *net, puna_value h, int32_t il)
+{
+    puna_plan *g = &net->plan;
+    const puna_ssm *l = &net->layers[il].ssm;
+    const puna_state_hparams *s = &net->hp.state;
+    const int32_t n = s->n_inner / s->n_rank, n_dt = s->n_x - 2 * s->n_state;
+    const puna_ssm_params scan = { .n_head = s->n_rank, .n_group = 1, .n_state = s->n_state };
+    puna_value in = p_linear(g, h, l->in, NULL);
+    puna_value z = p_columns(g, in, s->n_rank, 0, n);
+    puna_value x = p_conv1d(g, p_columns(g, in, s->n_rank, n, n), l->conv, NULL, PUNA_ACT_SILU);
+    puna_value y = p_linear(g, x, l->x, NULL);
+    puna_value b = inner_norm(net, p_columns(g, y, 1, 0, s->n_state), l->b_norm);
+    puna_value c = inner_norm(net, p_columns(g, y, 1, s->n_state, s->n_state), l->c_norm);
+    puna_value dt = inner_norm(net, p_columns(g, y, 1, 2 * s->n_state, n_dt), l->dt_norm);
+    dt = p_linear(g, dt, l->dt, l->dt_bias);
+    y = p_ssm_scan(g, x, dt, p_join(g, b, c, 1), l->a, NULL, l->d, &scan);
+    return p_glu(g, z, y, &(puna_glu_params){ .activation = PUNA_ACT_SILU });
+}
+
+static void plamo2_keys(puna_hparams *hp, puna_keys *k)
+{
+    puna_state_hparams *s = &hp->state;
+    const int32_t n_group = puna_key_int(k, "ssm.group_count", 0, 0, 1 << 13);
+    puna_key_ssm(k, hp, false);
+    puna_key_recurrent_heads(k, hp);
+    s->n_in = 2 * s->n_inner;
+    s->n_x = (hp->n_embd / 16 > 64 ? hp->n_embd / 16 : 64) + 2 * s->n_state;
+    s->n_channels = s->n_inner;
+    if (n_group != 0)
+        puna_key_mistake(k, "ssm.group_count", n_group, "0");
+    if (s->n_inner % s->n_rank)
+        puna_key_mistake(k, "ssm.time_step_rank", s->n_rank, "a divisor of ssm.inner_size");
+    hp->attention_scale = hp->head_dim_v > 0 ? 1 / sqrtf((float)hp->head_dim_v) : 0;
+}
+
+static const puna_alias plamo2_names[] = {
+    { "ssm_dt_norm", "ssm_dt_norm.weight" }, { "ssm_b_norm", "ssm_b_norm.weight" }, { "ssm_c_norm", "ssm_c_norm.weight" },
+    { "post_attention_norm", "post_attention_norm.weight" }, { "post_ffw_norm", "post_ffw_norm.weight" }, { NULL, NULL },
+};
+
+const puna_arch puna_arch_plamo2 = {
+    .name = "plamo2",
+    .pairing = PUNA_ROPE_NEOX,
+    .activation = PUNA_ACT_SILU,
+    .defaults = { .rms_eps = 1e-6f },
+    .needs = PUNA_SETS_ATTENTION | PUNA_SETS_QK_NORM | PUNA_SETS_POST_NORMS | PUNA_SET(FFN_NORM) | PUNA_SET(GATE_UP) |
+             PUNA_SET(DOWN) | PUNA_SET(SSM) | PUNA_SET(SSM_X) | PUNA_SET(SSM_INNER_NORMS),
+    .aliases = plamo2_names,
+    .adjust = plamo2_keys,
+    .mixer = plamo2_mixer,
     .tiny = TINY,
 };
 
