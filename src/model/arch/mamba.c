@@ -147,6 +147,7 @@ const puna_arch puna_arch_plamo2 = {
     .defaults = { .rms_eps = 1e-6f },
     .needs = PUNA_SETS_ATTENTION | PUNA_SETS_QK_NORM | PUNA_SETS_POST_NORMS | PUNA_SET(FFN_NORM) | PUNA_SET(GATE_UP) |
              PUNA_SET(DOWN) | PUNA_SET(SSM) | PUNA_SET(SSM_X) | PUNA_SET(SSM_INNER_NORMS),
+    .never = PUNA_SET(QKV_SCALE) | PUNA_SET(QKV_FUSED_SCALE) | PUNA_SET(QKV_BIAS) | PUNA_SET(QKV_FUSED_BIAS),
     .aliases = plamo2_names,
     .adjust = plamo2_keys,
     .mixer = plamo2_mixer,
