@@ -43,8 +43,11 @@ static const struct {
 
 static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, puna_dim dim)
 {
-    const uint64_t q = (uint64_t)l->n_head * (uint64_t)hp->head_dim_k, k = (uint64_t)l->n_head_kv * (uint64_t)hp->head_dim_k;
-    const uint64_t v = (uint64_t)l->n_head_kv * (uint64_t)hp->head_dim_v;
+    const puna_latent *m = l->window > 0 ? &hp->latent_window : &hp->latent;
+    const uint64_t head_k = (uint64_t)(m->n_lora ? m->head_dim_k : hp->head_dim_k), n_head = (uint64_t)l->n_head;
+    const uint64_t head_v = (uint64_t)(m->n_lora ? m->head_dim_v : hp->head_dim_v);
+    const uint64_t q = n_head * head_k, k = (uint64_t)l->n_head_kv * head_k, v = (uint64_t)l->n_head_kv * head_v;
+    const uint64_t n_rot = (uint64_t)(l->window > 0 ? hp->n_rot_window : hp->n_rot);
     switch (dim) {
     case PUNA_DIM_ONE:
         return 1;
@@ -65,9 +68,9 @@ static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, p
     case PUNA_DIM_QKV:
         return q + k + v;
     case PUNA_DIM_O:
-        return (uint64_t)l->n_head * (uint64_t)hp->head_dim_v;
+        return n_head * head_v;
     case PUNA_DIM_HEADS:
-        return (uint64_t)l->n_head;
+        return n_head;
     case PUNA_DIM_FF:
         return (uint64_t)l->n_ff;
     case PUNA_DIM_FF2:
@@ -92,6 +95,36 @@ static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, p
         return (uint64_t)hp->state.n_channels;
     case PUNA_DIM_STATE_HEADS:
         return (uint64_t)hp->state.n_rank;
+    case PUNA_DIM_LORA_Q:
+        return (uint64_t)hp->n_lora_q;
+    case PUNA_DIM_LORA_KV:
+        return (uint64_t)m->n_lora;
+    case PUNA_DIM_KV_A:
+        return (uint64_t)m->n_lora + n_rot;
+    case PUNA_DIM_KV_B:
+        return n_head * ((uint64_t)m->n_nope + head_v);
+    case PUNA_DIM_NOPE:
+        return (uint64_t)m->n_nope;
+    case PUNA_DIM_HEAD_V:
+        return head_v;
+    case PUNA_DIM_INDEX_HEADS:
+        return (uint64_t)hp->indexer.n_head;
+    case PUNA_DIM_INDEX:
+        return (uint64_t)hp->indexer.head_dim;
+    case PUNA_DIM_INDEX_Q:
+        return (uint64_t)hp->indexer.n_head * (uint64_t)hp->indexer.head_dim;
+    case PUNA_DIM_STREAMS:
+        return (uint64_t)hp->hyper.n * (uint64_t)hp->n_embd;
+    case PUNA_DIM_STREAM:
+        return (uint64_t)hp->hyper.n;
+    case PUNA_DIM_HYPER:
+        return (uint64_t)hp->hyper.n * (uint64_t)(hp->hyper.n_balance > 0 ? 2 + hp->hyper.n : 2);
+    case PUNA_DIM_HYPER_SCALES:
+        return hp->hyper.n_balance > 0 ? 3 : 2;
+    case PUNA_DIM_LORA_O:
+        return (uint64_t)hp->n_out_group * (uint64_t)hp->n_lora_o;
+    case PUNA_DIM_COMPRESS:
+        return (uint64_t)l->compress;
     }
     return 0;
 }
@@ -236,6 +269,11 @@ static puna_sets without(const puna_network *net, const puna_layer_hparams *l)
         none |= ATTENTION_SETS;
     if (!l->recurrent)
         none |= PUNA_SETS_RECURRENT;
+    none |= net->hp.n_lora_q > 0 ? 0 : PUNA_SET(LORA_Q);
+    none |= net->hp.absorbed ? PUNA_SET(KV_B) : PUNA_SET(LATENT_HEADS);
+    none |= l->indexer == PUNA_INDEXER_OWN ? 0 : PUNA_SET(INDEXER) | PUNA_SET(INDEXER_DIRECT) | PUNA_SET(INDEX_QUERY) | PUNA_SET(INDEX_COMPRESSOR);
+    none |= l->compress > 0 ? 0 : PUNA_SET(COMPRESSOR);
+    none |= l - net->hp.layers < net->hp.n_expert_table ? PUNA_SET(CHOICE_BIAS) : PUNA_SET(EXPERT_TABLE);
     if (!(net->arch->traits & PUNA_TRAIT_PARTS))
         return none;
     if (l->n_head == 0)

@@ -37,13 +37,19 @@ static puna_value linear_scaled(puna_network *net, puna_value x, const puna_tens
 
 puna_value puna_build_rope(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim)
 {
+    return puna_build_rope_paired(net, x, il, n_head, head_dim, net->hp.pairing);
+}
+
+puna_value puna_build_rope_paired(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim,
+                                  puna_rope_pairing pairing)
+{
     const puna_hparams *hp = &net->hp;
     const bool window = hp->layers[il].window > 0;
     puna_rope_params p = window ? hp->rope_window : hp->rope;
     const puna_tensor *factors = net->rope_factors;
     if (!factors)
         factors = hp->long_factors ? net->rope_long : net->rope_short;
-    p.pairing = hp->pairing;
+    p.pairing = pairing;
     p.n_head = n_head;
     p.head_dim = head_dim;
     p.n_rot = window ? hp->n_rot_window : hp->n_rot;
@@ -56,7 +62,8 @@ puna_value puna_build_attend(puna_network *net, puna_value q, puna_value k, puna
     puna_plan *g = &net->plan;
     const puna_hparams *hp = &net->hp;
     const puna_layer_hparams *lh = &hp->layers[il];
-    puna_cache_layout layout = { lh->n_head_kv, hp->head_dim_k, hp->head_dim_v, lh->window };
+    puna_cache_layout layout = { .n_head = lh->n_head_kv, .head_dim_k = hp->head_dim_k, .head_dim_v = hp->head_dim_v,
+                                 .window = lh->window };
     puna_attention_params p = {
         .n_head = lh->n_head, .n_head_kv = lh->n_head_kv,
         .head_dim = hp->head_dim_k, .head_dim_v = hp->head_dim_v,
@@ -70,6 +77,11 @@ puna_value puna_build_attend(puna_network *net, puna_value q, puna_value k, puna
         p.temperature_offset = hp->temperature_offset;
     }
     p_kv_store(g, k, v, p.cache);
+    if (net->selected >= 0) {
+        p.n_lists = hp->indexer.n_lists;
+        p.key_block = hp->indexer.key_block;
+        return p_attention_selected(g, q, net->selected, &p, net->layers[il].sinks);
+    }
     return p_attention(g, q, &p, net->layers[il].sinks, NULL);
 }
 
@@ -114,7 +126,8 @@ puna_value puna_build_dense(puna_network *net, puna_value h, int32_t il)
     puna_plan *g = &net->plan;
     const puna_layer *l = &net->layers[il];
     const puna_activation activation = net->arch->activation;
-    const puna_glu_params p = { .activation = activation, .limit = net->hp.layers[il].ff_limit, .late_limit = true };
+    const puna_glu_params p = { .activation = activation, .limit = net->hp.layers[il].ff_limit,
+                                .late_limit = !net->hp.ff_early_limit, .up_offset = net->hp.ff_up_offset };
     puna_value gate = -1, y;
     if (l->ffn_gate)
         gate = linear_scaled(net, h, l->ffn_gate, l->ffn_gate_bias, l->ffn_gate_scale);
@@ -130,7 +143,8 @@ puna_value puna_build_shared(puna_network *net, puna_value h, int32_t il)
 {
     puna_plan *g = &net->plan;
     const puna_layer *l = &net->layers[il];
-    const puna_glu_params p = { .activation = net->arch->activation, .limit = net->hp.layers[il].ff_limit, .late_limit = true };
+    const puna_glu_params p = { .activation = net->arch->activation, .limit = net->hp.layers[il].ff_limit,
+                                .late_limit = !net->hp.ff_early_limit, .up_offset = net->hp.ff_up_offset };
     puna_value gate = -1, y;
     if (l->shared_gate)
         gate = linear_scaled(net, h, l->shared_gate, NULL, l->shared_gate_scale);
@@ -156,7 +170,9 @@ puna_value puna_build_experts(puna_network *net, puna_value h, puna_value scores
     if (p.fused)
         e.gate = l->expert_gate_up;
     p.gated = e.gate != NULL;
-    puna_value y = p_moe_ffn(g, h, p_moe_route(g, scores, l->choice_bias, &hp->route), &e, &p);
+    puna_value route = l->expert_table ? p_moe_route_tokens(g, scores, l->expert_table, &hp->route)
+                                       : p_moe_route(g, scores, l->choice_bias, &hp->route);
+    puna_value y = p_moe_ffn(g, h, route, &e, &p);
     if (!l->shared_up)
         return y;
     const float part = hp->shared_mean ? 0.5f : 1;

@@ -27,6 +27,16 @@ typedef struct puna_rwkv {
     const puna_tensor *ff_lerp_k, *ff_lerp_r, *ff_key, *ff_value, *ff_receptance;
 } puna_rwkv;
 
+/* What hyper-connections have for a branch: a matrix that reads all streams, and what is done to its results. */
+typedef struct puna_hyper_tensors {
+    const puna_tensor *fn, *base, *scale;
+} puna_hyper_tensors;
+
+/* What makes one vector of a block of tokens (DeepSeek-V4). */
+typedef struct puna_compressor {
+    const puna_tensor *kv, *gate, *positions, *norm;
+} puna_compressor;
+
 /* Weights of one layer of a decoder; NULL when the architecture or the file has none. */
 typedef struct puna_layer {
     const puna_tensor *attn_norm, *attn_norm_bias, *attn_norm_2, *attn_norm_2_bias;
@@ -45,6 +55,11 @@ typedef struct puna_layer {
     puna_rwkv rwkv;
     const puna_tensor *shared_gate, *shared_gate_scale, *shared_up, *shared_up_scale, *shared_gate_up, *shared_down,
         *shared_down_scale, *shared_weight;
+    const puna_tensor *q_a, *q_a_norm, *q_b, *kv_a, *kv_a_norm, *kv_b, *k_b, *v_b; /* of latent attention */
+    puna_hyper_tensors hyper_attn, hyper_ffn;
+    const puna_tensor *wo_a, *expert_table;
+    puna_compressor compressor, index_compressor;
+    const puna_tensor *index_q, *index_q_norm, *index_k, *index_k_norm, *index_k_norm_bias, *index_weights;
 } puna_layer;
 
 typedef struct puna_arch puna_arch;
@@ -55,7 +70,9 @@ typedef struct puna_network {
     const puna_tensor *embedding, *embedding_norm, *embedding_norm_bias, *positions, *token_types;
     const puna_tensor *output_norm, *output_norm_bias, *output, *output_bias;
     const puna_tensor *rope_factors, *rope_long, *rope_short;
+    puna_hyper_tensors hyper_head;
     puna_layer *layers;
+    puna_value selected; /* keys that the last layer with an indexer chose; -1: none did. While recording */
     puna_plan plan;
     puna_value first_v; /* what the first layer made and others read, where there is such (rwkv.c) */
     uint64_t n_parameters;
@@ -88,7 +105,22 @@ typedef enum puna_dim {
     PUNA_DIM_STATE_X,
     PUNA_DIM_STATE_INNER,
     PUNA_DIM_STATE_CHANNELS,
-    PUNA_DIM_STATE_HEADS /* n_rank */
+    PUNA_DIM_STATE_HEADS, /* n_rank */
+    PUNA_DIM_LORA_Q,
+    PUNA_DIM_LORA_KV,
+    PUNA_DIM_KV_A,        /* the latent vector and the key that is rotated */
+    PUNA_DIM_KV_B,        /* all heads' keys (without rotation) and values */
+    PUNA_DIM_NOPE,
+    PUNA_DIM_HEAD_V,
+    PUNA_DIM_INDEX_HEADS,
+    PUNA_DIM_INDEX,       /* of a head of the indexer */
+    PUNA_DIM_INDEX_Q,
+    PUNA_DIM_STREAMS,     /* all streams of hyper-connections side by side */
+    PUNA_DIM_STREAM,      /* how many there are */
+    PUNA_DIM_HYPER,       /* numbers that a branch has of them */
+    PUNA_DIM_HYPER_SCALES,
+    PUNA_DIM_LORA_O,
+    PUNA_DIM_COMPRESS     /* tokens of a block that becomes one vector */
 } puna_dim;
 
 /* The sets of tensors.def. */
@@ -106,7 +138,9 @@ typedef enum puna_dim {
     X(SSM) X(SSM_CONV_BIAS) X(SSM_X) X(SSM_NORM) X(SSM_INNER_NORMS) X(SSM_SCALE) X(Q_GATED) X(Q_GATED_BIAS)       \
     X(DELTA) X(DELTA_QKV) X(DELTA_IN) X(DELTA_BA) X(DELTA_BETA) X(DELTA_SCALE) X(SHORTCONV) X(KDA) X(KDA_LOW)     \
     X(LIGHTNING) X(WKV) X(WKV_LERP) X(WKV_LERPS) X(WKV_NORM) X(WKV6) X(WKV6_FIRST) X(WKV6_BIAS) X(WKV7)           \
-    X(WKV7_GATE) X(CHANNEL_MIX) X(CHANNEL_MIX_GATE)
+    X(WKV7_GATE) X(CHANNEL_MIX) X(CHANNEL_MIX_GATE) \
+    X(LORA_Q) X(LORA_KV) X(KV_B) X(LATENT_HEADS) X(INDEXER) X(HYPER) X(HYPER_HEAD) X(INDEXER_DIRECT) X(INDEX_QUERY) X(KV_ONE)  \
+    X(LORA_O) X(COMPRESSOR) X(INDEX_COMPRESSOR) X(EXPERT_TABLE)
 
 typedef enum puna_set_number {
 #define X(name) PUNA_SET_NUMBER_##name,
@@ -225,6 +259,8 @@ puna_value puna_build_linear(puna_network *net, puna_value x, const puna_tensor 
                              const puna_tensor *bias);
 /* Rotated as the layer's positions are; n_head heads of head_dim values. */
 puna_value puna_build_rope(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim);
+puna_value puna_build_rope_paired(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim,
+                                  puna_rope_pairing pairing);
 /* Attention of a layer, up to its output matrix; and with it. */
 puna_value puna_build_attention(puna_network *net, puna_value h, int32_t il);
 puna_value puna_build_attention_out(puna_network *net, puna_value h, int32_t il);
@@ -235,5 +271,33 @@ puna_value puna_build_dense(puna_network *net, puna_value h, int32_t il);
 puna_value puna_build_experts(puna_network *net, puna_value h, puna_value scores, int32_t il);
 puna_value puna_build_shared(puna_network *net, puna_value h, int32_t il); /* the expert of all tokens */
 puna_value puna_build_feed_forward(puna_network *net, puna_value h, int32_t il);
+
+/* ---- latent attention ------------------------------------------------------------------------ */
+
+/* What a file must say of it: sizes of vectors and heads, and how the tensors are laid out. */
+typedef struct puna_latent_keys {
+    bool no_lora_q;          /* queries are made in one step */
+    bool expanded, absorbed; /* layouts that the architecture's files may have */
+    bool window;             /* layers with a window have sizes of their own */
+} puna_latent_keys;
+void puna_key_latent(puna_keys *k, puna_hparams *hp, const puna_latent_keys *may);
+
+/* The indexer of layers with attention over chosen keys; in most files all have one: `types` says which otherwise. */
+void puna_key_indexer(puna_keys *k, puna_hparams *hp, puna_rope_pairing pairing, float eps);
+
+/* The keys that the layer may look at; -1: all. Queries of the indexer are made of `from`. */
+puna_value puna_build_select(puna_network *net, puna_value h, puna_value from, int32_t il);
+
+/* For puna_arch.attention. */
+puna_value puna_build_latent(puna_network *net, puna_value h, int32_t il);
+
+/* ---- hyper-connections ----------------------------------------------------------------------- */
+
+/* "hyper_connection.*". */
+void puna_key_hyper(puna_keys *k, puna_hparams *hp);
+
+/* For puna_arch.build: a decoder with several residual streams, of the architecture's own attention and build.c's
+ * feed-forward part. */
+void puna_build_hyper(puna_network *net);
 
 #endif

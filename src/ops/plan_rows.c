@@ -75,6 +75,20 @@ puna_value p_columns(puna_plan *g, puna_value x, int32_t n_group, int32_t from, 
     return puna_plan_record(g, node, n_group * n, g->values[x].per_output);
 }
 
+puna_value p_repeat(puna_plan *g, puna_value x, int32_t times)
+{
+    if (!puna_plan_usable(g, x))
+        return -1;
+    if (times < 1 || puna_plan_width(g, x) > INT32_MAX / times) {
+        puna_plan_mistake(g, NULL, "times of a value", (uint64_t)times, 1);
+        return -1;
+    }
+    puna_node node = { .op = PUNA_OP_COLUMNS, .in = { x } };
+    node.p.columns.n_group = times;
+    node.p.columns.repeat = true;
+    return puna_plan_record(g, node, times * puna_plan_width(g, x), g->values[x].per_output);
+}
+
 puna_value p_join(puna_plan *g, puna_value x, puna_value y, int32_t n_group)
 {
     if (!puna_plan_beside(g, x, y))
@@ -86,4 +100,37 @@ puna_value p_join(puna_plan *g, puna_value x, puna_value y, int32_t n_group)
     puna_node node = { .op = PUNA_OP_JOIN, .in = { x, y } };
     node.p.columns.n_group = n_group;
     return puna_plan_record(g, node, puna_plan_width(g, x) + puna_plan_width(g, y), g->values[x].per_output);
+}
+
+puna_value p_mix(puna_plan *g, puna_value weights, puna_value x, int32_t n_out)
+{
+    if (!puna_plan_beside(g, weights, x))
+        return -1;
+    const int32_t n_weights = puna_plan_width(g, weights), width = puna_plan_width(g, x);
+    const int32_t n = n_out > 0 ? n_weights / n_out : 0;
+    if (n < 1 || n_weights % n_out || width % n || width / n > INT32_MAX / n_out) {
+        puna_plan_mistake(g, NULL, "weights of a mix", (uint64_t)n_weights, (uint64_t)n_out);
+        return -1;
+    }
+    puna_node node = { .op = PUNA_OP_MIX, .in = { weights, x } };
+    node.p.columns.n_group = n_out;
+    return puna_plan_record(g, node, n_out * (width / n), g->values[x].per_output);
+}
+
+puna_value p_balance(puna_plan *g, puna_value x, int32_t n_rounds, float eps)
+{
+    if (!puna_plan_usable(g, x))
+        return -1;
+    const int32_t width = puna_plan_width(g, x);
+    int32_t n = 1;
+    while (n < width / n)
+        n++;
+    if (n * n != width || n_rounds < 1) {
+        puna_plan_mistake(g, NULL, "numbers of a square", (uint64_t)width, (uint64_t)n * (uint64_t)n);
+        return -1;
+    }
+    puna_node node = { .op = PUNA_OP_BALANCE, .in = { x } };
+    node.p.balance.n_rounds = n_rounds;
+    node.p.balance.eps = eps;
+    return puna_plan_record(g, node, width, g->values[x].per_output);
 }
