@@ -251,7 +251,8 @@ static puna_status split_fused(puna_network *net, puna_layer *l, const puna_laye
 /* ---- tables ----------------------------------------------------------------------------- */
 
 #define ATTENTION_SETS \
-    (PUNA_SETS_QKV | PUNA_SET(Q_GATED) | PUNA_SET(Q_GATED_BIAS) | PUNA_SETS_QK_NORM | PUNA_SET(O) | PUNA_SET(O_BIAS) | PUNA_SET(O_SCALE))
+    (PUNA_SETS_QKV | PUNA_SET(Q_GATED) | PUNA_SET(Q_GATED_BIAS) | PUNA_SETS_QK_NORM | PUNA_SET(O) | PUNA_SET(O_BIAS) | \
+     PUNA_SET(O_SCALE) | PUNA_SET(ATTN_GATE) | PUNA_SET(LORA_Q) | PUNA_SET(LORA_KV) | PUNA_SET(KV_B) | PUNA_SET(LATENT_HEADS))
 #define FEED_FORWARD_SETS (PUNA_SETS_GATED | PUNA_SET(GATE_UP))
 #define EXPERT_SETS \
     (PUNA_SETS_EXPERTS | PUNA_SETS_SHARED | PUNA_SET(SHARED_GATE_UP) | PUNA_SET(SHARED_WEIGHT) | PUNA_SET(CHOICE_BIAS) | \
