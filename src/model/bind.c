@@ -256,7 +256,8 @@ static puna_status split_fused(puna_network *net, puna_layer *l, const puna_laye
 #define FEED_FORWARD_SETS (PUNA_SETS_GATED | PUNA_SET(GATE_UP))
 #define EXPERT_SETS \
     (PUNA_SETS_EXPERTS | PUNA_SETS_SHARED | PUNA_SET(SHARED_GATE_UP) | PUNA_SET(SHARED_WEIGHT) | PUNA_SET(CHOICE_BIAS) | \
-     PUNA_SET(EXPERT_BIAS) | PUNA_SET(ROUTER_BIAS) | PUNA_SET(EXPERT_NORM) | PUNA_SET(SHARED_UP) | PUNA_SET(EXPERT_LATENT))
+     PUNA_SET(EXPERT_BIAS) | PUNA_SET(ROUTER_BIAS) | PUNA_SET(EXPERT_NORM) | PUNA_SET(SHARED_UP) | PUNA_SET(EXPERT_LATENT) | \
+     PUNA_SET(EXPERT_PLAIN))
 
 /* What the architecture's layer of this kind has no use for. */
 static puna_sets without(const puna_network *net, const puna_layer_hparams *l)

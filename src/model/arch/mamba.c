@@ -1,6 +1,7 @@
 /* mamba.c - Mamba (arXiv 2312.00752) and Mamba-2 (arXiv 2405.21060), and those that have them beside attention: Jamba
  * (arXiv 2403.19887), PLaMo 2 (arXiv 2509.04897), Granite 4, Nemotron-H (arXiv 2504.03624), Falcon-H1 (arXiv 2507.22448). */
 #include <math.h>
+#include <stdio.h>
 
 #include "model/network.h"
 
@@ -277,6 +278,18 @@ static puna_value nemotron_h_feed_forward(puna_network *net, puna_value h, puna_
     return l->shared_up ? p_add(g, e, puna_build_shared(net, h, il)) : e;
 }
 
+/* A file may say a number for each layer, but layers with experts must have the same. */
+static void same_in_layers(puna_hparams *hp, puna_keys *k, const char *suffix, int32_t value)
+{
+    char key[256];
+    double said;
+    snprintf(key, sizeof key, "%s.%s", k->arch, suffix);
+    const puna_meta *meta = puna_container_meta(k->container, key);
+    for (int32_t i = 0; meta && meta->type == PUNA_META_ARRAY && i < hp->n_layer; i++)
+        if (hp->layers[i].experts && puna_meta_f64(meta, (uint64_t)i, &said) && said != value)
+            puna_key_mistake(k, suffix, (int32_t)fmin(fmax(said, INT32_MIN), INT32_MAX), "the same number for all layers");
+}
+
 /* Every layer has one of the three: a state, attention, or a feed-forward part. */
 static void nemotron_h_keys(puna_hparams *hp, puna_keys *k)
 {
@@ -297,20 +310,42 @@ static void nemotron_h_keys(puna_hparams *hp, puna_keys *k)
     hp->n_ff_shared = puna_key_int(k, "expert_shared_feed_forward_length", 0, 0, 1 << 24);
     for (int32_t i = 0; i < hp->n_layer; i++)
         hp->layers[i].experts &= hp->layers[i].n_ff > 0;
+    same_in_layers(hp, k, "expert_used_count", hp->route.n_used);
+    same_in_layers(hp, k, "expert_feed_forward_length", hp->n_ff_expert);
 }
 
 /* The only norm of a layer stands before its only branch. */
 static const puna_alias nemotron_h_names[] = { { "attn_norm.weight", "ffn_norm.weight" }, { NULL, NULL } };
 
-#define NEMOTRON_H                                                                                                    \
-    .pairing = PUNA_ROPE_NEOX, .activation = PUNA_ACT_RELU_SQUARED, .traits = PUNA_TRAIT_PARTS,                       \
-    .needs = PUNA_SETS_ATTENTION | PUNA_SET(FFN_NORM) | PUNA_SETS_PLAIN | MAMBA_2 | PUNA_SET(ROUTER) |                \
-             PUNA_SET(EXPERT_UP) | PUNA_SET(EXPERT_DOWN) | PUNA_SET(CHOICE_BIAS) | PUNA_SET(SHARED_UP) |              \
-             PUNA_SET(SHARED_DOWN),                                                                                   \
-    .may = PUNA_SET(O_BIAS) | PUNA_SET(UP_BIAS) | PUNA_SET(DOWN_BIAS) | PUNA_SET(SSM_SCALE) | PUNA_SET(FFN_SCALE) |   \
-           PUNA_SET(EXPERT_SCALE) | PUNA_SET(SHARED_SCALE) | PUNA_SET(EXPERT_LATENT),                                 \
-    .aliases = nemotron_h_names, .adjust = nemotron_h_keys, .mixer = mamba_2, .feed_forward = nemotron_h_feed_forward, \
-    .tiny = TINY
+#define NEMOTRON_H_NEEDS                                                                                              \
+    (PUNA_SETS_ATTENTION | PUNA_SET(FFN_NORM) | PUNA_SETS_PLAIN | MAMBA_2 | PUNA_SET(ROUTER) | PUNA_SET(EXPERT_PLAIN) | \
+     PUNA_SET(CHOICE_BIAS) | PUNA_SET(SHARED_UP) | PUNA_SET(SHARED_DOWN))
+#define NEMOTRON_H_MAY                                                                                          \
+    (PUNA_SET(O_BIAS) | PUNA_SET(UP_BIAS) | PUNA_SET(DOWN_BIAS) | PUNA_SET(SSM_SCALE) | PUNA_SET(FFN_SCALE) |   \
+     PUNA_SET(EXPERT_SCALE) | PUNA_SET(SHARED_SCALE) | PUNA_SET(EXPERT_LATENT))
 
-const puna_arch puna_arch_nemotron_h = { .name = "nemotron_h", NEMOTRON_H };
-const puna_arch puna_arch_nemotron_h_moe = { .name = "nemotron_h_moe", NEMOTRON_H };
+const puna_arch puna_arch_nemotron_h = {
+    .name = "nemotron_h",
+    .activation = PUNA_ACT_RELU_SQUARED,
+    .traits = PUNA_TRAIT_PARTS,
+    .needs = NEMOTRON_H_NEEDS,
+    .may = NEMOTRON_H_MAY,
+    .aliases = nemotron_h_names,
+    .adjust = nemotron_h_keys,
+    .mixer = mamba_2,
+    .feed_forward = nemotron_h_feed_forward,
+    .tiny = TINY,
+};
+
+const puna_arch puna_arch_nemotron_h_moe = {
+    .name = "nemotron_h_moe",
+    .activation = PUNA_ACT_RELU_SQUARED,
+    .traits = PUNA_TRAIT_PARTS,
+    .needs = NEMOTRON_H_NEEDS,
+    .may = NEMOTRON_H_MAY,
+    .aliases = nemotron_h_names,
+    .adjust = nemotron_h_keys,
+    .mixer = mamba_2,
+    .feed_forward = nemotron_h_feed_forward,
+    .tiny = TINY,
+};
