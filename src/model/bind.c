@@ -250,14 +250,15 @@ static puna_status split_fused(puna_network *net, puna_layer *l, const puna_laye
 
 /* ---- tables ----------------------------------------------------------------------------- */
 
-#define ATTENTION_SETS \
-    (PUNA_SETS_QKV | PUNA_SET(Q_GATED) | PUNA_SET(Q_GATED_BIAS) | PUNA_SETS_QK_NORM | PUNA_SET(O) | PUNA_SET(O_BIAS) | \
-     PUNA_SET(O_SCALE) | PUNA_SET(ATTN_GATE) | PUNA_SET(LORA_Q) | PUNA_SET(LORA_KV) | PUNA_SET(KV_B) | PUNA_SET(LATENT_HEADS))
+#define ATTENTION_SETS                                                                                   \
+    (PUNA_SETS_QKV | PUNA_SET(Q_GATED) | PUNA_SET(Q_GATED_BIAS) | PUNA_SETS_QK_NORM | PUNA_SET(O) |      \
+     PUNA_SET(O_BIAS) | PUNA_SET(O_SCALE) | PUNA_SET(ATTN_GATE) | PUNA_SET(LORA_Q) | PUNA_SET(LORA_KV) | \
+     PUNA_SET(KV_B) | PUNA_SET(LATENT_HEADS))
 #define FEED_FORWARD_SETS (PUNA_SETS_GATED | PUNA_SET(GATE_UP))
-#define EXPERT_SETS \
-    (PUNA_SETS_EXPERTS | PUNA_SETS_SHARED | PUNA_SET(SHARED_GATE_UP) | PUNA_SET(SHARED_WEIGHT) | PUNA_SET(CHOICE_BIAS) | \
-     PUNA_SET(EXPERT_BIAS) | PUNA_SET(ROUTER_BIAS) | PUNA_SET(EXPERT_NORM) | PUNA_SET(SHARED_UP) | PUNA_SET(EXPERT_LATENT) | \
-     PUNA_SET(EXPERT_PLAIN))
+#define EXPERT_SETS                                                                                  \
+    (PUNA_SETS_EXPERTS | PUNA_SETS_SHARED | PUNA_SET(SHARED_GATE_UP) | PUNA_SET(SHARED_WEIGHT) |     \
+     PUNA_SET(CHOICE_BIAS) | PUNA_SET(EXPERT_BIAS) | PUNA_SET(ROUTER_BIAS) | PUNA_SET(EXPERT_NORM) | \
+     PUNA_SET(SHARED_UP) | PUNA_SET(EXPERT_LATENT) | PUNA_SET(EXPERT_PLAIN))
 
 /* What the architecture's layer of this kind has no use for. */
 static puna_sets without(const puna_network *net, const puna_layer_hparams *l)
@@ -292,8 +293,8 @@ static puna_sets fused_sets(const puna_layer *l)
 {
     return (l->wqkv ? PUNA_SET(QKV) : 0) | (l->ffn_gate_up ? PUNA_SET(GATE) | PUNA_SET(UP) : 0) |
            (l->expert_gate_up ? PUNA_SET(EXPERT_GATE) | PUNA_SET(EXPERT_UP) : 0) |
-           (l->shared_gate_up ? PUNA_SET(SHARED) : 0) | (l->ssm.in && !l->delta.qkv ? PUNA_SET(DELTA_QKV) : 0) |
-           (l->rwkv.lerp ? PUNA_SET(WKV_LERPS) : 0);
+           (l->shared_gate_up ? PUNA_SET(SHARED) : 0) |
+           (l->ssm.in && !l->delta.qkv ? PUNA_SET(DELTA_QKV) : 0) | (l->rwkv.lerp ? PUNA_SET(WKV_LERPS) : 0);
 }
 
 static puna_status bind_table(puna_network *net, const puna_container *c, void *base, int32_t layer, puna_error *err)

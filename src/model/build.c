@@ -143,8 +143,10 @@ puna_value puna_build_shared(puna_network *net, puna_value h, int32_t il)
 {
     puna_plan *g = &net->plan;
     const puna_layer *l = &net->layers[il];
-    const puna_glu_params p = { .activation = net->arch->activation, .limit = net->hp.layers[il].ff_limit,
-                                .late_limit = !net->hp.ff_early_limit, .up_offset = net->hp.ff_up_offset };
+    const puna_glu_params p = { .activation = net->arch->activation,
+                                .limit = net->hp.layers[il].ff_limit,
+                                .late_limit = !net->hp.ff_early_limit,
+                                .up_offset = net->hp.ff_up_offset };
     puna_value gate = -1, y;
     if (l->shared_gate)
         gate = linear_scaled(net, h, l->shared_gate, NULL, l->shared_gate_scale);
@@ -270,7 +272,8 @@ puna_value puna_build_layer(puna_network *net, puna_value x, int32_t il)
     puna_value h = x, o = -1, rows = x, y;
     if (mixes(net, &net->hp.layers[il])) {
         h = puna_build_norm(net, x, l->attn_norm, l->attn_norm_bias);
-        o = mixer_branch(net, norm_if(net, l->attn_norm_2 ? x : h, l->attn_norm_2, l->attn_norm_2_bias), il, &rows);
+        o = mixer_branch(net, norm_if(net, l->attn_norm_2 ? x : h, l->attn_norm_2, l->attn_norm_2_bias), il,
+                         &rows);
     } else
         rows = needed_rows(net, x, il);
     if (net->arch->traits & PUNA_TRAIT_PARALLEL || net->hp.parallel) {
@@ -291,7 +294,8 @@ void puna_build_logits(puna_network *net, puna_value x)
     if (net->arch->traits & PUNA_TRAIT_ALL_ROWS)
         x = p_select_rows(&net->plan, x);
     x = puna_build_norm(net, x, net->output_norm, net->output_norm_bias);
-    p_logits(&net->plan, x, net->output, net->output_bias, hp->logit_scale != 0 ? hp->logit_scale : 1, hp->logit_softcap);
+    p_logits(&net->plan, x, net->output, net->output_bias, hp->logit_scale != 0 ? hp->logit_scale : 1,
+             hp->logit_softcap);
 }
 
 void puna_build_decoder(puna_network *net)
@@ -314,8 +318,11 @@ puna_tensor *puna_build_vector(puna_network *net, uint64_t n)
             net->plan.status = puna_fail_memory(&net->plan.error, "vector", n * sizeof *values);
         return NULL;
     }
-    *t = (puna_tensor){ .name = "(computed)", .format = puna_format_get(PUNA_FORMAT_F32), .ne = { n, 1, 1, 1 },
-                        .data = values, .size_bytes = n * sizeof *values };
+    *t = (puna_tensor){ .name = "(computed)",
+                        .format = puna_format_get(PUNA_FORMAT_F32),
+                        .ne = { n, 1, 1, 1 },
+                        .data = values,
+                        .size_bytes = n * sizeof *values };
     return t;
 }
 

@@ -114,8 +114,9 @@ bool puna_key_ints(puna_keys *k, const char *suffix, int32_t *values, int32_t n,
         if (!layer_value(k, suffix, i, n, &value))
             return false;
         if (!(value >= 0 && value <= most && value == floor(value))) {
-            k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.%s: got %.9g, expected integers in 0..%d", k->arch,
-                                  suffix, value, (int)most);
+            k->status =
+                puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.%s: got %.9g, expected integers in 0..%d",
+                          k->arch, suffix, value, (int)most);
             return false;
         }
         values[i] = (int32_t)value;
@@ -229,7 +230,8 @@ static void read_rope_scaling(puna_keys *k, puna_hparams *hp)
 
 void puna_key_ssm(puna_keys *k, puna_hparams *hp, bool groups)
 {
-    static const char *const needed[] = { "ssm.conv_kernel", "ssm.inner_size", "ssm.state_size", "ssm.time_step_rank" };
+    static const char *const needed[] = { "ssm.conv_kernel", "ssm.inner_size", "ssm.state_size",
+                                          "ssm.time_step_rank" };
     puna_state_hparams *s = &hp->state;
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
         puna_key_need(k, needed[i]);
@@ -243,7 +245,8 @@ void puna_key_ssm(puna_keys *k, puna_hparams *hp, bool groups)
     puna_key_need(k, "ssm.group_count");
     s->n_group = puna_key_int(k, "ssm.group_count", 1, 1, 1 << 13);
     if (s->n_inner % s->n_rank || s->n_rank % s->n_group)
-        puna_key_mistake(k, "ssm.time_step_rank", s->n_rank, "a divisor of ssm.inner_size and a multiple of ssm.group_count");
+        puna_key_mistake(k, "ssm.time_step_rank", s->n_rank,
+                         "a divisor of ssm.inner_size and a multiple of ssm.group_count");
 }
 
 void puna_key_recurrent_heads(puna_keys *k, puna_hparams *hp)

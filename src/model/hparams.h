@@ -24,15 +24,15 @@ typedef struct puna_layer_hparams {
 
 /* Of layers with a state. */
 typedef struct puna_state_hparams {
-    int32_t n_taps;     /* rows that a filter sees */
-    int32_t n_inner;    /* width inside of the layer */
+    int32_t n_taps;  /* rows that a filter sees */
+    int32_t n_inner; /* width inside of the layer */
     int32_t n_state, n_group;
-    int32_t n_rank;     /* heads; in Mamba, the width of what time steps are made of */
-    int32_t head_dim;   /* of delta nets and RWKV, where files say it apart */
+    int32_t n_rank;                /* heads; in Mamba, the width of what time steps are made of */
+    int32_t head_dim;              /* of delta nets and RWKV, where files say it apart */
     int32_t n_in, n_x, n_channels; /* widths of projections, and of what is filtered */
-    bool norm_bare;     /* what time steps, b and c are made of is normalised without weights */
-    float decay_limit;  /* logarithms of decay are above it; 0: any */
-    int32_t rescale_every; /* layers; 0: never */
+    bool norm_bare;                /* what time steps, b and c are made of is normalised without weights */
+    float decay_limit;             /* logarithms of decay are above it; 0: any */
+    int32_t rescale_every;         /* layers; 0: never */
 } puna_state_hparams;
 
 /* Latent attention: keys and values of all heads are made of one vector. */

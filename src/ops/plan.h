@@ -45,7 +45,7 @@ typedef enum puna_rope_pairing { PUNA_ROPE_NORMAL, PUNA_ROPE_NEOX } puna_rope_pa
 
 typedef enum puna_activation {
     PUNA_ACT_SILU,
-    PUNA_ACT_GELU,       /* tanh form */
+    PUNA_ACT_GELU, /* tanh form */
     PUNA_ACT_RELU,
     PUNA_ACT_GELU_ERF,
     PUNA_ACT_GELU_QUICK, /* x * sigmoid(1.702 x) */
@@ -55,7 +55,7 @@ typedef enum puna_activation {
     PUNA_ACT_SOFTPLUS,
     PUNA_ACT_IDENTITY,
     PUNA_ACT_EXP,
-    PUNA_ACT_XIELU       /* arXiv 2411.13010; a: alpha_n, alpha_p, beta, eps */
+    PUNA_ACT_XIELU /* arXiv 2411.13010; a: alpha_n, alpha_p, beta, eps */
 } puna_activation;
 
 typedef struct puna_act_params {
@@ -185,8 +185,8 @@ typedef enum puna_memory_rule {
 typedef struct puna_memory_params {
     puna_memory_rule rule;
     int32_t n_head, n_head_k; /* heads of values; of queries and keys, for as many heads of values each */
-    bool tiled;               /* head h of values has queries and keys h % n_head_k, not h / (n_head / n_head_k) */
-    float scale;              /* of y */
+    bool tiled;  /* head h of values has queries and keys h % n_head_k, not h / (n_head / n_head_k) */
+    float scale; /* of y */
     int32_t state;
 } puna_memory_params;
 
@@ -335,7 +335,8 @@ puna_value p_moe_ffn(puna_plan *g, puna_value x, puna_value route, const puna_ex
 /* ---- with a state: the rows of a sequence are read in order, over all its batches; each makes the state it needs */
 
 /* w {n_taps, width}, the last for the row itself; bias may be NULL. */
-puna_value p_conv1d(puna_plan *g, puna_value x, const puna_tensor *w, const puna_tensor *bias, puna_activation activation);
+puna_value p_conv1d(puna_plan *g, puna_value x, const puna_tensor *w, const puna_tensor *bias,
+                    puna_activation activation);
 /* [T, w] -> the row before, zeros before the first. */
 puna_value p_shift(puna_plan *g, puna_value x);
 /* x [T, n_head * n]; dt [T, n_head]; bc [T, 2 * n_group * n_state]: all of b, then c. a [n_head] or {n_state, n_head};
@@ -344,12 +345,13 @@ puna_value p_ssm_scan(puna_plan *g, puna_value x, puna_value dt, puna_value bc, 
                       const puna_tensor *bias, const puna_tensor *d, const puna_ssm_params *p);
 
 typedef struct puna_memory_inputs {
-    puna_value q, k, v;  /* [T, n_head_k * n_key], the same, [T, n_head * n_value] */
-    puna_value decay;    /* [T, n_head] or [T, n_head * n_key], logarithms; -1: those of the tensor */
-    puna_value a, b;     /* DELTA: beta [T, n_head]; RANK1: [T, n_head_k * n_key] each; else -1 */
+    puna_value q, k, v; /* [T, n_head_k * n_key], the same, [T, n_head * n_value] */
+    puna_value decay;   /* [T, n_head] or [T, n_head * n_key], logarithms; -1: those of the tensor */
+    puna_value a, b;    /* DELTA: beta [T, n_head]; RANK1: [T, n_head_k * n_key] each; else -1 */
 } puna_memory_inputs;
 /* w: BONUS: u [n_head_k * n_key]; without decay: one for each head; else NULL. p->state is not read. */
-puna_value p_memory_scan(puna_plan *g, const puna_memory_inputs *in, const puna_tensor *w, const puna_memory_params *p);
+puna_value p_memory_scan(puna_plan *g, const puna_memory_inputs *in, const puna_tensor *w,
+                         const puna_memory_params *p);
 
 puna_value p_select_rows(puna_plan *g, puna_value x);                               /* [T, w] -> [n_out, w] */
 void p_logits(puna_plan *g, puna_value x, const puna_tensor *w, const puna_tensor *bias, float scale, float softcap);

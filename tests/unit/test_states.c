@@ -201,14 +201,18 @@ static void add_vocab(puna_gguf_writer *w)
 static void add_numbers(puna_gguf_writer *w, const recipe *r)
 {
     static const number shared[] = {
-        { "context_length", 128, false }, { "embedding_length", 16, false }, { "feed_forward_length", 24, false },
-        { "attention.head_count", 2, false }, { "attention.layer_norm_rms_epsilon", 1e-5f, true },
+        { "context_length", 128, false },
+        { "embedding_length", 16, false },
+        { "feed_forward_length", 24, false },
+        { "attention.head_count", 2, false },
+        { "attention.layer_norm_rms_epsilon", 1e-5f, true },
         { "attention.layer_norm_epsilon", 1e-5f, true },
     };
     char key[96];
     puna_gguf_add_text(w, "general.architecture", r->arch);
     for (size_t i = 0; i < sizeof shared / sizeof *shared + 20; i++) {
-        const number *n = i < sizeof shared / sizeof *shared ? &shared[i] : &r->numbers[i - sizeof shared / sizeof *shared];
+        const number *n =
+            i < sizeof shared / sizeof *shared ? &shared[i] : &r->numbers[i - sizeof shared / sizeof *shared];
         if (!n->key)
             break;
         snprintf(key, sizeof key, "%s.%s", r->arch, n->key);
@@ -270,8 +274,9 @@ static bool write_model(const recipe *r, char path[32])
     add_numbers(w, r);
     add_vocab(w);
     add_tensors(w, r);
-    bool good = CHECK_OK(puna_gguf_begin(w, to_buf, &buf, &size_bytes, &err), err) && CHECK_OK(add_values(w, r, &err), err) &&
-                CHECK_OK(puna_gguf_end(w, &err), err) && CHECK(write(fd, buf.data, buf.n) == (ssize_t)buf.n);
+    bool good = CHECK_OK(puna_gguf_begin(w, to_buf, &buf, &size_bytes, &err), err) &&
+                CHECK_OK(add_values(w, r, &err), err) && CHECK_OK(puna_gguf_end(w, &err), err) &&
+                CHECK(write(fd, buf.data, buf.n) == (ssize_t)buf.n);
     puna_gguf_writer_close(w);
     puna_buf_free(&buf);
     close(fd);
@@ -320,7 +325,8 @@ static bool find_right(bench *b, const char *path)
     puna_error err = { 0 };
     for (int i = 0; i < LONGEST; i++) /* as tools/reference/arch_logits.c has them for seed 1 */
         b->tokens[i] = (2 * 7919 + i * 104729 + i * i * 31) % VOCAB;
-    bool good = open_model(b, path, on_ref) && CHECK_OK(puna_session_open(&s, b->model, b->params, &err), err) &&
+    bool good = open_model(b, path, on_ref) &&
+                CHECK_OK(puna_session_open(&s, b->model, b->params, &err), err) &&
                 CHECK_OK(puna_session_each(s, b->tokens, LONGEST, keep_row, b, &err), err);
     puna_session_free(s);
     close_model(b);
@@ -342,8 +348,8 @@ static void check(const bench *b, const puna_session *s, int32_t n, const char *
         most = fmax(most, away);
     }
     if (!same)
-        test_fail(__FILE__, __LINE__, "%s: logits after %d tokens: got %g away, expected at most %g", how, (int)n, got ? most : NAN,
-                  b->tolerance);
+        test_fail(__FILE__, __LINE__, "%s: logits after %d tokens: got %g away, expected at most %g", how,
+                  (int)n, got ? most : NAN, b->tolerance);
 }
 
 static void hold(const bench *b, puna_session *s, int32_t n, const char *how)
@@ -366,7 +372,8 @@ static puna_session *open_session(const bench *b)
 /* Token by token, in uneven pieces, and back to places with and without a copy of the states, more than are kept. */
 static void back_and_on(const bench *b)
 {
-    static const int32_t ends[] = { 1, 2, 3, 5, 8, 40, 13, 14, 41, 7, 90, 60, 59, 61, 1, 4, 90, 89, 33, 32, 31, 64, 5, 6, 90 };
+    static const int32_t ends[] = { 1,  2, 3, 5,  8,  40, 13, 14, 41, 7, 90, 60, 59,
+                                    61, 1, 4, 90, 89, 33, 32, 31, 64, 5, 6,  90 };
     puna_session *s = open_session(b);
     for (int32_t n = 1; s && n <= 20; n++)
         hold(b, s, n, "token by token");
@@ -395,7 +402,8 @@ static void another_list(const bench *b)
 /* Two and more in the same batches, at different places, one going back while another goes on. */
 static void beside(const bench *b)
 {
-    static const size_t steps[][3] = { { 40, 3, 1 }, { 41, 90, 2 }, { 20, 31, 64 }, { 1, 32, 65 }, { 2, 33, 0 }, { 50, 33, 12 } };
+    static const size_t steps[][3] = { { 40, 3, 1 },  { 41, 90, 2 }, { 20, 31, 64 },
+                                       { 1, 32, 65 }, { 2, 33, 0 },  { 50, 33, 12 } };
     puna_session *s[3] = { open_session(b), NULL, NULL };
     const int32_t *lists[3] = { b->tokens, b->tokens, b->tokens };
     puna_error err = { 0 };
@@ -441,8 +449,11 @@ static void every_way(const recipe *r)
 {
     static const char *const on_ref[] = { "backend", "ref", "ctx", "100", "ctx_total", "400", NULL };
     static const char *const on_cpu[] = { "threads", "2", "ctx", "100", "ctx_total", "400", NULL };
-    static const char *const small[] = { "threads", "2", "batch", "6", "ctx", "100", "ctx_total", "400", NULL };
-    static const char *const plain[] = { "threads", "1", "fusion", "off", "batch", "17", "ctx", "100", "ctx_total", "400", NULL };
+    static const char *const small[] = {
+        "threads", "2", "batch", "6", "ctx", "100", "ctx_total", "400", NULL
+    };
+    static const char *const plain[] = { "threads", "1",   "fusion",    "off", "batch", "17",
+                                         "ctx",     "100", "ctx_total", "400", NULL };
     static const char *const *const ways[] = { on_ref, on_cpu, small, plain };
     static bench b;
     char path[32];
@@ -513,12 +524,16 @@ static void lightning_attention(void)
 
 static puna_tensor vector(const float *values, uint64_t n, uint64_t rows)
 {
-    return (puna_tensor){ .name = "test", .format = puna_format_get(PUNA_FORMAT_F32), .ne = { n, rows, 1, 1 }, .data = values,
+    return (puna_tensor){ .name = "test",
+                          .format = puna_format_get(PUNA_FORMAT_F32),
+                          .ne = { n, rows, 1, 1 },
+                          .data = values,
                           .size_bytes = n * rows * sizeof *values };
 }
 
 /* A fresh plan with a value of `width` in x, and the same selected; then what() must leave its mistake. */
-static void refused(void (*what)(puna_plan *g, puna_value x, puna_value selected, const puna_tensor *v), const char *name)
+static void refused(void (*what)(puna_plan *g, puna_value x, puna_value selected, const puna_tensor *v),
+                    const char *name)
 {
     static const float values[256];
     const puna_tensor table = vector(values, 8, 4), v = vector(values, 8, 1);
@@ -531,11 +546,11 @@ static void refused(void (*what)(puna_plan *g, puna_value x, puna_value selected
     puna_plan_free(&g);
 }
 
-#define REFUSED(name, ...)                                                                                   \
-    static void name(puna_plan *g, puna_value x, puna_value selected, const puna_tensor *v)                  \
-    {                                                                                                        \
-        (void)x, (void)selected, (void)v;                                                                    \
-        __VA_ARGS__;                                                                                         \
+#define REFUSED(name, ...)                                                                  \
+    static void name(puna_plan *g, puna_value x, puna_value selected, const puna_tensor *v) \
+    {                                                                                       \
+        (void)x, (void)selected, (void)v;                                                   \
+        __VA_ARGS__;                                                                        \
     }
 
 REFUSED(selected_conv, puna_tensor w = *v; w.ne[1] = 2; p_conv1d(g, selected, &w, NULL, PUNA_ACT_SILU))
@@ -585,8 +600,16 @@ static void wrong_shapes_are_refused(void)
 }
 
 static const test_case cases[] = {
-    TEST(mamba), TEST(mamba2), TEST(delta_net), TEST(short_filter), TEST(mixers_beside_each_other), TEST(rwkv6), TEST(rwkv7),
-    TEST(kimi_delta_attention), TEST(lightning_attention), TEST(wrong_shapes_are_refused),
+    TEST(mamba),
+    TEST(mamba2),
+    TEST(delta_net),
+    TEST(short_filter),
+    TEST(mixers_beside_each_other),
+    TEST(rwkv6),
+    TEST(rwkv7),
+    TEST(kimi_delta_attention),
+    TEST(lightning_attention),
+    TEST(wrong_shapes_are_refused),
 };
 
 int main(int argc, char **argv)

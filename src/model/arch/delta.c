@@ -3,7 +3,10 @@
 
 #include "model/network.h"
 
-#define TINY { .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 }
+#define TINY                                                                                                \
+    {                                                                                                       \
+        .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 \
+    }
 
 /* ---- attention -------------------------------------------------------------------------- */
 
@@ -12,13 +15,16 @@ static puna_value gated_attention(puna_network *net, puna_value h, int32_t il)
 {
     puna_plan *g = &net->plan;
     const puna_layer *l = &net->layers[il];
-    const int32_t n_head = net->hp.layers[il].n_head, n_head_kv = net->hp.layers[il].n_head_kv, dim = net->hp.head_dim_k;
+    const int32_t n_head = net->hp.layers[il].n_head, n_head_kv = net->hp.layers[il].n_head_kv,
+                  dim = net->hp.head_dim_k;
     puna_value both = puna_build_linear(net, h, l->wq, l->sq, l->bq);
     puna_value q = p_columns(g, both, n_head, 0, dim), gate = p_columns(g, both, n_head, dim, dim);
-    puna_value k = puna_build_linear(net, h, l->wk, l->sk, l->bk), v = puna_build_linear(net, h, l->wv, l->sv, l->bv);
+    puna_value k = puna_build_linear(net, h, l->wk, l->sk, l->bk),
+               v = puna_build_linear(net, h, l->wv, l->sv, l->bv);
     q = puna_build_rope(net, puna_build_norm(net, q, l->q_norm, NULL), il, n_head, dim);
     k = puna_build_rope(net, puna_build_norm(net, k, l->k_norm, NULL), il, n_head_kv, dim);
-    return p_glu(g, gate, puna_build_attend(net, q, k, v, il), &(puna_glu_params){ .activation = PUNA_ACT_SIGMOID });
+    return p_glu(g, gate, puna_build_attend(net, q, k, v, il),
+                 &(puna_glu_params){ .activation = PUNA_ACT_SIGMOID });
 }
 
 /* ---- delta nets ------------------------------------------------------------------------- */
@@ -68,11 +74,15 @@ static puna_value delta_net(puna_network *net, const delta_inputs *in, const pun
     /* A root mean square over n values is their root of squares over sqrt(n). */
     const puna_norm_params unit = { .kind = PUNA_NORM_RMS, .eps = net->hp.norm_eps / (float)n, .group = n };
     const puna_norm_params norm = { .kind = PUNA_NORM_RMS, .eps = net->hp.norm_eps, .group = n };
-    const puna_memory_params p = { .rule = PUNA_MEMORY_DELTA, .n_head = s->n_rank, .n_head_k = s->n_group, .tiled = tiled,
+    const puna_memory_params p = { .rule = PUNA_MEMORY_DELTA,
+                                   .n_head = s->n_rank,
+                                   .n_head_k = s->n_group,
+                                   .tiled = tiled,
                                    .scale = 1 / (float)n };
     puna_value beta = p_act(g, in->beta, &(puna_act_params){ .kind = PUNA_ACT_SIGMOID });
     puna_value decay = p_affine(g, in->alpha, 1, NULL, l->ssm.dt_bias, 0);
-    decay = p_affine(g, p_act(g, decay, &(puna_act_params){ .kind = PUNA_ACT_SOFTPLUS }), 1, l->ssm.a, NULL, 0);
+    decay =
+        p_affine(g, p_act(g, decay, &(puna_act_params){ .kind = PUNA_ACT_SOFTPLUS }), 1, l->ssm.a, NULL, 0);
     puna_value qkv = p_conv1d(g, in->qkv, l->ssm.conv, NULL, PUNA_ACT_SILU);
     puna_value q = p_norm_groups(g, p_columns(g, qkv, 1, 0, n_keys), NULL, NULL, &unit);
     puna_value k = p_norm_groups(g, p_columns(g, qkv, 1, n_keys, n_keys), NULL, NULL, &unit);
@@ -113,7 +123,9 @@ static void expert_keys(puna_hparams *hp, puna_keys *k)
 {
     if (hp->n_expert < 1)
         puna_key_mistake(k, "expert_count", hp->n_expert, "more than 0");
-    puna_key_experts(k, hp, &(puna_expert_keys){ .gating = PUNA_GATING_SOFTMAX, .normalise = true, .own_ff = true, .n_shared = -1 });
+    puna_key_experts(k, hp,
+                     &(puna_expert_keys){
+                         .gating = PUNA_GATING_SOFTMAX, .normalise = true, .own_ff = true, .n_shared = -1 });
     hp->n_ff_shared = puna_key_int(k, "expert_shared_feed_forward_length", 0, 0, 1 << 24);
     if (hp->n_ff_shared == 0)
         hp->n_ff_shared = hp->layers[0].n_ff;
@@ -136,7 +148,8 @@ static void turning_sections(puna_hparams *hp, puna_keys *k)
     for (int32_t i = 0; i < hp->n_rot / 2; i++) {
         const int32_t at = period > 0 ? i % period : i;
         if (at >= 3 * n[at % 3])
-            puna_key_mistake(k, "rope.dimension_sections", n[at % 3], "sections for all pairs: still ones are not supported");
+            puna_key_mistake(k, "rope.dimension_sections", n[at % 3],
+                             "sections for all pairs: still ones are not supported");
     }
 }
 
@@ -153,15 +166,17 @@ static void qwen35moe_keys(puna_hparams *hp, puna_keys *k)
 }
 
 /* Files name the second norm after where it stands. */
-static const puna_alias norm_after_attention[] = { { "post_attention_norm.weight", "ffn_norm.weight" }, { NULL, NULL } };
+static const puna_alias norm_after_attention[] = { { "post_attention_norm.weight", "ffn_norm.weight" },
+                                                   { NULL, NULL } };
 
-#define DELTA_BASE \
-    (PUNA_SET(EMBEDDING) | PUNA_SET(OUTPUT_NORM) | PUNA_SET(ATTN_NORM) | PUNA_SET(FFN_NORM) | PUNA_SET(Q_GATED) | \
-     PUNA_SETS_QK_NORM | PUNA_SET(O) | PUNA_SET(DELTA) | PUNA_SET(DELTA_QKV))
-#define DELTA_EXPERTS (PUNA_SETS_EXPERTS | PUNA_SETS_SHARED | PUNA_SET(SHARED_WEIGHT))
+#define DELTA_BASE                                                                            \
+    (PUNA_SET(EMBEDDING) | PUNA_SET(OUTPUT_NORM) | PUNA_SET(ATTN_NORM) | PUNA_SET(FFN_NORM) | \
+     PUNA_SET(Q_GATED) | PUNA_SETS_QK_NORM | PUNA_SET(O) | PUNA_SET(DELTA) | PUNA_SET(DELTA_QKV))
+#define DELTA_EXPERTS     (PUNA_SETS_EXPERTS | PUNA_SETS_SHARED | PUNA_SET(SHARED_WEIGHT))
 #define DELTA_EXPERTS_MAY (PUNA_SET(EXPERT_GATE_UP) | PUNA_SET(EXPERT_SCALE) | PUNA_SET(SHARED_SCALE))
-#define NOT_PLAIN \
-    (PUNA_SET(QKV) | PUNA_SET(QKV_BIAS) | PUNA_SET(QKV_FUSED) | PUNA_SET(QKV_FUSED_BIAS) | PUNA_SET(QKV_FUSED_SCALE))
+#define NOT_PLAIN                                                                          \
+    (PUNA_SET(QKV) | PUNA_SET(QKV_BIAS) | PUNA_SET(QKV_FUSED) | PUNA_SET(QKV_FUSED_BIAS) | \
+     PUNA_SET(QKV_FUSED_SCALE))
 
 const puna_arch puna_arch_qwen3next = {
     .name = "qwen3next",

@@ -5,7 +5,10 @@
 
 #include "model/network.h"
 
-#define TINY { .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 }
+#define TINY                                                                                                \
+    {                                                                                                       \
+        .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 \
+    }
 
 /* Logarithms of what each column keeps: any, or between a limit and 0. */
 static puna_value decay(puna_network *net, puna_value h, const puna_layer *l)
@@ -33,10 +36,14 @@ static puna_value kda_mixer(puna_network *net, puna_value h, int32_t il)
     /* A root mean square over n values is their root of squares over sqrt(n). */
     const puna_norm_params unit = { .kind = PUNA_NORM_RMS, .eps = net->hp.norm_eps / (float)n, .group = n };
     const puna_norm_params norm = { .kind = PUNA_NORM_RMS, .eps = net->hp.norm_eps, .group = n };
-    const puna_memory_params p = { .rule = PUNA_MEMORY_DELTA, .n_head = s->n_rank, .n_head_k = s->n_rank, .scale = 1 / (float)n };
+    const puna_memory_params p = {
+        .rule = PUNA_MEMORY_DELTA, .n_head = s->n_rank, .n_head_k = s->n_rank, .scale = 1 / (float)n
+    };
     puna_memory_inputs in = { .b = -1 };
-    in.q = p_norm_groups(g, p_conv1d(g, p_linear(g, h, d->q, NULL), d->conv_q, NULL, PUNA_ACT_SILU), NULL, NULL, &unit);
-    in.k = p_norm_groups(g, p_conv1d(g, p_linear(g, h, d->k, NULL), d->conv_k, NULL, PUNA_ACT_SILU), NULL, NULL, &unit);
+    in.q = p_norm_groups(g, p_conv1d(g, p_linear(g, h, d->q, NULL), d->conv_q, NULL, PUNA_ACT_SILU), NULL,
+                         NULL, &unit);
+    in.k = p_norm_groups(g, p_conv1d(g, p_linear(g, h, d->k, NULL), d->conv_k, NULL, PUNA_ACT_SILU), NULL,
+                         NULL, &unit);
     in.k = p_affine(g, in.k, 1 / sqrtf((float)n), NULL, NULL, 0);
     in.v = p_conv1d(g, p_linear(g, h, d->v, NULL), d->conv_v, NULL, PUNA_ACT_SILU);
     in.decay = decay(net, h, l);
@@ -52,8 +59,10 @@ static puna_value kda_mixer(puna_network *net, puna_value h, int32_t il)
 
 static void kda_keys(puna_hparams *hp, puna_keys *k, bool lora_q)
 {
-    static const char *const needed[] = { "attention.key_length_mla", "attention.value_length_mla", "ssm.conv_kernel",
-                                          "kda.head_dim", "expert_feed_forward_length", "expert_shared_count" };
+    static const char *const needed[] = {
+        "attention.key_length_mla",   "attention.value_length_mla", "ssm.conv_kernel", "kda.head_dim",
+        "expert_feed_forward_length", "expert_shared_count"
+    };
     puna_state_hparams *s = &hp->state;
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
         puna_key_need(k, needed[i]);
@@ -75,7 +84,9 @@ static void shared_width(puna_hparams *hp)
 static void kimi_linear_keys(puna_hparams *hp, puna_keys *k)
 {
     kda_keys(hp, k, false);
-    puna_key_experts(k, hp, &(puna_expert_keys){ .normalise = true, .scaled = true, .own_ff = true, .leading = true, .n_shared = 1 });
+    puna_key_experts(k, hp,
+                     &(puna_expert_keys){
+                         .normalise = true, .scaled = true, .own_ff = true, .leading = true, .n_shared = 1 });
     shared_width(hp);
     for (int32_t i = 0; i < hp->n_layer; i++)
         hp->layers[i].no_rope = true;
@@ -99,8 +110,11 @@ static void bailingmoe3_keys(puna_hparams *hp, puna_keys *k)
     puna_key_need(k, "kda.gate_lower_bound");
     hp->state.decay_limit = puna_key_real(k, "kda.gate_lower_bound", -1);
     if (!(hp->state.decay_limit < 0) || !puna_key_flag(k, "kda.safe_gate", true))
-        puna_key_mistake(k, "kda.gate_lower_bound", (int32_t)hp->state.decay_limit, "less than 0, and kda.safe_gate");
-    puna_key_experts(k, hp, &(puna_expert_keys){ .norm_key = true, .scaled = true, .own_ff = true, .leading = true, .n_shared = 1 });
+        puna_key_mistake(k, "kda.gate_lower_bound", (int32_t)hp->state.decay_limit,
+                         "less than 0, and kda.safe_gate");
+    puna_key_experts(k, hp,
+                     &(puna_expert_keys){
+                         .norm_key = true, .scaled = true, .own_ff = true, .leading = true, .n_shared = 1 });
     const int32_t n_ff_shared = puna_key_int(k, "expert_shared_feed_forward_length", 0, 0, 1 << 24);
     hp->n_ff_shared = n_ff_shared > 0 ? n_ff_shared : hp->n_ff_shared;
     shared_width(hp);
@@ -109,12 +123,13 @@ static void bailingmoe3_keys(puna_hparams *hp, puna_keys *k)
     sections(hp, k);
 }
 
-#define KDA_BASE                                                                                                    \
-    (PUNA_SET(EMBEDDING) | PUNA_SET(OUTPUT_NORM) | PUNA_SET(ATTN_NORM) | PUNA_SET(FFN_NORM) | PUNA_SET(O) |         \
-     PUNA_SET(LORA_KV) | PUNA_SET(LATENT_HEADS) | PUNA_SET(KDA) | PUNA_SETS_GATED | PUNA_SETS_EXPERTS |             \
+#define KDA_BASE                                                                                            \
+    (PUNA_SET(EMBEDDING) | PUNA_SET(OUTPUT_NORM) | PUNA_SET(ATTN_NORM) | PUNA_SET(FFN_NORM) | PUNA_SET(O) | \
+     PUNA_SET(LORA_KV) | PUNA_SET(LATENT_HEADS) | PUNA_SET(KDA) | PUNA_SETS_GATED | PUNA_SETS_EXPERTS |     \
      PUNA_SETS_SHARED | PUNA_SET(CHOICE_BIAS))
-#define QKV_EXTRAS \
-    (PUNA_SET(QKV_BIAS) | PUNA_SET(QKV_SCALE) | PUNA_SET(QKV_FUSED) | PUNA_SET(QKV_FUSED_BIAS) | PUNA_SET(QKV_FUSED_SCALE))
+#define QKV_EXTRAS                                                                               \
+    (PUNA_SET(QKV_BIAS) | PUNA_SET(QKV_SCALE) | PUNA_SET(QKV_FUSED) | PUNA_SET(QKV_FUSED_BIAS) | \
+     PUNA_SET(QKV_FUSED_SCALE))
 
 const puna_arch puna_arch_kimi_linear = {
     .name = "kimi-linear",

@@ -1,7 +1,10 @@
 /* lfm2.c - LFM2 (arXiv 2511.23404): most layers have a gated filter over a few rows in place of attention. */
 #include "model/network.h"
 
-#define TINY { .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 }
+#define TINY                                                                                                \
+    {                                                                                                       \
+        .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 \
+    }
 
 /* Rows are gated, filtered, and gated again. */
 static puna_value short_conv(puna_network *net, puna_value h, int32_t il)
@@ -38,7 +41,8 @@ static void lfm2moe_keys(puna_hparams *hp, puna_keys *k)
 {
     lfm2_layers(hp, k);
     puna_key_need(k, "expert_feed_forward_length");
-    puna_key_experts(k, hp, &(puna_expert_keys){ .normalise = true, .own_ff = true, .leading = true, .n_shared = -1 });
+    puna_key_experts(
+        k, hp, &(puna_expert_keys){ .normalise = true, .own_ff = true, .leading = true, .n_shared = -1 });
 }
 
 /* The last norm is named as if it stood after the embedding. */
@@ -61,7 +65,8 @@ const puna_arch puna_arch_lfm2moe = {
     .pairing = PUNA_ROPE_NEOX,
     .activation = PUNA_ACT_SILU,
     .defaults = { .rms_eps = 1e-5f },
-    .needs = PUNA_SETS_DENSE | PUNA_SETS_QK_NORM | PUNA_SET(SHORTCONV) | PUNA_SETS_EXPERTS | PUNA_SET(CHOICE_BIAS),
+    .needs =
+        PUNA_SETS_DENSE | PUNA_SETS_QK_NORM | PUNA_SET(SHORTCONV) | PUNA_SETS_EXPERTS | PUNA_SET(CHOICE_BIAS),
     .aliases = lfm2_names,
     .adjust = lfm2moe_keys,
     .mixer = short_conv,

@@ -5,11 +5,14 @@
 
 #include "model/network.h"
 
-#define TINY { .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 }
+#define TINY                                                                                                \
+    {                                                                                                       \
+        .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 \
+    }
 
 #define MAMBA_BASE (PUNA_SET(EMBEDDING) | PUNA_SET(OUTPUT_NORM) | PUNA_SET(ATTN_NORM))
-#define MAMBA_1 (PUNA_SET(SSM) | PUNA_SET(SSM_CONV_BIAS) | PUNA_SET(SSM_X))
-#define MAMBA_2 (PUNA_SET(SSM) | PUNA_SET(SSM_CONV_BIAS) | PUNA_SET(SSM_NORM))
+#define MAMBA_1    (PUNA_SET(SSM) | PUNA_SET(SSM_CONV_BIAS) | PUNA_SET(SSM_X))
+#define MAMBA_2    (PUNA_SET(SSM) | PUNA_SET(SSM_CONV_BIAS) | PUNA_SET(SSM_NORM))
 
 /* ---- Mamba ------------------------------------------------------------------------------ */
 
@@ -80,7 +83,9 @@ static void jamba_keys(puna_hparams *hp, puna_keys *k)
 {
     mamba_1_keys(hp, k);
     puna_key_recurrent_heads(k, hp);
-    puna_key_experts(k, hp, &(puna_expert_keys){ .gating = PUNA_GATING_SOFTMAX, .n_ff = hp->layers[0].n_ff, .n_shared = -1 });
+    puna_key_experts(
+        k, hp,
+        &(puna_expert_keys){ .gating = PUNA_GATING_SOFTMAX, .n_ff = hp->layers[0].n_ff, .n_shared = -1 });
     for (int32_t i = 0; i < hp->n_layer; i++) {
         hp->layers[i].no_rope = true;
         hp->layers[i].experts &= puna_key_tensor(k, i, "ffn_gate_inp.weight");
@@ -137,8 +142,9 @@ static void plamo2_keys(puna_hparams *hp, puna_keys *k)
 }
 
 static const puna_alias plamo2_names[] = {
-    { "ssm_dt_norm", "ssm_dt_norm.weight" }, { "ssm_b_norm", "ssm_b_norm.weight" }, { "ssm_c_norm", "ssm_c_norm.weight" },
-    { "post_attention_norm", "post_attention_norm.weight" }, { "post_ffw_norm", "post_ffw_norm.weight" }, { NULL, NULL },
+    { "ssm_dt_norm", "ssm_dt_norm.weight" },     { "ssm_b_norm", "ssm_b_norm.weight" },
+    { "ssm_c_norm", "ssm_c_norm.weight" },       { "post_attention_norm", "post_attention_norm.weight" },
+    { "post_ffw_norm", "post_ffw_norm.weight" }, { NULL, NULL },
 };
 
 const puna_arch puna_arch_plamo2 = {
@@ -146,8 +152,8 @@ const puna_arch puna_arch_plamo2 = {
     .pairing = PUNA_ROPE_NEOX,
     .activation = PUNA_ACT_SILU,
     .defaults = { .rms_eps = 1e-6f },
-    .needs = PUNA_SETS_ATTENTION | PUNA_SETS_QK_NORM | PUNA_SETS_POST_NORMS | PUNA_SET(FFN_NORM) | PUNA_SET(GATE_UP) |
-             PUNA_SET(DOWN) | PUNA_SET(SSM) | PUNA_SET(SSM_X) | PUNA_SET(SSM_INNER_NORMS),
+    .needs = PUNA_SETS_ATTENTION | PUNA_SETS_QK_NORM | PUNA_SETS_POST_NORMS | PUNA_SET(FFN_NORM) |
+             PUNA_SET(GATE_UP) | PUNA_SET(DOWN) | PUNA_SET(SSM) | PUNA_SET(SSM_X) | PUNA_SET(SSM_INNER_NORMS),
     .never = PUNA_SET(QKV_SCALE) | PUNA_SET(QKV_FUSED_SCALE) | PUNA_SET(QKV_BIAS) | PUNA_SET(QKV_FUSED_BIAS),
     .aliases = plamo2_names,
     .adjust = plamo2_keys,
@@ -163,12 +169,16 @@ static puna_value mamba_2(puna_network *net, puna_value h, int32_t il)
     const puna_ssm *l = &net->layers[il].ssm;
     const puna_state_hparams *s = &net->hp.state;
     const puna_ssm_params scan = { .n_head = s->n_rank, .n_group = s->n_group, .n_state = s->n_state };
-    const puna_norm_params norm = { .kind = PUNA_NORM_RMS, .eps = net->hp.norm_eps, .group = s->n_inner / s->n_group };
+    const puna_norm_params norm = { .kind = PUNA_NORM_RMS,
+                                    .eps = net->hp.norm_eps,
+                                    .group = s->n_inner / s->n_group };
     puna_value in = puna_build_linear(net, h, l->in, l->in_scale, NULL);
     puna_value z = p_columns(g, in, 1, 0, s->n_inner);
     puna_value dt = p_columns(g, in, 1, s->n_inner + s->n_channels, s->n_rank);
-    puna_value xbc = p_conv1d(g, p_columns(g, in, 1, s->n_inner, s->n_channels), l->conv, l->conv_bias, PUNA_ACT_SILU);
-    puna_value x = p_columns(g, xbc, 1, 0, s->n_inner), bc = p_columns(g, xbc, 1, s->n_inner, s->n_channels - s->n_inner);
+    puna_value xbc =
+        p_conv1d(g, p_columns(g, in, 1, s->n_inner, s->n_channels), l->conv, l->conv_bias, PUNA_ACT_SILU);
+    puna_value x = p_columns(g, xbc, 1, 0, s->n_inner),
+               bc = p_columns(g, xbc, 1, s->n_inner, s->n_channels - s->n_inner);
     puna_value y = p_ssm_scan(g, x, dt, bc, l->a, l->dt_bias, l->d, &scan);
     y = p_glu(g, z, y, &(puna_glu_params){ .activation = PUNA_ACT_SILU });
     return l->norm ? p_norm_groups(g, y, l->norm, NULL, &norm) : y;
@@ -206,7 +216,8 @@ static puna_value falcon_h1_mixer(puna_network *net, puna_value h, int32_t il)
 {
     const puna_ssm *l = &net->layers[il].ssm;
     puna_value attention = puna_build_attention_out(net, h, il);
-    return p_add(&net->plan, attention, puna_build_linear(net, mamba_2(net, h, il), l->out, l->out_scale, NULL));
+    return p_add(&net->plan, attention,
+                 puna_build_linear(net, mamba_2(net, h, il), l->out, l->out_scale, NULL));
 }
 
 static void falcon_h1_keys(puna_hparams *hp, puna_keys *k)
@@ -240,8 +251,10 @@ static void granitehybrid_keys(puna_hparams *hp, puna_keys *k)
     hp->attention_scale = puna_key_real(k, "attention.scale", 0);
     const float logits = puna_key_real(k, "logit_scale", 0);
     hp->logit_scale = logits != 0 ? 1 / logits : 0;
-    puna_key_experts(k, hp, &(puna_expert_keys){ .gating = PUNA_GATING_SOFTMAX, .normalise = true,
-                                                 .n_ff = hp->layers[0].n_ff, .n_shared = -1 });
+    puna_key_experts(
+        k, hp,
+        &(puna_expert_keys){
+            .gating = PUNA_GATING_SOFTMAX, .normalise = true, .n_ff = hp->layers[0].n_ff, .n_shared = -1 });
     hp->n_ff_shared = puna_key_int(k, "expert_shared_feed_forward_length", 0, 0, 1 << 24);
     const bool rope = puna_key_flag(k, "rope.scaling.finetuned", true);
     for (int32_t i = 0; i < hp->n_layer; i++)
@@ -253,8 +266,10 @@ const puna_arch puna_arch_granitehybrid = {
     .pairing = PUNA_ROPE_NORMAL,
     .activation = PUNA_ACT_SILU,
     .defaults = { .rms_eps = 1e-5f },
-    .needs = PUNA_SETS_DENSE | PUNA_SET(ROUTER) | PUNA_SET(EXPERT_UP) | PUNA_SET(EXPERT_DOWN) | PUNA_SETS_SHARED | MAMBA_2,
-    .may = PUNA_SET(O_BIAS) | PUNA_SETS_FFN_BIAS | PUNA_SET(ROPE_FACTORS) | PUNA_SET(EXPERT_GATE) | PUNA_SET(SSM_SCALE),
+    .needs = PUNA_SETS_DENSE | PUNA_SET(ROUTER) | PUNA_SET(EXPERT_UP) | PUNA_SET(EXPERT_DOWN) |
+             PUNA_SETS_SHARED | MAMBA_2,
+    .may = PUNA_SET(O_BIAS) | PUNA_SETS_FFN_BIAS | PUNA_SET(ROPE_FACTORS) | PUNA_SET(EXPERT_GATE) |
+           PUNA_SET(SSM_SCALE),
     .adjust = granitehybrid_keys,
     .mixer = mamba_2,
     .tiny = TINY,
@@ -263,16 +278,19 @@ const puna_arch puna_arch_granitehybrid = {
 /* ---- Nemotron-H ------------------------------------------------------------------------- */
 
 /* Experts may work on fewer columns than the rest of the layer. */
-static puna_value nemotron_h_feed_forward(puna_network *net, puna_value h, puna_value x, puna_value y, int32_t il)
+static puna_value nemotron_h_feed_forward(puna_network *net, puna_value h, puna_value x, puna_value y,
+                                          int32_t il)
 {
     puna_plan *g = &net->plan;
     const puna_layer *l = &net->layers[il];
-    const puna_experts_params p = { .n_used = net->hp.route.n_used, .glu = { .activation = PUNA_ACT_RELU_SQUARED } };
+    const puna_experts_params p = { .n_used = net->hp.route.n_used,
+                                    .glu = { .activation = PUNA_ACT_RELU_SQUARED } };
     (void)x, (void)y;
     if (!l->router)
         return puna_build_dense(net, h, il);
     puna_value route = p_moe_route(g, p_linear(g, h, l->router, NULL), l->choice_bias, &net->hp.route);
-    puna_value e = p_moe_ffn(g, l->latent_down ? p_linear(g, h, l->latent_down, NULL) : h, route, &l->experts, &p);
+    puna_value e =
+        p_moe_ffn(g, l->latent_down ? p_linear(g, h, l->latent_down, NULL) : h, route, &l->experts, &p);
     if (l->latent_up)
         e = p_linear(g, e, l->latent_up, NULL);
     return l->shared_up ? p_add(g, e, puna_build_shared(net, h, il)) : e;
@@ -287,7 +305,8 @@ static void same_in_layers(puna_hparams *hp, puna_keys *k, const char *suffix, i
     const puna_meta *meta = puna_container_meta(k->container, key);
     for (int32_t i = 0; meta && meta->type == PUNA_META_ARRAY && i < hp->n_layer; i++)
         if (hp->layers[i].experts && puna_meta_f64(meta, (uint64_t)i, &said) && said != value)
-            puna_key_mistake(k, suffix, (int32_t)fmin(fmax(said, INT32_MIN), INT32_MAX), "the same number for all layers");
+            puna_key_mistake(k, suffix, (int32_t)fmin(fmax(said, INT32_MIN), INT32_MAX),
+                             "the same number for all layers");
 }
 
 /* Every layer has one of the three: a state, attention, or a feed-forward part. */
@@ -304,8 +323,13 @@ static void nemotron_h_keys(puna_hparams *hp, puna_keys *k)
         l->no_rope = true;
         n_ff = n_ff > 0 ? n_ff : l->n_ff;
     }
-    puna_key_experts(k, hp, &(puna_expert_keys){ .gating = PUNA_GATING_SIGMOID, .scaled = true, .norm_key = true, .own_ff = true,
-                                                 .n_ff = n_ff / (hp->route.n_used > 0 ? hp->route.n_used : 1), .n_shared = -1 });
+    puna_key_experts(k, hp,
+                     &(puna_expert_keys){ .gating = PUNA_GATING_SIGMOID,
+                                          .scaled = true,
+                                          .norm_key = true,
+                                          .own_ff = true,
+                                          .n_ff = n_ff / (hp->route.n_used > 0 ? hp->route.n_used : 1),
+                                          .n_shared = -1 });
     hp->route.gating = PUNA_GATING_SIGMOID;
     hp->n_ff_shared = puna_key_int(k, "expert_shared_feed_forward_length", 0, 0, 1 << 24);
     for (int32_t i = 0; i < hp->n_layer; i++)
@@ -317,12 +341,12 @@ static void nemotron_h_keys(puna_hparams *hp, puna_keys *k)
 /* The only norm of a layer stands before its only branch. */
 static const puna_alias nemotron_h_names[] = { { "attn_norm.weight", "ffn_norm.weight" }, { NULL, NULL } };
 
-#define NEMOTRON_H_NEEDS                                                                                              \
-    (PUNA_SETS_ATTENTION | PUNA_SET(FFN_NORM) | PUNA_SETS_PLAIN | MAMBA_2 | PUNA_SET(ROUTER) | PUNA_SET(EXPERT_PLAIN) | \
-     PUNA_SET(CHOICE_BIAS) | PUNA_SET(SHARED_UP) | PUNA_SET(SHARED_DOWN))
-#define NEMOTRON_H_MAY                                                                                          \
-    (PUNA_SET(O_BIAS) | PUNA_SET(UP_BIAS) | PUNA_SET(DOWN_BIAS) | PUNA_SET(SSM_SCALE) | PUNA_SET(FFN_SCALE) |   \
-     PUNA_SET(EXPERT_SCALE) | PUNA_SET(SHARED_SCALE) | PUNA_SET(EXPERT_LATENT))
+#define NEMOTRON_H_NEEDS                                                                       \
+    (PUNA_SETS_ATTENTION | PUNA_SET(FFN_NORM) | PUNA_SETS_PLAIN | MAMBA_2 | PUNA_SET(ROUTER) | \
+     PUNA_SET(EXPERT_PLAIN) | PUNA_SET(CHOICE_BIAS) | PUNA_SET(SHARED_UP) | PUNA_SET(SHARED_DOWN))
+#define NEMOTRON_H_MAY                                                                  \
+    (PUNA_SET(O_BIAS) | PUNA_SET(UP_BIAS) | PUNA_SET(DOWN_BIAS) | PUNA_SET(SSM_SCALE) | \
+     PUNA_SET(FFN_SCALE) | PUNA_SET(EXPERT_SCALE) | PUNA_SET(SHARED_SCALE) | PUNA_SET(EXPERT_LATENT))
 
 const puna_arch puna_arch_nemotron_h = {
     .name = "nemotron_h",

@@ -4,11 +4,15 @@
 
 #include "model/network.h"
 
-#define TINY { .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 }
+#define TINY                                                                                                \
+    {                                                                                                       \
+        .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 \
+    }
 
 static const puna_act_params sigmoid = { .kind = PUNA_ACT_SIGMOID }, hyperbolic = { .kind = PUNA_ACT_TANH },
                              exponential = { .kind = PUNA_ACT_EXP };
-static const puna_glu_params times = { .activation = PUNA_ACT_IDENTITY }, times_sigmoid = { .activation = PUNA_ACT_SIGMOID },
+static const puna_glu_params times = { .activation = PUNA_ACT_IDENTITY },
+                             times_sigmoid = { .activation = PUNA_ACT_SIGMOID },
                              times_silu = { .activation = PUNA_ACT_SILU };
 
 /* What the row before has more than this one. */
@@ -38,9 +42,10 @@ static const puna_tensor *part(puna_network *net, const puna_tensor *all, int32_
     puna_tensor *t = puna_arena_alloc(&net->arena, sizeof *t);
     if (!t || n_all != width * (uint64_t)n) {
         if (!net->plan.status)
-            net->plan.status = t ? puna_fail(&net->plan.error, PUNA_ERR_FORMAT, "tensor %s: values: got %llu, expected %llu",
-                                             all->name, (unsigned long long)n_all, (unsigned long long)width * (unsigned)n)
-                                 : puna_fail_memory(&net->plan.error, all->name, sizeof *t);
+            net->plan.status =
+                t ? puna_fail(&net->plan.error, PUNA_ERR_FORMAT, "tensor %s: values: got %llu, expected %llu",
+                              all->name, (unsigned long long)n_all, (unsigned long long)width * (unsigned)n)
+                  : puna_fail_memory(&net->plan.error, all->name, sizeof *t);
         return all;
     }
     *t = *all;
@@ -89,7 +94,9 @@ static puna_value time_mix_6(puna_network *net, puna_value a, int32_t il)
     puna_plan *g = &net->plan;
     const puna_rwkv *l = &net->layers[il].rwkv;
     const int32_t n_head = net->hp.n_embd / net->hp.state.head_dim;
-    const puna_memory_params p = { .rule = PUNA_MEMORY_BONUS, .n_head = n_head, .n_head_k = n_head, .scale = 1 };
+    const puna_memory_params p = {
+        .rule = PUNA_MEMORY_BONUS, .n_head = n_head, .n_head_k = n_head, .scale = 1
+    };
     puna_value x[N_MIX];
     mix_6(net, a, l, x);
     puna_memory_inputs in = { .a = -1, .b = -1 };
@@ -114,8 +121,11 @@ static puna_value time_mix_6_qwen2(puna_network *net, puna_value a, int32_t il)
 {
     puna_plan *g = &net->plan;
     const puna_rwkv *l = &net->layers[il].rwkv;
-    const int32_t dim = net->hp.state.head_dim, n_head = net->hp.n_embd / dim, n_kv = net->hp.layers[il].n_head_kv;
-    const puna_memory_params p = { .rule = PUNA_MEMORY_ADD, .n_head = n_head, .n_head_k = n_head, .scale = 1 / sqrtf((float)dim) };
+    const int32_t dim = net->hp.state.head_dim, n_head = net->hp.n_embd / dim,
+                  n_kv = net->hp.layers[il].n_head_kv;
+    const puna_memory_params p = {
+        .rule = PUNA_MEMORY_ADD, .n_head = n_head, .n_head_k = n_head, .scale = 1 / sqrtf((float)dim)
+    };
     const puna_glu_params rest = { .activation = PUNA_ACT_IDENTITY, .up_offset = 1 };
     puna_value x[N_MIX];
     mix_6(net, a, l, x);
@@ -172,7 +182,8 @@ static puna_value value_7(puna_network *net, puna_value x, const puna_rwkv *l, i
 }
 
 /* Keys as they are written; to_a, to_b: what the memory forgets of itself. */
-static puna_value key_7(puna_network *net, puna_value k, puna_value rate, const puna_rwkv *l, puna_value *to_a, puna_value *to_b)
+static puna_value key_7(puna_network *net, puna_value k, puna_value rate, const puna_rwkv *l,
+                        puna_value *to_a, puna_value *to_b)
 {
     puna_plan *g = &net->plan;
     const puna_norm_params unit = { .kind = PUNA_NORM_L2, .eps = 1e-12f, .group = net->hp.state.head_dim };
@@ -205,7 +216,9 @@ static puna_value time_mix_7(puna_network *net, puna_value a, int32_t il)
     puna_plan *g = &net->plan;
     const puna_rwkv *l = &net->layers[il].rwkv;
     const int32_t n_head = net->hp.n_embd / net->hp.state.head_dim, n = l->gate_1 && l->gate_2 ? 6 : 5;
-    const puna_memory_params p = { .rule = PUNA_MEMORY_RANK1, .n_head = n_head, .n_head_k = n_head, .scale = 1 };
+    const puna_memory_params p = {
+        .rule = PUNA_MEMORY_RANK1, .n_head = n_head, .n_head_k = n_head, .scale = 1
+    };
     puna_value s = change(net, a), x[6];
     for (int32_t i = 0; i < n; i++)
         x[i] = lerp(net, a, s, part(net, l->lerp, i, n));
@@ -282,22 +295,25 @@ static void arwkv7_keys(puna_hparams *hp, puna_keys *k)
 }
 
 static const puna_alias rwkv_names[] = {
-    { "attn_norm_2.weight", "ffn_norm.weight" }, { "attn_norm_2.bias", "ffn_norm.bias" }, { NULL, NULL },
+    { "attn_norm_2.weight", "ffn_norm.weight" },
+    { "attn_norm_2.bias", "ffn_norm.bias" },
+    { NULL, NULL },
 };
 
-#define RWKV_BASE                                                                                               \
-    (PUNA_SET(EMBEDDING) | PUNA_SET(EMBEDDING_NORM) | PUNA_SET(EMBEDDING_NORM_BIAS) | PUNA_SET(OUTPUT_NORM) |   \
-     PUNA_SET(OUTPUT) | PUNA_SET(ATTN_NORM) | PUNA_SET(FFN_NORM) | PUNA_SETS_LAYER_NORM_BIAS | PUNA_SET(WKV) |  \
-     PUNA_SET(WKV_NORM) | PUNA_SET(CHANNEL_MIX))
-#define ROWS_BASE \
-    (PUNA_SET(EMBEDDING) | PUNA_SET(OUTPUT_NORM) | PUNA_SET(OUTPUT) | PUNA_SET(ATTN_NORM) | PUNA_SET(FFN_NORM) | \
-     PUNA_SETS_GATED | PUNA_SET(WKV) | PUNA_SET(WKV_LERP))
+#define RWKV_BASE                                                                          \
+    (PUNA_SET(EMBEDDING) | PUNA_SET(EMBEDDING_NORM) | PUNA_SET(EMBEDDING_NORM_BIAS) |      \
+     PUNA_SET(OUTPUT_NORM) | PUNA_SET(OUTPUT) | PUNA_SET(ATTN_NORM) | PUNA_SET(FFN_NORM) | \
+     PUNA_SETS_LAYER_NORM_BIAS | PUNA_SET(WKV) | PUNA_SET(WKV_NORM) | PUNA_SET(CHANNEL_MIX))
+#define ROWS_BASE                                                                           \
+    (PUNA_SET(EMBEDDING) | PUNA_SET(OUTPUT_NORM) | PUNA_SET(OUTPUT) | PUNA_SET(ATTN_NORM) | \
+     PUNA_SET(FFN_NORM) | PUNA_SETS_GATED | PUNA_SET(WKV) | PUNA_SET(WKV_LERP))
 
 const puna_arch puna_arch_rwkv6 = {
     .name = "rwkv6",
     .traits = PUNA_TRAIT_ALL_ROWS,
     .defaults = { .layer_eps = 1e-5f, .norm_kind = PUNA_NORM_LAYER },
-    .needs = RWKV_BASE | PUNA_SET(WKV6) | PUNA_SET(WKV6_FIRST) | PUNA_SET(WKV_LERPS) | PUNA_SET(CHANNEL_MIX_GATE),
+    .needs =
+        RWKV_BASE | PUNA_SET(WKV6) | PUNA_SET(WKV6_FIRST) | PUNA_SET(WKV_LERPS) | PUNA_SET(CHANNEL_MIX_GATE),
     .may = PUNA_SET(WKV_LERP),
     .aliases = rwkv_names,
     .adjust = rwkv6_keys,

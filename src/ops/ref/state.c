@@ -33,7 +33,8 @@ static const float *earlier(const float *x, const float *state, size_t n_before,
 static void keep_last(const float *x, size_t n, float *state, size_t n_before, size_t width)
 {
     for (size_t i = 0; i < n_before; i++)
-        memmove(state + i * width, earlier(x, state, n_before, width, (int64_t)(n + i) - (int64_t)n_before), width * sizeof *state);
+        memmove(state + i * width, earlier(x, state, n_before, width, (int64_t)(n + i) - (int64_t)n_before),
+                width * sizeof *state);
 }
 
 void puna_ref_conv1d(const puna_run *run, const puna_node *node)
@@ -51,7 +52,8 @@ void puna_ref_conv1d(const puna_run *run, const puna_node *node)
             for (size_t c = 0; c < width; c++) {
                 double sum = bias ? (double)bias[c] : 0;
                 for (size_t j = 0; j < n_taps; j++)
-                    sum += (double)earlier(x, state, n_taps - 1, width, (int64_t)r + (int64_t)j + 1 - (int64_t)n_taps)[c] *
+                    sum += (double)earlier(x, state, n_taps - 1, width,
+                                           (int64_t)r + (int64_t)j + 1 - (int64_t)n_taps)[c] *
                            (double)weight[c * n_taps + j];
                 y[(size_t)r * width + c] = puna_activate(&act, (float)sum);
             }
@@ -76,12 +78,13 @@ void puna_ref_shift(const puna_run *run, const puna_node *node)
 /* ---- state spaces ----------------------------------------------------------------------- */
 
 /* One channel of a head: state[n_state]; a has one value or n_state. */
-static float ssm_channel(const puna_ssm_params *p, double step, const float *a, bool each, const float *b, const float *c,
-                         float x, float *state)
+static float ssm_channel(const puna_ssm_params *p, double step, const float *a, bool each, const float *b,
+                         const float *c, float x, float *state)
 {
     double sum = 0;
     for (int32_t n = 0; n < p->n_state; n++) {
-        state[n] = (float)((double)state[n] * exp(step * (double)a[each ? n : 0]) + (double)b[n] * (double)x * step);
+        state[n] =
+            (float)((double)state[n] * exp(step * (double)a[each ? n : 0]) + (double)b[n] * (double)x * step);
         sum += (double)state[n] * (double)c[n];
     }
     return (float)sum;
@@ -90,17 +93,22 @@ static float ssm_channel(const puna_ssm_params *p, double step, const float *a, 
 static void ssm_row(const puna_run *run, const puna_node *node, int32_t row, float *state)
 {
     const puna_ssm_params *p = &node->p.ssm;
-    const size_t width = width_of(run, node->out), n_state = (size_t)p->n_state, n = width / (size_t)p->n_head;
-    const float *x = row_of(run, node->in[0], row), *dt = row_of(run, node->in[1], row), *bc = row_of(run, node->in[2], row);
+    const size_t width = width_of(run, node->out), n_state = (size_t)p->n_state,
+                 n = width / (size_t)p->n_head;
+    const float *x = row_of(run, node->in[0], row), *dt = row_of(run, node->in[1], row),
+                *bc = row_of(run, node->in[2], row);
     const float *a = data(node->weight), *bias = data(node->bias), *d = data(node->more[0]);
-    const bool each = n_state > 1 && node->weight->ne[0] * puna_tensor_rows(node->weight) == (uint64_t)p->n_head * n_state;
+    const bool each =
+        n_state > 1 && node->weight->ne[0] * puna_tensor_rows(node->weight) == (uint64_t)p->n_head * n_state;
     const puna_act_params softplus = { .kind = PUNA_ACT_SOFTPLUS };
     float *y = puna_run_value(run, node->out) + (size_t)row * width;
     for (size_t h = 0; h < (size_t)p->n_head; h++) {
         const double step = (double)puna_activate(&softplus, dt[h] + (bias ? bias[h] : 0));
-        const float *b = bc + h / (size_t)(p->n_head / p->n_group) * n_state, *c = b + (size_t)p->n_group * n_state;
+        const float *b = bc + h / (size_t)(p->n_head / p->n_group) * n_state,
+                    *c = b + (size_t)p->n_group * n_state;
         for (size_t i = h * n; i < (h + 1) * n; i++)
-            y[i] = ssm_channel(p, step, a + (each ? h * n_state : h), each, b, c, x[i], state + i * n_state) + (d ? d[h] * x[i] : 0);
+            y[i] = ssm_channel(p, step, a + (each ? h * n_state : h), each, b, c, x[i], state + i * n_state) +
+                   (d ? d[h] * x[i] : 0);
     }
 }
 
@@ -151,7 +159,8 @@ static double memory_value(puna_memory_rule rule, const memory_head *h, float v,
 static void memory_row(const puna_run *run, const puna_node *node, int32_t row, float *state)
 {
     const puna_memory_params *p = &node->p.memory;
-    const size_t n_head = (size_t)p->n_head, n_head_k = (size_t)p->n_head_k, n_key = width_of(run, node->in[0]) / n_head_k;
+    const size_t n_head = (size_t)p->n_head, n_head_k = (size_t)p->n_head_k,
+                 n_key = width_of(run, node->in[0]) / n_head_k;
     const size_t width = width_of(run, node->out), n_value = width / n_head;
     const bool rank1 = p->rule == PUNA_MEMORY_RANK1;
     const float *in[PUNA_NODE_INPUTS], *w = data(node->weight);
@@ -164,9 +173,14 @@ static void memory_row(const puna_run *run, const puna_node *node, int32_t row, 
         for (size_t i = 0; i < n_key; i++)
             factors[i] = (float)exp((double)(each ? in[3][h * n_key + i] : in[3] ? in[3][h] : w[h]));
         const memory_head head = {
-            .q = in[0] + at, .k = in[1] + at, .a = rank1 ? in[4] + at : NULL, .b = rank1 ? in[5] + at : NULL,
-            .u = p->rule == PUNA_MEMORY_BONUS ? w + at : NULL, .decay = factors,
-            .beta = p->rule == PUNA_MEMORY_DELTA ? in[4][h] : 0, .n_key = n_key,
+            .q = in[0] + at,
+            .k = in[1] + at,
+            .a = rank1 ? in[4] + at : NULL,
+            .b = rank1 ? in[5] + at : NULL,
+            .u = p->rule == PUNA_MEMORY_BONUS ? w + at : NULL,
+            .decay = factors,
+            .beta = p->rule == PUNA_MEMORY_DELTA ? in[4][h] : 0,
+            .n_key = n_key,
         };
         for (size_t j = h * n_value; j < (h + 1) * n_value; j++)
             y[j] = (float)(memory_value(p->rule, &head, in[2][j], state + j * n_key) * (double)p->scale);
