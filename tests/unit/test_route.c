@@ -10,7 +10,7 @@ enum { N = 8, MOST = 4 };
 static void route(const puna_route_params *p, const float *scores, const float *bias, float *y)
 {
     float probs[N], choice[N];
-    puna_route_row(p, scores, bias, N, probs, choice, y);
+    puna_route_row(p, scores, bias, NULL, N, probs, choice, y);
 }
 
 static double logistic(double x)
