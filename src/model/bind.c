@@ -51,7 +51,8 @@ static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, p
 {
     const puna_latent *m = l->window > 0 ? &hp->latent_window : &hp->latent;
     const uint64_t dim_k = (uint64_t)(m->n_lora ? m->head_dim_k : puna_head_dim_k(hp, l));
-    const uint64_t dim_v = (uint64_t)(m->n_lora ? m->head_dim_v : puna_head_dim_v(hp, l)), n_head = (uint64_t)l->n_head;
+    const uint64_t dim_v = (uint64_t)(m->n_lora ? m->head_dim_v : puna_head_dim_v(hp, l)),
+                   n_head = (uint64_t)l->n_head;
     const uint64_t q = n_head * dim_k, k = (uint64_t)l->n_head_kv * dim_k, v = (uint64_t)l->n_head_kv * dim_v;
     const uint64_t n_rot = (uint64_t)(l->window > 0 ? hp->n_rot_window : hp->n_rot);
     switch (dim) {

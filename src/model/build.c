@@ -50,8 +50,8 @@ puna_value puna_build_rope(puna_network *net, puna_value x, int32_t il, int32_t 
     return puna_build_rope_paired(net, x, il, n_head, head_dim, net->hp.pairing);
 }
 
-puna_value puna_build_rope_paired(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim,
-                                  puna_rope_pairing pairing)
+puna_value puna_build_rope_paired(puna_network *net, puna_value x, int32_t il, int32_t n_head,
+                                  int32_t head_dim, puna_rope_pairing pairing)
 {
     const puna_hparams *hp = &net->hp;
     const bool window = hp->layers[il].window > 0;
@@ -177,8 +177,10 @@ puna_value puna_build_dense(puna_network *net, puna_value h, int32_t il)
 static puna_value shared(puna_network *net, puna_value h, const puna_layer *l, float limit)
 {
     puna_plan *g = &net->plan;
-    const puna_glu_params p = { .activation = net->arch->activation, .limit = limit,
-                                .late_limit = !net->hp.ff_early_limit, .up_offset = net->hp.ff_up_offset };
+    const puna_glu_params p = { .activation = net->arch->activation,
+                                .limit = limit,
+                                .late_limit = !net->hp.ff_early_limit,
+                                .up_offset = net->hp.ff_up_offset };
     puna_value gate = linear_scaled(net, h, l->shared_gate, NULL, l->shared_gate_scale);
     puna_value y = p_glu(g, gate, linear_scaled(net, h, l->shared_up, NULL, l->shared_up_scale), &p);
     y = linear_scaled(net, y, l->shared_down, NULL, l->shared_down_scale);

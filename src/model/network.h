@@ -28,8 +28,8 @@ typedef struct puna_layer {
     const puna_tensor *ffn_gate_up, *ffn_gate_up_bias, *ffn_down, *ffn_down_bias, *ffn_down_scale;
     const puna_tensor *router, *router_bias, *choice_bias, *expert_norm, *expert_gate_up;
     puna_experts experts, chunk_experts;
-    const puna_tensor *shared_gate, *shared_gate_scale, *shared_up, *shared_up_scale, *shared_gate_up, *shared_down,
-        *shared_down_scale, *shared_weight;
+    const puna_tensor *shared_gate, *shared_gate_scale, *shared_up, *shared_up_scale, *shared_gate_up,
+        *shared_down, *shared_down_scale, *shared_weight;
     const puna_tensor *q_a, *q_a_norm, *q_b, *kv_a, *kv_a_norm, *kv_b, *k_b, *v_b; /* of latent attention */
     puna_hyper_tensors hyper_attn, hyper_ffn;
     const puna_tensor *wo_a, *expert_table;
@@ -82,20 +82,20 @@ typedef enum puna_dim {
     PUNA_DIM_FF_SHARED2,
     PUNA_DIM_LORA_Q,
     PUNA_DIM_LORA_KV,
-    PUNA_DIM_KV_A,        /* the latent vector and the key that is rotated */
-    PUNA_DIM_KV_B,        /* all heads' keys (without rotation) and values */
+    PUNA_DIM_KV_A, /* the latent vector and the key that is rotated */
+    PUNA_DIM_KV_B, /* all heads' keys (without rotation) and values */
     PUNA_DIM_NOPE,
     PUNA_DIM_HEAD_V,
     PUNA_DIM_INDEX_HEADS,
-    PUNA_DIM_INDEX,       /* of a head of the indexer */
+    PUNA_DIM_INDEX, /* of a head of the indexer */
     PUNA_DIM_INDEX_Q,
-    PUNA_DIM_STREAMS,     /* all streams of hyper-connections side by side */
-    PUNA_DIM_STREAM,      /* how many there are */
-    PUNA_DIM_HYPER,       /* numbers that a branch has of them */
+    PUNA_DIM_STREAMS, /* all streams of hyper-connections side by side */
+    PUNA_DIM_STREAM,  /* how many there are */
+    PUNA_DIM_HYPER,   /* numbers that a branch has of them */
     PUNA_DIM_HYPER_SCALES,
     PUNA_DIM_LORA_O,
-    PUNA_DIM_COMPRESS,    /* tokens of a block that becomes one vector */
-    PUNA_DIM_COMPRESS_K,  /* what such a vector is made of, for each token; twice as much in overlapping blocks */
+    PUNA_DIM_COMPRESS, /* tokens of a block that becomes one vector */
+    PUNA_DIM_COMPRESS_K, /* what such a vector is made of, for each token; twice as much in overlapping blocks */
     PUNA_DIM_COMPRESS_INDEX,
     PUNA_DIM_INPUT,  /* n_layer_input */
     PUNA_DIM_INPUTS, /* of all layers */
@@ -242,8 +242,8 @@ puna_value puna_build_layer(puna_network *net, puna_value x, int32_t il, bool la
 void puna_build_output(puna_network *net, puna_value x);
 /* Rotated as the layer's positions are; n_head heads of head_dim values. */
 puna_value puna_build_rope(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim);
-puna_value puna_build_rope_paired(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim,
-                                  puna_rope_pairing pairing);
+puna_value puna_build_rope_paired(puna_network *net, puna_value x, int32_t il, int32_t n_head,
+                                  int32_t head_dim, puna_rope_pairing pairing);
 /* Attention of an architecture that has no other. */
 puna_value puna_build_attention(puna_network *net, puna_value h, int32_t il);
 /* Queries, keys and values of a layer's own kind, rotated, to what the heads saw: without the output matrix. */

@@ -75,10 +75,16 @@ typedef struct puna_norm_params {
     int32_t group; /* the norm runs over groups of this many values: the width, or one head */
 } puna_norm_params;
 
-typedef enum puna_embed_source { PUNA_EMBED_TOKEN, PUNA_EMBED_POSITION, PUNA_EMBED_FIRST, PUNA_EMBED_CYCLE } puna_embed_source;
+typedef enum puna_embed_source {
+    PUNA_EMBED_TOKEN,
+    PUNA_EMBED_POSITION,
+    PUNA_EMBED_FIRST,
+    PUNA_EMBED_CYCLE
+} puna_embed_source;
 
 typedef struct puna_embed_params {
-    puna_embed_source source; /* which row: the token's, the position's (plus offset), always `offset`, the position's modulo rows */
+    puna_embed_source
+        source; /* which row: the token's, the position's (plus offset), always `offset`, the position's modulo rows */
     int32_t offset;
     float scale;
 } puna_embed_params;
@@ -115,7 +121,7 @@ typedef struct puna_attention_params {
     float temperature; /* scores times 1 + temperature * log(1 + floor((p + offset) / length)); 0 = off */
     int32_t temperature_length;
     float temperature_offset;
-    bool far;                   /* blocks that have ended are seen too: each as a key of another cache, at its last
+    bool far; /* blocks that have ended are seen too: each as a key of another cache, at its last
                                    position. Selected keys are among those then */
     int32_t far_cache;
     int32_t n_lists, key_block; /* of far or selected keys, as in puna_select_params */
@@ -126,7 +132,7 @@ typedef struct puna_attention_params {
  * that the query sees: sum over heads of q k, or with weights of weight * max(q k, 0). Lists divide the heads. */
 typedef struct puna_select_params {
     int32_t n_head, head_dim;
-    int32_t cache;     /* of one head's keys alone */
+    int32_t cache; /* of one head's keys alone */
     int32_t n_lists, n_top;
     int32_t key_block; /* positions of a block */
     int32_t n_local;   /* the query's own block and those before it that are chosen whatever they score */
@@ -274,16 +280,16 @@ puna_value p_rope(puna_plan *g, puna_value x, const puna_rope_params *p, const p
 int32_t p_cache(puna_plan *g, const puna_cache_layout *layout);                     /* -> cache index */
 int32_t p_state(puna_plan *g, int32_t n_floats);                                    /* -> state index */
 void p_kv_store(puna_plan *g, puna_value k, puna_value v, int32_t cache);
-void p_k_store(puna_plan *g, puna_value k, int32_t cache);                          /* into one with v_in_k */
+void p_k_store(puna_plan *g, puna_value k, int32_t cache); /* into one with v_in_k */
 /* -> [T, n_lists * n_top]: numbers of blocks, ascending, -1 after the last; weights [T, n_head], -1: none. */
 puna_value p_select_keys(puna_plan *g, puna_value q, puna_value weights, const puna_select_params *p);
 /* sinks [n_head]: a score that takes weight and gives no value; bias {n_head, n_buckets}; both may be NULL. */
 puna_value p_attention(puna_plan *g, puna_value q, const puna_attention_params *p, const puna_tensor *sinks,
-                       const puna_tensor *bias);                                    /* -> [T, n_head*head_dim_v] */
-puna_value p_compress(puna_plan *g, const puna_compress_params *p);                 /* -> [T, n_out] */
+                       const puna_tensor *bias);                    /* -> [T, n_head*head_dim_v] */
+puna_value p_compress(puna_plan *g, const puna_compress_params *p); /* -> [T, n_out] */
 /* Over the keys that p_select_keys chose (-1: all far ones); each list is for as many heads of keys and values. */
-puna_value p_attention_selected(puna_plan *g, puna_value q, puna_value selected, const puna_attention_params *p,
-                                const puna_tensor *sinks);
+puna_value p_attention_selected(puna_plan *g, puna_value q, puna_value selected,
+                                const puna_attention_params *p, const puna_tensor *sinks);
 puna_value p_act(puna_plan *g, puna_value x, const puna_act_params *p);
 /* The gate may be narrower than up: each of its values is for as many of up. */
 puna_value p_glu(puna_plan *g, puna_value gate, puna_value up, const puna_glu_params *p);
@@ -301,9 +307,11 @@ puna_value p_divisor(puna_plan *g, puna_value x, puna_norm_kind kind, float eps)
 puna_value p_mix(puna_plan *g, puna_value x, puna_value weights, int32_t n);
 /* Each of n_group parts of x, followed by that of y. */
 puna_value p_join(puna_plan *g, puna_value x, puna_value y, int32_t n_group);
-puna_value p_balance(puna_plan *g, puna_value x, int32_t n_rounds, float eps); /* [T, n * n], columns together -> rows together */
+puna_value p_balance(puna_plan *g, puna_value x, int32_t n_rounds,
+                     float eps); /* [T, n * n], columns together -> rows together */
 /* As p_moe_route, but the experts are those that the table [n_used, n_vocab] has for the token. */
-puna_value p_moe_route_tokens(puna_plan *g, puna_value scores, const puna_tensor *table, const puna_route_params *p);
+puna_value p_moe_route_tokens(puna_plan *g, puna_value scores, const puna_tensor *table,
+                              const puna_route_params *p);
 /* scores [T, n_expert] -> [T, 2 * n_used]: the experts' numbers, best first, then their weights. bias [n_expert]
  * is added for choosing only. */
 puna_value p_moe_route(puna_plan *g, puna_value scores, const puna_tensor *bias, const puna_route_params *p);

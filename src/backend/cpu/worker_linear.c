@@ -101,7 +101,8 @@ static void sum(const puna_worker *w, const puna_node *node, const float *a, con
         y[i] = a[i] * x_factor + b[i] * y_factor;
 }
 
-static void route(const puna_worker *w, int thread, const puna_node *node, size_t row, const float *scores, float *y)
+static void route(const puna_worker *w, int thread, const puna_node *node, size_t row, const float *scores,
+                  float *y)
 {
     const int32_t n = w->steps->values[node->in[0]].width;
     float *scratch = w->threads[thread].tile;
