@@ -112,10 +112,10 @@ static const key hyper_keys[] = {
     { "hyper_connection.sinkhorn_iterations", 3, false },
 };
 
-/* The other engine looks at all keys unless it fuses attention, which rounds: so many blocks that all are chosen. */
+/* As many blocks of four, of the six that there are. */
 static const key block_keys[] = {
     { "attention.indexer.head_count", HEADS_KV, false }, { "attention.indexer.key_length", 16, false },
-    { "attention.indexer.top_k", 128, false },           { "attention.indexer.block_size", 4, false },
+    { "attention.indexer.top_k", 3, false },           { "attention.indexer.block_size", 4, false },
     { "attention.indexer.local_blocks", 1, false },
 };
 
@@ -209,7 +209,7 @@ static void add_latent(gguf_builder *b, const char *arch)
     if (!deepseek4)
         return;
     add_keys(b, arch, deepseek4_keys, sizeof deepseek4_keys / sizeof *deepseek4_keys);
-    add_list(b, arch, "attention.compress_ratios", (const uint32_t[LAYERS]){ 0, 4 }, LAYERS);
+    add_list(b, arch, "attention.compress_ratios", (const uint32_t[LAYERS]){ 128, 4 }, LAYERS);
 }
 
 static void add_metadata(gguf_builder *b, const puna_arch *arch, bool experts)
