@@ -114,8 +114,10 @@ static const key hyper_keys[] = {
 
 /* As many blocks of four, of the six that there are. */
 static const key block_keys[] = {
-    { "attention.indexer.head_count", HEADS_KV, false }, { "attention.indexer.key_length", 16, false },
-    { "attention.indexer.top_k", 3, false },           { "attention.indexer.block_size", 4, false },
+    { "attention.indexer.head_count", HEADS_KV, false },
+    { "attention.indexer.key_length", 16, false },
+    { "attention.indexer.top_k", 3, false },
+    { "attention.indexer.block_size", 4, false },
     { "attention.indexer.local_blocks", 1, false },
 };
 

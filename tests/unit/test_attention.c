@@ -412,9 +412,8 @@ static void open_cache(cache *c, puna_format format, int32_t window)
                          .head_dim = JOB_DIM,
                          .head_dim_v = JOB_DIM,
                          .window = window } };
-    c->one.layout = (puna_cache_layout){
-        .n_head = 1, .head_dim_k = JOB_DIM, .head_dim_v = JOB_DIM, .window = window
-    };
+    c->one.layout =
+        (puna_cache_layout){ .n_head = 1, .head_dim_k = JOB_DIM, .head_dim_v = JOB_DIM, .window = window };
     puna_kv_tile_bytes(format, JOB_DIM, true, &c->one.k_block_bytes);
     puna_kv_tile_bytes(format, JOB_DIM, false, &c->one.v_block_bytes);
     c->one.k = calloc(N_BLOCKS, c->one.k_block_bytes);

@@ -44,10 +44,11 @@ static bool evaluate(const gguf_builder *b, const way *how, const int32_t *token
     puna_params_set(params, "batch", how->batch, &err);
     puna_params_set(params, "kv_type", how->kv_type, &err);
     puna_params_set(params, "threads", "1", &err);
-    bool good = puna_model_open_memory(&model, b->file.data, b->file.n, "tiny.gguf", params, &err) == PUNA_OK &&
-                puna_session_open(&session, model, params, &err) == PUNA_OK &&
-                (!how->back || puna_session_sync(session, changed, n, &err) == PUNA_OK) &&
-                puna_session_sync(session, tokens, n, &err) == PUNA_OK;
+    bool good =
+        puna_model_open_memory(&model, b->file.data, b->file.n, "tiny.gguf", params, &err) == PUNA_OK &&
+        puna_session_open(&session, model, params, &err) == PUNA_OK &&
+        (!how->back || puna_session_sync(session, changed, n, &err) == PUNA_OK) &&
+        puna_session_sync(session, tokens, n, &err) == PUNA_OK;
     if (good)
         memcpy(logits, puna_session_logits(session), TINY_VOCAB * sizeof *logits);
     else
@@ -103,7 +104,8 @@ static void keys_alone_may_be_small(void)
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (evaluate(&b, &(way){ "cpu", "64", types[i].name, false }, tokens, N_TOKENS, got) &&
             !(difference(got, want) <= types[i].most))
-            test_fail(__FILE__, __LINE__, "%s: got a difference of %.1e", types[i].name, difference(got, want));
+            test_fail(__FILE__, __LINE__, "%s: got a difference of %.1e", types[i].name,
+                      difference(got, want));
     gguf_free(&b);
 }
 
@@ -130,6 +132,7 @@ static void nothing_to_choose(void)
 
 int main(int argc, char **argv)
 {
-    static const test_case cases[] = { TEST(all_ways_agree), TEST(keys_alone_may_be_small), TEST(nothing_to_choose) };
+    static const test_case cases[] = { TEST(all_ways_agree), TEST(keys_alone_may_be_small),
+                                       TEST(nothing_to_choose) };
     return test_main("latent attention", cases, sizeof cases / sizeof *cases, argc, argv);
 }

@@ -43,7 +43,7 @@ int main(int argc, char **argv)
     cp.n_threads = cp.n_threads_batch = 2;
     cp.type_k = cp.type_v = GGML_TYPE_F32;
     cp.flash_attn_type = argc > 4 && strcmp(argv[4], "fused") == 0 ? LLAMA_FLASH_ATTN_TYPE_ENABLED
-                                                                       : LLAMA_FLASH_ATTN_TYPE_DISABLED;
+                                                                   : LLAMA_FLASH_ATTN_TYPE_DISABLED;
     struct llama_context *ctx = llama_init_from_model(model, cp);
     if (!ctx)
         return fail("no context");

@@ -64,8 +64,9 @@ static float magnitude_of(float factor, float multiplier)
     return factor > 1 ? 0.1f * multiplier * logf(factor) + 1 : 1;
 }
 
-/* YaRN makes scores larger by the square of a number that grows with the factor; files have a tenth of its slope. V2
- * was trained without the number that later ones multiply cosines and sines by, unless the slope is 1. */
+/* YaRN makes scores larger by the square of a number that grows with the factor; files have a tenth of its slope.
+ * Cosines and sines of V2 are multiplied by nothing, those of the others by the ratio of that number for a slope of 1
+ * and for the file's. */
 static void deepseek_yarn(puna_hparams *hp, puna_keys *k, bool reads_multiplier, bool v2)
 {
     const float multiplier =
