@@ -123,6 +123,8 @@ static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, p
         return (uint64_t)hp->n_embd;
     case PUNA_DIM_VOCAB:
         return (uint64_t)hp->n_vocab;
+    case PUNA_DIM_Q2:
+        return 2 * q;
     case PUNA_DIM_Q:
         return q;
     case PUNA_DIM_K:
@@ -149,6 +151,16 @@ static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, p
         return (uint64_t)hp->n_ff_shared;
     case PUNA_DIM_FF_SHARED2:
         return 2 * (uint64_t)hp->n_ff_shared;
+    case PUNA_DIM_STATE_IN:
+        return (uint64_t)hp->state.n_in;
+    case PUNA_DIM_STATE_X:
+        return (uint64_t)hp->state.n_x;
+    case PUNA_DIM_STATE_INNER:
+        return (uint64_t)hp->state.n_inner;
+    case PUNA_DIM_STATE_CHANNELS:
+        return (uint64_t)hp->state.n_channels;
+    case PUNA_DIM_STATE_HEADS:
+        return (uint64_t)hp->state.n_rank;
     case PUNA_DIM_INPUT:
         return (uint64_t)hp->n_layer_input;
     case PUNA_DIM_INPUTS:
@@ -190,7 +202,7 @@ static puna_status check_shape(const puna_network *net, const puna_tensor *t, co
                                const puna_layer_hparams *lh, puna_error *err)
 {
     for (int d = 0; d < 4; d++) {
-        const puna_dim dim = d < 3 ? b->dims[d] : PUNA_DIM_ONE;
+        const puna_dim dim = d < 3 ? b->dims[d] : b->dims[2] == PUNA_DIM_ANY ? PUNA_DIM_ANY : PUNA_DIM_ONE;
         const uint64_t want = dimension(&net->hp, lh, dim);
         if (dim != PUNA_DIM_ANY && t->ne[d] != want)
             return puna_fail(err, PUNA_ERR_FORMAT, "tensor %s: dim[%d]: got %llu, expected %llu", t->name, d,
@@ -331,12 +343,16 @@ static puna_status split_fused(puna_network *net, puna_layer *l, const puna_laye
 
 /* ---- tables ----------------------------------------------------------------------------- */
 
-#define ATTENTION_SETS    (PUNA_SETS_QKV | PUNA_SET(O))
+#define ATTENTION_SETS                                                                                   \
+    (PUNA_SETS_QKV | PUNA_SET(Q_GATED) | PUNA_SET(Q_GATED_BIAS) | PUNA_SETS_QK_NORM | PUNA_SET(O) |      \
+     PUNA_SET(O_BIAS) | PUNA_SET(O_SCALE) | PUNA_SET(ATTN_GATE) | PUNA_SET(LORA_Q) | PUNA_SET(LORA_KV) | \
+     PUNA_SET(KV_B) | PUNA_SET(LATENT_HEADS))
 #define FEED_FORWARD_SETS (PUNA_SETS_GATED | PUNA_SET(GATE_UP))
 #define EXPERT_SETS                                                                                  \
     (PUNA_SETS_EXPERTS | PUNA_SETS_SHARED | PUNA_SET(SHARED_GATE_UP) | PUNA_SET(SHARED_WEIGHT) |     \
      PUNA_SET(CHOICE_BIAS) | PUNA_SET(EXPERT_BIAS) | PUNA_SET(ROUTER_BIAS) | PUNA_SET(EXPERT_NORM) | \
-     PUNA_SET(BESIDE_EXPERTS) | PUNA_SET(CHUNK))
+     PUNA_SET(BESIDE_EXPERTS) | PUNA_SET(CHUNK) | PUNA_SET(SHARED_UP) | PUNA_SET(EXPERT_LATENT) |     \
+     PUNA_SET(EXPERT_PLAIN))
 
 #define INDEXER_SETS \
     (PUNA_SET(INDEXER) | PUNA_SET(INDEXER_DIRECT) | PUNA_SET(INDEX_QUERY) | PUNA_SET(INDEX_COMPRESSOR))
@@ -350,7 +366,11 @@ static puna_sets without(const puna_arch *arch, const puna_hparams *hp, const pu
     if (l->experts && !(arch->traits & PUNA_TRAIT_DENSE_TOO))
         none |= FEED_FORWARD_SETS | PUNA_SETS_FFN_BIAS | PUNA_SET(FFN_SCALE);
     if (hp->n_ff_shared == 0)
-        none |= PUNA_SETS_SHARED | PUNA_SET(SHARED_GATE_UP) | PUNA_SET(SHARED_WEIGHT);
+        none |= PUNA_SETS_SHARED | PUNA_SET(SHARED_UP) | PUNA_SET(SHARED_GATE_UP) | PUNA_SET(SHARED_WEIGHT);
+    if (!l->attends)
+        none |= ATTENTION_SETS;
+    if (!l->recurrent)
+        none |= PUNA_SETS_RECURRENT;
     none |= hp->n_lora_q > 0 ? 0 : PUNA_SET(LORA_Q);
     none |= hp->absorbed ? PUNA_SET(KV_B) : PUNA_SET(LATENT_HEADS);
     none |= l->indexer == PUNA_INDEXER_OWN ? 0 : INDEXER_SETS;
@@ -359,10 +379,12 @@ static puna_sets without(const puna_arch *arch, const puna_hparams *hp, const pu
     if (!(arch->traits & PUNA_TRAIT_PARTS))
         return none;
     if (l->n_head == 0)
-        none |= ATTENTION_SETS | PUNA_SETS_QK_NORM;
+        none |= ATTENTION_SETS;
     if (l->n_head_kv == 0)
         none |= PUNA_SETS_QKV;
-    if (l->n_ff == 0)
+    if (!l->recurrent && (!l->attends || l->n_head == 0))
+        none |= PUNA_SET(ATTN_NORM) | PUNA_SET(ATTN_NORM_BIAS);
+    if (l->n_ff == 0 && !l->experts)
         none |= FEED_FORWARD_SETS | PUNA_SETS_FFN_BIAS | PUNA_SET(FFN_SCALE) | PUNA_SET(FFN_NORM);
     return none;
 }
@@ -372,7 +394,8 @@ static puna_sets fused_sets(const puna_layer *l)
 {
     return (l->wqkv ? PUNA_SET(QKV) : 0) | (l->ffn_gate_up ? PUNA_SET(GATE) | PUNA_SET(UP) : 0) |
            (l->expert_gate_up ? PUNA_SET(EXPERT_GATE) | PUNA_SET(EXPERT_UP) : 0) |
-           (l->shared_gate_up ? PUNA_SET(SHARED) : 0);
+           (l->shared_gate_up ? PUNA_SET(SHARED) : 0) |
+           (l->ssm.in && !l->delta.qkv ? PUNA_SET(DELTA_QKV) : 0) | (l->rwkv.lerp ? PUNA_SET(WKV_LERPS) : 0);
 }
 
 static puna_status bind_table(puna_network *net, const puna_container *c, void *base, int32_t layer,

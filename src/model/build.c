@@ -135,7 +135,6 @@ static puna_value turned(puna_network *net, puna_value x, int32_t il, int32_t n_
     return late ? norm_if(net, x, weight, bias) : x;
 }
 
-/* The attention branch of layer il, up to its output projection. */
 puna_value puna_build_attention(puna_network *net, puna_value h, int32_t il)
 {
     puna_plan *g = &net->plan;
@@ -174,15 +173,19 @@ puna_value puna_build_dense(puna_network *net, puna_value h, int32_t il)
     return linear_scaled(net, y, l->ffn_down, l->ffn_down_bias, l->ffn_down_scale);
 }
 
-static puna_value shared(puna_network *net, puna_value h, const puna_layer *l, float limit)
+puna_value puna_build_shared(puna_network *net, puna_value h, int32_t il)
 {
     puna_plan *g = &net->plan;
+    const puna_layer *l = &net->layers[il];
     const puna_glu_params p = { .activation = net->arch->activation,
-                                .limit = limit,
+                                .limit = net->hp.layers[il].ff_limit,
                                 .late_limit = !net->hp.ff_early_limit,
                                 .up_offset = net->hp.ff_up_offset };
-    puna_value gate = linear_scaled(net, h, l->shared_gate, NULL, l->shared_gate_scale);
-    puna_value y = p_glu(g, gate, linear_scaled(net, h, l->shared_up, NULL, l->shared_up_scale), &p);
+    puna_value gate = -1, y;
+    if (l->shared_gate)
+        gate = linear_scaled(net, h, l->shared_gate, NULL, l->shared_gate_scale);
+    y = linear_scaled(net, h, l->shared_up, NULL, l->shared_up_scale);
+    y = l->shared_gate ? p_glu(g, gate, y, &p) : p_act(g, y, &(puna_act_params){ .kind = p.activation });
     y = linear_scaled(net, y, l->shared_down, NULL, l->shared_down_scale);
     if (l->shared_weight)
         y = p_glu(g, p_linear(g, h, l->shared_weight, NULL), y,
@@ -214,7 +217,7 @@ puna_value puna_build_experts(puna_network *net, puna_value h, puna_value scores
     if (!l->shared_up)
         return y;
     const float part = hp->shared_mean ? 0.5f : 1;
-    return p_add_scaled(g, y, part, shared(net, h, l, hp->layers[il].ff_limit), part);
+    return p_add_scaled(g, y, part, puna_build_shared(net, h, il), part);
 }
 
 puna_value puna_build_feed_forward(puna_network *net, puna_value h, int32_t il)
@@ -248,18 +251,36 @@ static puna_value add_branch(puna_network *net, puna_value x, puna_value branch)
     return p_add_scaled(&net->plan, x, 1, branch, net->hp.residual_scale != 0 ? net->hp.residual_scale : 1);
 }
 
-static puna_value attention_branch(puna_network *net, puna_value h, int32_t il, bool last, puna_value *x)
+/* The rows that the rest of the plan needs: in the last layer only those that get logits. */
+static puna_value needed_rows(puna_network *net, puna_value x, bool last)
 {
-    puna_plan *g = &net->plan;
+    return last && !(net->arch->traits & PUNA_TRAIT_ALL_ROWS) ? p_select_rows(&net->plan, x) : x;
+}
+
+puna_value puna_build_attention_out(puna_network *net, puna_value h, int32_t il)
+{
     const puna_layer *l = &net->layers[il];
-    puna_value o = net->arch->attention ? net->arch->attention(net, h, il) : puna_build_attention(net, h, il);
-    if (last) { /* from here on only rows that get logits matter */
-        *x = p_select_rows(g, *x);
-        o = p_select_rows(g, o);
-    }
-    o = puna_build_linear(net, o, l->wo, l->so, l->bo);
+    return puna_build_linear(net, puna_build_attention(net, h, il), l->wo, l->so, l->bo);
+}
+
+/* Attention, or what stands in its place; *x becomes the rows that matter from here on. */
+static puna_value mixer_branch(puna_network *net, puna_value h, int32_t il, bool last, puna_value *x)
+{
+    const puna_layer *l = &net->layers[il];
+    const puna_layer_hparams *lh = &net->hp.layers[il];
+    puna_value o;
+    if (lh->recurrent)
+        o = net->arch->mixer(net, h, il);
+    else
+        o = net->arch->attention ? net->arch->attention(net, h, il) : puna_build_attention(net, h, il);
+    *x = needed_rows(net, *x, last);
+    o = needed_rows(net, o, last);
+    if (!lh->recurrent)
+        o = puna_build_linear(net, o, l->wo, l->so, l->bo);
+    else if (!lh->attends)
+        o = puna_build_linear(net, o, l->ssm.out, l->ssm.out_scale, NULL);
     if (net->hp.value_scale != 0 && net->hp.value_scale != 1)
-        o = p_affine(g, o, net->hp.value_scale, NULL, NULL, 0);
+        o = p_affine(&net->plan, o, net->hp.value_scale, NULL, NULL, 0);
     return post_norm(net, o, l->attn_post_norm, l->attn_post_norm_bias);
 }
 
@@ -271,21 +292,37 @@ static puna_value feed_forward_branch(puna_network *net, puna_value h, puna_valu
     return post_norm(net, f, l->ffn_post_norm, l->ffn_post_norm_bias);
 }
 
+/* Which of its branches a layer has. */
+static bool mixes(const puna_network *net, const puna_layer_hparams *l)
+{
+    const bool none = net->arch->traits & PUNA_TRAIT_PARTS && l->n_head == 0;
+    return l->recurrent || (l->attends && !none);
+}
+
+static bool feeds(const puna_network *net, const puna_layer_hparams *l)
+{
+    return !(net->arch->traits & PUNA_TRAIT_PARTS) || l->n_ff > 0 || l->experts;
+}
+
 puna_value puna_build_layer(puna_network *net, puna_value x, int32_t il, bool last)
 {
     puna_plan *g = &net->plan;
     const puna_layer *l = &net->layers[il];
     p_layer(g, il);
-    puna_value h = puna_build_norm(net, x, l->attn_norm, l->attn_norm_bias), rows = x;
-    puna_value o = attention_branch(
-        net, norm_if(net, l->attn_norm_2 ? x : h, l->attn_norm_2, l->attn_norm_2_bias), il, last, &rows);
+    puna_value h = x, o = -1, rows = x, y;
+    if (mixes(net, &net->hp.layers[il])) {
+        h = puna_build_norm(net, x, l->attn_norm, l->attn_norm_bias);
+        o = mixer_branch(net, norm_if(net, l->attn_norm_2 ? x : h, l->attn_norm_2, l->attn_norm_2_bias), il, last,
+                         &rows);
+    } else
+        rows = needed_rows(net, x, last);
     if (net->arch->traits & PUNA_TRAIT_PARALLEL || net->hp.parallel) {
-        h = last ? p_select_rows(g, h) : h;
-        if (l->ffn_norm)
-            h = puna_build_norm(net, rows, l->ffn_norm, l->ffn_norm_bias);
+        h = l->ffn_norm ? puna_build_norm(net, rows, l->ffn_norm, l->ffn_norm_bias) : needed_rows(net, h, last);
         return p_add(g, add_branch(net, rows, feed_forward_branch(net, h, rows, rows, il)), o);
     }
-    puna_value y = add_branch(net, rows, o);
+    y = o >= 0 ? add_branch(net, rows, o) : rows;
+    if (!feeds(net, &net->hp.layers[il]))
+        return y;
     h = puna_build_norm(net, y, l->ffn_norm, l->ffn_norm_bias);
     return add_branch(net, y, feed_forward_branch(net, h, rows, y, il));
 }
@@ -294,6 +331,8 @@ void puna_build_output(puna_network *net, puna_value x)
 {
     const puna_hparams *hp = &net->hp;
     p_layer(&net->plan, -1);
+    if (net->arch->traits & PUNA_TRAIT_ALL_ROWS)
+        x = p_select_rows(&net->plan, x);
     x = puna_build_norm(net, x, net->output_norm, net->output_norm_bias);
     p_logits(&net->plan, x, net->output, net->output_bias, hp->logit_scale != 0 ? hp->logit_scale : 1,
              hp->logit_softcap);
@@ -306,4 +345,33 @@ void puna_build_decoder(puna_network *net)
     for (int32_t il = 0; il < net->hp.n_layer; il++)
         x = puna_build_layer(net, x, il, il == net->hp.n_layer - 1);
     puna_build_output(net, x);
+}
+
+/* ---- tensors that no file has ----------------------------------------------------------- */
+
+puna_tensor *puna_build_vector(puna_network *net, uint64_t n)
+{
+    puna_tensor *t = puna_arena_alloc(&net->arena, sizeof *t);
+    float *values = puna_arena_array(&net->arena, n, sizeof *values);
+    if (!t || !values) {
+        if (!net->plan.status)
+            net->plan.status = puna_fail_memory(&net->plan.error, "vector", n * sizeof *values);
+        return NULL;
+    }
+    *t = (puna_tensor){ .name = "(computed)",
+                        .format = puna_format_get(PUNA_FORMAT_F32),
+                        .ne = { n, 1, 1, 1 },
+                        .data = values,
+                        .size_bytes = n * sizeof *values };
+    return t;
+}
+
+const puna_tensor *puna_build_repeated(puna_network *net, const puna_tensor *w, int32_t n)
+{
+    const uint64_t n_w = w->ne[0] * puna_tensor_rows(w);
+    puna_tensor *t = puna_build_vector(net, n_w * (uint64_t)n);
+    float *to = t ? (float *)(uintptr_t)t->data : NULL;
+    for (uint64_t i = 0; to && i < n_w * (uint64_t)n; i++)
+        to[i] = ((const float *)w->data)[i / (uint64_t)n];
+    return t;
 }

@@ -138,6 +138,24 @@ static bool layer_value(puna_keys *k, const char *suffix, int32_t i, int32_t n_l
     return !k->status;
 }
 
+bool puna_key_ints(puna_keys *k, const char *suffix, int32_t *values, int32_t n, int32_t most)
+{
+    double value;
+    puna_key_need(k, suffix);
+    for (int32_t i = 0; i < n; i++) {
+        if (!layer_value(k, suffix, i, n, &value))
+            return false;
+        if (!(value >= 0 && value <= most && value == floor(value))) {
+            k->status =
+                puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.%s: got %.9g, expected integers in 0..%d",
+                          k->arch, suffix, value, (int)most);
+            return false;
+        }
+        values[i] = (int32_t)value;
+    }
+    return true;
+}
+
 void puna_key_layers_int(puna_keys *k, puna_hparams *hp, const char *suffix, size_t offset, int32_t least,
                          int32_t most)
 {
@@ -181,8 +199,10 @@ static void read_heads(puna_keys *k, puna_hparams *hp)
 {
     puna_key_need(k, "attention.head_count");
     puna_key_layers_int(k, hp, "attention.head_count", offsetof(puna_layer_hparams, n_head), 0, 1 << 13);
-    for (int32_t i = 0; i < hp->n_layer; i++)
+    for (int32_t i = 0; i < hp->n_layer; i++) {
         hp->layers[i].n_head_kv = hp->layers[i].n_head;
+        hp->layers[i].attends = true;
+    }
     puna_key_layers_int(k, hp, "attention.head_count_kv", offsetof(puna_layer_hparams, n_head_kv), 0,
                         1 << 13);
     puna_key_layers_int(k, hp, "feed_forward_length", offsetof(puna_layer_hparams, n_ff), 0, 1 << 24);
@@ -265,6 +285,52 @@ bool puna_key_sections(puna_keys *k, puna_hparams *hp)
     hp->rope.still_from = (int32_t)(sum - n[3]);
     hp->rope_window = hp->rope;
     return true;
+}
+
+/* ---- states ----------------------------------------------------------------------------- */
+
+void puna_key_ssm(puna_keys *k, puna_hparams *hp, bool groups)
+{
+    static const char *const needed[] = { "ssm.conv_kernel", "ssm.inner_size", "ssm.state_size",
+                                          "ssm.time_step_rank" };
+    puna_state_hparams *s = &hp->state;
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
+        puna_key_need(k, needed[i]);
+    s->n_taps = puna_key_int(k, needed[0], 2, 2, 1 << 10);
+    s->n_inner = puna_key_int(k, needed[1], 1, 1, 1 << 20);
+    s->n_state = puna_key_int(k, needed[2], 1, 1, 1 << 13);
+    s->n_rank = puna_key_int(k, needed[3], 1, 1, 1 << 20);
+    s->n_group = 1;
+    if (!groups)
+        return;
+    puna_key_need(k, "ssm.group_count");
+    s->n_group = puna_key_int(k, "ssm.group_count", 1, 1, 1 << 13);
+    if (s->n_inner % s->n_rank || s->n_rank % s->n_group)
+        puna_key_mistake(k, "ssm.time_step_rank", s->n_rank,
+                         "a divisor of ssm.inner_size and a multiple of ssm.group_count");
+}
+
+void puna_key_recurrent_heads(puna_keys *k, puna_hparams *hp)
+{
+    (void)k;
+    for (int32_t i = 0; i < hp->n_layer; i++) {
+        hp->layers[i].recurrent = hp->layers[i].n_head_kv == 0;
+        hp->layers[i].attends = !hp->layers[i].recurrent;
+    }
+}
+
+void puna_key_recurrent_layers(puna_keys *k, puna_hparams *hp, int32_t period)
+{
+    const char *const name = "attention.recurrent_layers";
+    period = puna_key_int(k, "full_attention_interval", period, 1, PUNA_MAX_LAYERS);
+    const bool said = puna_key_has(k, name);
+    for (int32_t i = 0; i < hp->n_layer; i++) {
+        double flag = (i + 1) % period != 0;
+        if (said && !layer_value(k, name, i, hp->n_layer, &flag))
+            return;
+        hp->layers[i].recurrent = flag != 0;
+        hp->layers[i].attends = flag == 0;
+    }
 }
 
 /* ---- experts ---------------------------------------------------------------------------- */

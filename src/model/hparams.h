@@ -15,12 +15,27 @@ typedef struct puna_layer_hparams {
     int32_t window;  /* 0 = full attention */
     int32_t rotates; /* as files say it */
     bool no_rope;
-    bool experts;                 /* a mixture of experts in place of the feed-forward part, or beside it */
+    bool attends;    /* has attention; true unless the architecture says otherwise */
+    bool recurrent;  /* has what puna_arch.mixer records, in place of attention or beside it */
+    bool experts;    /* a mixture of experts in place of the feed-forward part, or beside it */
     float expert_limit, ff_limit; /* puna_glu_params.limit */
     int32_t indexer;              /* puna_indexer_kind */
     int32_t compress;             /* so many tokens become one key too; 0: none do */
     float act[4];                 /* puna_act_params.a */
 } puna_layer_hparams;
+
+/* Of layers with a state. */
+typedef struct puna_state_hparams {
+    int32_t n_taps;  /* rows that a filter sees */
+    int32_t n_inner; /* width inside of the layer */
+    int32_t n_state, n_group;
+    int32_t n_rank;                /* heads; in Mamba, the width of what time steps are made of */
+    int32_t head_dim;              /* of delta nets and RWKV, where files say it apart */
+    int32_t n_in, n_x, n_channels; /* widths of projections, and of what is filtered */
+    bool norm_bare;                /* what time steps, b and c are made of is normalised without weights */
+    float decay_limit;             /* logarithms of decay are above it; 0: any */
+    int32_t rescale_every;         /* layers; 0: never */
+} puna_state_hparams;
 
 /* Latent attention: keys and values of all heads are made of one vector. */
 typedef struct puna_latent {
@@ -78,6 +93,7 @@ typedef struct puna_hparams {
     float embedding_scale, residual_scale; /* 0 = 1 */
     float logit_scale, logit_softcap;      /* 0 = 1, 0 = none */
     bool parallel;                         /* as PUNA_TRAIT_PARALLEL */
+    puna_state_hparams state;
     /* Experts. */
     int32_t n_expert, n_ff_expert, n_ff_shared;
     puna_route_params route;
@@ -134,6 +150,9 @@ int32_t puna_key_int(puna_keys *k, const char *suffix, int32_t absent, int32_t l
 float puna_key_real(puna_keys *k, const char *suffix, float absent);
 bool puna_key_flag(puna_keys *k, const char *suffix, bool absent);
 
+/* The first n numbers of an array; false, and a mistake, when it is shorter or they are not in 0..most. */
+bool puna_key_ints(puna_keys *k, const char *suffix, int32_t *values, int32_t n, int32_t most);
+
 /* Must be there. */
 void puna_key_need(puna_keys *k, const char *suffix);
 
@@ -145,6 +164,14 @@ void puna_key_layers_real(puna_keys *k, puna_hparams *hp, const char *suffix, si
 /* "attention.sliding_window" (or `window`), and which layers have it: "attention.sliding_window_pattern" as flags or
  * as a period, or `period`: layers with i % n < n - 1; first_full: those with i % n != 0. A period of 1: none, 0: all. */
 void puna_key_window(puna_keys *k, puna_hparams *hp, int32_t window, int32_t period, bool first_full);
+
+/* "ssm.conv_kernel", "ssm.inner_size", "ssm.state_size", "ssm.time_step_rank" and, if it is wanted, "ssm.group_count". */
+void puna_key_ssm(puna_keys *k, puna_hparams *hp, bool groups);
+
+/* Which layers have a state in place of attention: those without heads of keys; or "attention.recurrent_layers", and
+ * without it all but every period-th, by "full_attention_interval". */
+void puna_key_recurrent_heads(puna_keys *k, puna_hparams *hp);
+void puna_key_recurrent_layers(puna_keys *k, puna_hparams *hp, int32_t period);
 
 /* A mistake that an architecture's own checks found: "got N, expected TEXT". */
 void puna_key_mistake(puna_keys *k, const char *suffix, int32_t got, const char *expected);

@@ -40,7 +40,7 @@ void puna_key_latent(puna_keys *k, puna_hparams *hp, const puna_latent_keys *may
         (hp->absorbed && m->n_nope * w->n_nope == 0))
         puna_key_mistake(k, "rope.dimension_count", hp->n_rot, "an even number below the size of a head");
     for (int32_t i = 0; i < hp->n_layer; i++)
-        if (hp->layers[i].n_head < 1)
+        if (hp->layers[i].attends && hp->layers[i].n_head < 1)
             puna_key_mistake(k, "attention.head_count", hp->layers[i].n_head, "1 or more");
 }
 
@@ -65,14 +65,20 @@ void puna_key_indexer(puna_keys *k, puna_hparams *hp, puna_rope_pairing pairing,
 
 /* ---- parts of a layer ------------------------------------------------------------------- */
 
+/* As the layer's positions are, if it knows any. */
+static puna_value rope(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t n_rot)
+{
+    return net->hp.layers[il].no_rope ? x : puna_build_rope(net, x, il, n_head, n_rot);
+}
+
 /* Rotates the last n_rot values of every head, whose others are n_nope. */
 static puna_value turn(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t n_nope)
 {
     puna_plan *g = &net->plan;
     const int32_t n_rot = net->hp.layers[il].window > 0 ? net->hp.n_rot_window : net->hp.n_rot;
     if (n_nope == 0)
-        return puna_build_rope(net, x, il, n_head, n_rot);
-    puna_value turned = puna_build_rope(net, p_columns(g, x, n_head, n_nope, n_rot), il, n_head, n_rot);
+        return rope(net, x, il, n_head, n_rot);
+    puna_value turned = rope(net, p_columns(g, x, n_head, n_nope, n_rot), il, n_head, n_rot);
     return p_join(g, p_columns(g, x, n_head, 0, n_nope), turned, n_head);
 }
 
@@ -155,7 +161,7 @@ static puna_value attend_absorbed(puna_network *net, puna_value q, puna_value c,
     p.head_dim_v = layout.head_dim_v;
     p.cache = p_cache(g, &layout);
     puna_value q_nope = p_linear_heads(g, p_columns(g, q, p.n_head, 0, m->n_nope), l->k_b);
-    puna_value q_pe = puna_build_rope(net, p_columns(g, q, p.n_head, m->n_nope, n_rot), il, p.n_head, n_rot);
+    puna_value q_pe = rope(net, p_columns(g, q, p.n_head, m->n_nope, n_rot), il, p.n_head, n_rot);
     q = p_join(g, q_nope, q_pe, p.n_head);
     p_k_store(g, p_join(g, c, k_pe, 1), p.cache);
     puna_value o;
@@ -204,7 +210,7 @@ puna_value puna_build_latent(puna_network *net, puna_value h, int32_t il)
     puna_value k_pe = p_columns(g, kv, 1, m->n_lora, n_rot);
     if (l->k_norm)
         k_pe = puna_build_norm(net, k_pe, l->k_norm, NULL);
-    k_pe = puna_build_rope(net, k_pe, il, 1, n_rot);
+    k_pe = rope(net, k_pe, il, 1, n_rot);
     puna_value o = net->hp.absorbed
                        ? attend_absorbed(net, q, c, k_pe, puna_build_select(net, h, lora_q, il), il, m)
                        : attend_expanded(net, q, c, k_pe, il, m);

@@ -5,6 +5,28 @@
 
 #include "model/hparams.h"
 
+/* Weights of a layer with a state, by the names of Mamba (arXiv 2312.00752); delta nets have some of them. */
+typedef struct puna_ssm {
+    const puna_tensor *in, *in_scale, *conv, *conv_bias, *x, *dt, *dt_bias, *dt_norm, *b_norm, *c_norm, *a, *d;
+    const puna_tensor *norm, *out, *out_scale;
+} puna_ssm;
+
+/* And what only delta nets have. */
+typedef struct puna_delta {
+    const puna_tensor *qkv, *qkv_scale, *gate, *gate_scale, *ba, *beta, *beta_scale, *alpha, *alpha_scale;
+    const puna_tensor *q, *k, *v, *conv_q, *conv_k, *conv_v, *decay_a, *decay_b, *gate_a, *gate_b;
+} puna_delta;
+
+/* Of RWKV: lerp_*: how much of the row before is mixed in; *_1, *_2: products through few columns; the last row: the
+ * feed-forward part's. */
+typedef struct puna_rwkv {
+    const puna_tensor *lerp, *lerp_x, *lerp_w, *lerp_k, *lerp_v, *lerp_r, *lerp_g, *mix_1, *mix_2;
+    const puna_tensor *decay, *decay_1, *decay_2, *first, *rate, *rate_1, *rate_2, *value, *value_1, *value_2;
+    const puna_tensor *gate_1, *gate_2, *k_k, *k_a, *r_k, *norm, *norm_bias;
+    const puna_tensor *wr, *wk, *wv, *wg, *br, *bk, *bv;
+    const puna_tensor *ff_lerp_k, *ff_lerp_r, *ff_key, *ff_value, *ff_receptance;
+} puna_rwkv;
+
 /* What hyper-connections have for a branch: a matrix that reads all streams, and what is done to its results. */
 typedef struct puna_hyper_tensors {
     const puna_tensor *fn, *base, *scale;
@@ -28,8 +50,12 @@ typedef struct puna_layer {
     const puna_tensor *ffn_gate_up, *ffn_gate_up_bias, *ffn_down, *ffn_down_bias, *ffn_down_scale;
     const puna_tensor *router, *router_bias, *choice_bias, *expert_norm, *expert_gate_up;
     puna_experts experts, chunk_experts;
-    const puna_tensor *shared_gate, *shared_gate_scale, *shared_up, *shared_up_scale, *shared_gate_up,
-        *shared_down, *shared_down_scale, *shared_weight;
+    const puna_tensor *latent_down, *latent_up; /* around experts */
+    puna_ssm ssm;
+    puna_delta delta;
+    puna_rwkv rwkv;
+    const puna_tensor *shared_gate, *shared_gate_scale, *shared_up, *shared_up_scale, *shared_gate_up, *shared_down,
+        *shared_down_scale, *shared_weight;
     const puna_tensor *q_a, *q_a_norm, *q_b, *kv_a, *kv_a_norm, *kv_b, *k_b, *v_b; /* of latent attention */
     puna_hyper_tensors hyper_attn, hyper_ffn;
     const puna_tensor *wo_a, *expert_table;
@@ -55,6 +81,7 @@ typedef struct puna_network {
     puna_layer *layers;
     puna_value selected; /* keys that the last layer with an indexer chose; -1: none did. While recording */
     puna_plan plan;
+    puna_value first_v; /* what the first layer made and others read, where there is such (rwkv.c) */
     uint64_t n_parameters;
     uint32_t n_unused; /* tensors of the file that nothing reads */
     const char *unused; /* the first of them, or NULL */
@@ -67,12 +94,13 @@ typedef enum puna_dim {
     PUNA_DIM_ANY, /* checked when it is used */
     PUNA_DIM_EMBD,
     PUNA_DIM_VOCAB,
-    PUNA_DIM_Q,     /* n_head * head_dim_k */
-    PUNA_DIM_K,     /* n_head_kv * head_dim_k */
-    PUNA_DIM_V,     /* n_head_kv * head_dim_v */
-    PUNA_DIM_QKV,   /* the three of them */
-    PUNA_DIM_O,     /* n_head * head_dim_v */
-    PUNA_DIM_HEADS, /* n_head */
+    PUNA_DIM_Q2,     /* twice the next */
+    PUNA_DIM_Q,      /* n_head * head_dim_k */
+    PUNA_DIM_K,      /* n_head_kv * head_dim_k */
+    PUNA_DIM_V,      /* n_head_kv * head_dim_v */
+    PUNA_DIM_QKV,    /* the three of them */
+    PUNA_DIM_O,      /* n_head * head_dim_v */
+    PUNA_DIM_HEADS,  /* n_head */
     PUNA_DIM_FF,
     PUNA_DIM_FF2, /* twice n_ff */
     PUNA_DIM_EXPERTS,
@@ -80,6 +108,11 @@ typedef enum puna_dim {
     PUNA_DIM_FF_EXPERT2,
     PUNA_DIM_FF_SHARED,
     PUNA_DIM_FF_SHARED2,
+    PUNA_DIM_STATE_IN, /* n_in of puna_state_hparams, and so on */
+    PUNA_DIM_STATE_X,
+    PUNA_DIM_STATE_INNER,
+    PUNA_DIM_STATE_CHANNELS,
+    PUNA_DIM_STATE_HEADS, /* n_rank */
     PUNA_DIM_LORA_Q,
     PUNA_DIM_LORA_KV,
     PUNA_DIM_KV_A, /* the latent vector and the key that is rotated */
@@ -104,23 +137,25 @@ typedef enum puna_dim {
 } puna_dim;
 
 /* The sets of tensors.def. */
-#define PUNA_SETS(X)                                                                                         \
-    X(EMBEDDING)                                                                                             \
-    X(EMBEDDING_NORM) X(EMBEDDING_NORM_BIAS) X(POSITIONS) X(TOKEN_TYPES) X(OUTPUT_NORM) X(OUTPUT_NORM_BIAS)  \
-        X(OUTPUT) X(OUTPUT_BIAS) X(ROPE_FACTORS) X(ROPE_LONG_SHORT) X(ATTN_NORM) X(ATTN_NORM_BIAS)           \
-            X(ATTN_NORM_2) X(QKV) X(QKV_BIAS) X(QKV_SCALE) X(QKV_FUSED) X(QKV_FUSED_BIAS) X(QKV_FUSED_SCALE) \
-                X(Q_NORM) X(Q_NORM_BIAS) X(K_NORM) X(K_NORM_BIAS) X(SINKS) X(ATTN_SUB_NORM) X(ATTN_GATE)     \
-                    X(O) X(O_BIAS) X(O_SCALE) X(ATTN_POST_NORM) X(ATTN_POST_NORM_BIAS) X(FFN_NORM)           \
-                        X(FFN_NORM_BIAS) X(GATE) X(GATE_BIAS) X(UP) X(UP_BIAS) X(GATE_UP) X(GATE_UP_BIAS)    \
-                            X(DOWN) X(DOWN_BIAS) X(FFN_SCALE) X(ACT_SCALE) X(FFN_SUB_NORM) X(FFN_POST_NORM)  \
-                                X(FFN_POST_NORM_BIAS) X(ROUTER) X(ROUTER_BIAS) X(CHOICE_BIAS) X(EXPERT_NORM) \
-                                    X(EXPERT_GATE) X(EXPERT_UP) X(EXPERT_GATE_UP) X(EXPERT_DOWN)             \
-                                        X(EXPERT_BIAS) X(EXPERT_SCALE) X(SHARED) X(SHARED_GATE_UP)           \
-                                            X(SHARED_DOWN) X(SHARED_SCALE) X(SHARED_WEIGHT) X(LAYER_INPUT)   \
-                                                X(LAYER_SCALE) X(BESIDE_EXPERTS) X(ALTUP) X(LOW_INIT)        \
-                                                    X(CHUNK) \
-    X(LORA_Q) X(LORA_KV) X(KV_B) X(LATENT_HEADS) X(KV_ONE) X(LORA_O) X(INDEXER) X(INDEX_QUERY) X(INDEXER_DIRECT) \
-    X(COMPRESSOR) X(INDEX_COMPRESSOR) X(EXPERT_TABLE) X(HYPER) X(HYPER_HEAD)
+#define PUNA_SETS(X)                                                                                              \
+    X(EMBEDDING) X(EMBEDDING_NORM) X(EMBEDDING_NORM_BIAS) X(POSITIONS) X(TOKEN_TYPES) X(OUTPUT_NORM)              \
+    X(OUTPUT_NORM_BIAS) X(OUTPUT) X(OUTPUT_BIAS) X(ROPE_FACTORS) X(ROPE_LONG_SHORT)                               \
+    X(ATTN_NORM) X(ATTN_NORM_BIAS) X(ATTN_NORM_2) X(QKV) X(QKV_BIAS) X(QKV_SCALE) X(QKV_FUSED) X(QKV_FUSED_BIAS)  \
+    X(QKV_FUSED_SCALE) X(Q_NORM) X(Q_NORM_BIAS) X(K_NORM) X(K_NORM_BIAS) X(SINKS) X(ATTN_SUB_NORM) X(ATTN_GATE)   \
+    X(O) X(O_BIAS) X(O_SCALE) X(ATTN_POST_NORM) X(ATTN_POST_NORM_BIAS)                                            \
+    X(FFN_NORM) X(FFN_NORM_BIAS) X(GATE) X(GATE_BIAS) X(UP) X(UP_BIAS) X(GATE_UP) X(GATE_UP_BIAS) X(DOWN)         \
+    X(DOWN_BIAS) X(FFN_SCALE) X(ACT_SCALE) X(FFN_SUB_NORM) X(FFN_POST_NORM) X(FFN_POST_NORM_BIAS)                 \
+    X(ROUTER) X(ROUTER_BIAS) X(CHOICE_BIAS) X(EXPERT_NORM) X(EXPERT_GATE) X(EXPERT_UP) X(EXPERT_GATE_UP)          \
+    X(EXPERT_DOWN) X(EXPERT_BIAS) X(EXPERT_SCALE) X(SHARED) X(SHARED_GATE_UP) X(SHARED_DOWN) X(SHARED_SCALE)      \
+    X(SHARED_WEIGHT) X(SHARED_UP) X(EXPERT_LATENT) X(EXPERT_PLAIN) X(LAYER_INPUT) X(LAYER_SCALE) X(BESIDE_EXPERTS) \
+    X(ALTUP) X(LOW_INIT) X(CHUNK)                                                                                 \
+    X(SSM) X(SSM_CONV_BIAS) X(SSM_X) X(SSM_NORM) X(SSM_INNER_NORMS) X(SSM_SCALE) X(Q_GATED) X(Q_GATED_BIAS)       \
+    X(DELTA) X(DELTA_QKV) X(DELTA_IN) X(DELTA_BA) X(DELTA_BETA) X(DELTA_SCALE) X(SHORTCONV) X(KDA) X(KDA_LOW)     \
+    X(LIGHTNING) X(WKV) X(WKV_LERP) X(WKV_LERPS) X(WKV_NORM) X(WKV6) X(WKV6_FIRST) X(WKV6_BIAS) X(WKV7)           \
+    X(WKV7_GATE) X(CHANNEL_MIX) X(CHANNEL_MIX_GATE)                                                               \
+    X(LORA_Q) X(LORA_KV) X(KV_B) X(LATENT_HEADS) X(INDEXER) X(HYPER) X(HYPER_HEAD) X(INDEXER_DIRECT)              \
+    X(INDEX_QUERY) X(KV_ONE)                                                                                      \
+    X(LORA_O) X(COMPRESSOR) X(INDEX_COMPRESSOR) X(EXPERT_TABLE)
 
 typedef enum puna_set_number {
 #define X(name) PUNA_SET_NUMBER_##name,
@@ -153,23 +188,30 @@ _Static_assert(PUNA_N_SETS <= 128, "sets of tensors fill 128 bits");
     (PUNA_SET(ATTN_NORM_BIAS) | PUNA_SET(FFN_NORM_BIAS) | PUNA_SET(OUTPUT_NORM_BIAS))
 #define PUNA_SETS_FFN_BIAS (PUNA_SET(GATE_BIAS) | PUNA_SET(UP_BIAS) | PUNA_SET(DOWN_BIAS))
 
+/* Of layers with a state only. */
+#define PUNA_SETS_RECURRENT                                                                                         \
+    (PUNA_SET(SSM) | PUNA_SET(SSM_CONV_BIAS) | PUNA_SET(SSM_X) | PUNA_SET(SSM_NORM) | PUNA_SET(SSM_INNER_NORMS) |   \
+     PUNA_SET(SSM_SCALE) | PUNA_SET(DELTA) | PUNA_SET(DELTA_QKV) | PUNA_SET(DELTA_IN) | PUNA_SET(DELTA_BA) |        \
+     PUNA_SET(DELTA_BETA) | PUNA_SET(DELTA_SCALE) | PUNA_SET(SHORTCONV) | PUNA_SET(KDA) | PUNA_SET(KDA_LOW) |       \
+     PUNA_SET(LIGHTNING) | PUNA_SET(WKV) | PUNA_SET(WKV_LERP) | PUNA_SET(WKV_LERPS) | PUNA_SET(WKV_NORM) |          \
+     PUNA_SET(WKV6) | PUNA_SET(WKV6_FIRST) | PUNA_SET(WKV6_BIAS) | PUNA_SET(WKV7) | PUNA_SET(WKV7_GATE))
+
 enum { /* traits of the shared decoder: each is needed by two architectures or more */
-       PUNA_TRAIT_EMBEDDING_SQRT = 1 << 0, /* embeddings times sqrt(n_embd) */
-       PUNA_TRAIT_PARALLEL =
-           1 << 1, /* both branches read the layer's input; without a norm of its own, the second
+    PUNA_TRAIT_EMBEDDING_SQRT = 1 << 0, /* embeddings times sqrt(n_embd) */
+    PUNA_TRAIT_PARALLEL = 1 << 1,       /* both branches read the layer's input; without a norm of its own, the second
                                            reads the first's */
-       PUNA_TRAIT_BARE_NORMS = 1 << 2,   /* norms without weights */
-       PUNA_TRAIT_QK_NORM_LATE = 1 << 3, /* q and k are normalised after they are rotated */
-       PUNA_TRAIT_PARTS =
-           1 << 5, /* a layer may lack attention (no heads) or the feed-forward part (no width) */
-       PUNA_TRAIT_DENSE_TOO = 1 << 4, /* layers with experts have the other feed-forward tensors too */
+    PUNA_TRAIT_BARE_NORMS = 1 << 2,     /* norms without weights */
+    PUNA_TRAIT_QK_NORM_LATE = 1 << 3,   /* q and k are normalised after they are rotated */
+    PUNA_TRAIT_DENSE_TOO = 1 << 4,      /* layers with experts have the other feed-forward tensors too */
+    PUNA_TRAIT_PARTS = 1 << 5,          /* a layer may lack attention (no heads) or the feed-forward part (no width) */
+    PUNA_TRAIT_ALL_ROWS = 1 << 6,       /* the feed-forward part has a state: the last layer runs for all rows */
 };
 
 /* A tensor that an architecture's files call otherwise. */
 typedef struct puna_alias {
-    const char *name,
-        *of; /* "post_attention_norm.weight" for "ffn_norm.weight", of several the first in the file;
-                              {} in it: the layer's number, in place of "blk.N." */
+    /* "post_attention_norm.weight" for "ffn_norm.weight", of several the first in the file; {} in it: the layer's
+     * number, in place of "blk.N." */
+    const char *name, *of;
 } puna_alias;
 
 /* The smallest random model of an architecture, for the tests that run every one. */
@@ -191,6 +233,9 @@ struct puna_arch {
     void (*adjust)(puna_hparams *hp, puna_keys *keys);
     /* What a layer's branches compute, where it is not what build.c says. h: the branch's normalised input. */
     puna_value (*attention)(puna_network *net, puna_value h, int32_t il);
+    /* In layers with a state, in place of attention: what goes through ssm.out; where the layer attends too, the sum of
+     * both branches. */
+    puna_value (*mixer)(puna_network *net, puna_value h, int32_t il);
     /* x: what the layer began with, y: what attention left, both without norm. */
     puna_value (*feed_forward)(puna_network *net, puna_value h, puna_value x, puna_value y, int32_t il);
     void (*build)(puna_network *net); /* NULL: puna_build_decoder */
@@ -229,6 +274,11 @@ bool puna_key_tensor(const puna_keys *k, int32_t layer, const char *name);
 /* Records the decoder with the traits of net->arch into net->plan. */
 void puna_build_decoder(puna_network *net);
 
+/* n values of a tensor that no file has, in the network's memory; NULL sets the plan's error. */
+puna_tensor *puna_build_vector(puna_network *net, uint64_t n);
+/* Each value of w n times. */
+const puna_tensor *puna_build_repeated(puna_network *net, const puna_tensor *w, int32_t n);
+
 puna_value puna_build_norm(puna_network *net, puna_value x, const puna_tensor *weight,
                            const puna_tensor *bias);
 /* scale W x + bias; scale and bias may be NULL. */
@@ -244,8 +294,9 @@ void puna_build_output(puna_network *net, puna_value x);
 puna_value puna_build_rope(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim);
 puna_value puna_build_rope_paired(puna_network *net, puna_value x, int32_t il, int32_t n_head,
                                   int32_t head_dim, puna_rope_pairing pairing);
-/* Attention of an architecture that has no other. */
+/* Attention of a layer, up to its output matrix; and with it. */
 puna_value puna_build_attention(puna_network *net, puna_value h, int32_t il);
+puna_value puna_build_attention_out(puna_network *net, puna_value h, int32_t il);
 /* Queries, keys and values of a layer's own kind, rotated, to what the heads saw: without the output matrix. */
 puna_value puna_build_attend(puna_network *net, puna_value q, puna_value k, puna_value v, int32_t il);
 /* Its two halves: a cache as layer il needs, and attention over one that some layer has filled. */
@@ -254,6 +305,7 @@ puna_value puna_build_attend_over(puna_network *net, puna_value q, int32_t cache
 /* The feed-forward part without experts, and that with. */
 puna_value puna_build_dense(puna_network *net, puna_value h, int32_t il);
 puna_value puna_build_experts(puna_network *net, puna_value h, puna_value scores, int32_t il);
+puna_value puna_build_shared(puna_network *net, puna_value h, int32_t il); /* the expert of all tokens */
 puna_value puna_build_feed_forward(puna_network *net, puna_value h, int32_t il);
 
 /* ---- latent attention ------------------------------------------------------------------------ */

@@ -103,6 +103,8 @@ float puna_activate(const puna_act_params *p, float x)
         return (float)(v > 20 ? v : log1p(exp(v)));
     case PUNA_ACT_IDENTITY:
         return x;
+    case PUNA_ACT_EXP:
+        return (float)exp(v);
     case PUNA_ACT_XIELU:
         return (float)xielu(p->a, v);
     }

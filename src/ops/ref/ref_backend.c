@@ -40,7 +40,8 @@ static void program_close(puna_program *program)
 }
 
 /* Floats of run->row that a node needs: a row of its weight, a query beside a head in double, a head on
- * its way to the cache, the angles of a position, what experts make of a row. */
+ * its way to the cache, the angles of a position, the decay of a key,
+ * what experts make of a row. */
 static size_t scratch_of(const puna_plan *plan, const puna_node *node)
 {
     const size_t row = node->weight ? node->weight->ne[0] : 0;
@@ -59,6 +60,8 @@ static size_t scratch_of(const puna_plan *plan, const puna_node *node)
                6 * (size_t)node->p.compress.n_out;
     case PUNA_OP_ROPE:
         return (size_t)node->p.rope.n_rot;
+    case PUNA_OP_MEMORY_SCAN:
+        return (size_t)(plan->values[node->in[0]].width / node->p.memory.n_head_k);
     case PUNA_OP_MOE_ROUTE:
         return 2 * (size_t)plan->values[node->in[0]].width;
     case PUNA_OP_MOE_FFN: {
