@@ -71,17 +71,24 @@ static const struct {
 };
 
 /* Latent attention, in both layouts. */
-static const char *const absorbed[] = { "deepseek2", "mistral4", "deepseek32", "glm-dsa", "dots3note", "hy_v4", NULL };
+static const char *const absorbed[] = { "deepseek2", "mistral4", "deepseek32", "glm-dsa",
+                                        "dots3note", "hy_v4",    NULL };
 static const char *const expanded[] = { "minicpm3", "plm", NULL };
 static const char *const selecting[] = { "deepseek32", "glm-dsa", "dots3note", "hy_v4", "deepseek4", NULL };
 
 static const key absorbed_keys[] = {
-    { "attention.key_length", 32, false },     { "attention.value_length", 24, false },
-    { "attention.key_length_mla", 20, false }, { "attention.value_length_mla", 16, false },
-    { "attention.kv_lora_rank", 24, false },   { "attention.q_lora_rank", 40, false },
-    { "rope.dimension_count", 8, false },      { "attention.key_length_mla_swa", 18, false },
-    { "attention.value_length_mla_swa", 14, false }, { "attention.kv_lora_rank_swa", 20, false },
-    { "attention.key_length_swa", 28, false }, { "attention.value_length_swa", 20, false },
+    { "attention.key_length", 32, false },
+    { "attention.value_length", 24, false },
+    { "attention.key_length_mla", 20, false },
+    { "attention.value_length_mla", 16, false },
+    { "attention.kv_lora_rank", 24, false },
+    { "attention.q_lora_rank", 40, false },
+    { "rope.dimension_count", 8, false },
+    { "attention.key_length_mla_swa", 18, false },
+    { "attention.value_length_mla_swa", 14, false },
+    { "attention.kv_lora_rank_swa", 20, false },
+    { "attention.key_length_swa", 28, false },
+    { "attention.value_length_swa", 20, false },
     { "rope.freq_base_swa", 5000, true },
 };
 
@@ -105,18 +112,24 @@ static const key hyper_keys[] = {
     { "hyper_connection.sinkhorn_iterations", 3, false },
 };
 
-/* The other engine looks at all keys unless it fuses attention, which rounds: so many blocks that all are chosen. */
+/* As many blocks of four, of the six that there are. */
 static const key block_keys[] = {
-    { "attention.indexer.head_count", HEADS_KV, false }, { "attention.indexer.key_length", 16, false },
-    { "attention.indexer.top_k", 128, false },           { "attention.indexer.block_size", 4, false },
+    { "attention.indexer.head_count", HEADS_KV, false },
+    { "attention.indexer.key_length", 16, false },
+    { "attention.indexer.top_k", 3, false },
+    { "attention.indexer.block_size", 4, false },
     { "attention.indexer.local_blocks", 1, false },
 };
 
 static const key deepseek4_keys[] = {
-    { "attention.key_length", 64, false },         { "attention.value_length", 64, false },
-    { "attention.q_lora_rank", 40, false },        { "rope.dimension_count", 8, false },
-    { "attention.output_group_count", 2, false },  { "attention.output_lora_rank", 12, false },
-    { "attention.compress_rope_freq_base", 40000, true }, { "hash_layer_count", 1, false },
+    { "attention.key_length", 64, false },
+    { "attention.value_length", 64, false },
+    { "attention.q_lora_rank", 40, false },
+    { "rope.dimension_count", 8, false },
+    { "attention.output_group_count", 2, false },
+    { "attention.output_lora_rank", 12, false },
+    { "attention.compress_rope_freq_base", 40000, true },
+    { "hash_layer_count", 1, false },
 };
 
 static void add_keys(gguf_builder *b, const char *arch, const key *list, size_t n)
@@ -149,18 +162,16 @@ static const char *const fused[] = { "bailingmoe2", "bloom",   "cogvlm",    "dbr
                                      "plamo3",      "qwen",    "starcoder", NULL };
 static const char *const unbiased[] = { "bailingmoe2", "dbrx", "falcon", NULL };
 /* Who wants flags of layers with a window, not a period. */
-static const char *const flags[] = {
-    "cohere2moe", "dots3note", "granite_swa", "maple", "mimo2", "spark2_5", "step35", NULL
-};
+static const char *const flags[] = { "cohere2moe", "dots3note", "granite_swa", "maple",
+                                     "mimo2",      "spark2_5",  "step35",      NULL };
 /* Which exist with experts only, though their first layers may have none. */
-static const char *const mixtures[] = { "afmoe",        "arctic",     "bailingmoe", "bailingmoe2",
-                                        "cohere2moe",   "deepseek",   "dots1",      "exaone-moe",
-                                        "glm4moe",      "hy_v3",      "laguna",     "llama4",
-                                        "mimo2",        "olmoe",      "phimoe",     "qwen2moe",
-                                        "qwen3moe",     "qwen3vlmoe", "step35",     "ernie4_5-moe",
-                                        "smallthinker", "grok",       "deepseek2",  "deepseek2-ocr",
-                                         "mistral4",     "deepseek32", "glm-dsa",    "dots3note",
-                                         "hy_v4",        "minimax-m3", "deepseek4",  NULL };
+static const char *const mixtures[] = {
+    "afmoe",      "arctic",     "bailingmoe",    "bailingmoe2", "cohere2moe", "deepseek",     "dots1",
+    "exaone-moe", "glm4moe",    "hy_v3",         "laguna",      "llama4",     "mimo2",        "olmoe",
+    "phimoe",     "qwen2moe",   "qwen3moe",      "qwen3vlmoe",  "step35",     "ernie4_5-moe", "smallthinker",
+    "grok",       "deepseek2",  "deepseek2-ocr", "mistral4",    "deepseek32", "glm-dsa",      "dots3note",
+    "hy_v4",      "minimax-m3", "deepseek4",     NULL
+};
 static const char *const long_factors[] = { "phi3", "phimoe", NULL };
 
 static void add_flag(gguf_builder *b, const char *arch, const char *suffix, bool flag)
@@ -200,7 +211,7 @@ static void add_latent(gguf_builder *b, const char *arch)
     if (!deepseek4)
         return;
     add_keys(b, arch, deepseek4_keys, sizeof deepseek4_keys / sizeof *deepseek4_keys);
-    add_list(b, arch, "attention.compress_ratios", (const uint32_t[LAYERS]){ 0, 4 }, LAYERS);
+    add_list(b, arch, "attention.compress_ratios", (const uint32_t[LAYERS]){ 128, 4 }, LAYERS);
 }
 
 static void add_metadata(gguf_builder *b, const puna_arch *arch, bool experts)
@@ -281,7 +292,8 @@ static bool left_out(const char *arch, const char *name)
     if (strstr(name, ".attn_qkv."))
         return !listed(arch, fused) || (listed(arch, unbiased) && ends_with(name, ".bias"));
     const bool latent = listed(arch, absorbed) || listed(arch, expanded) || strcmp(arch, "deepseek4") == 0;
-    if (latent && !strstr(name, ".indexer.") && (strstr(name, ".attn_q.") || strstr(name, ".attn_k.") || strstr(name, ".attn_v.")))
+    if (latent && !strstr(name, ".indexer.") &&
+        (strstr(name, ".attn_q.") || strstr(name, ".attn_k.") || strstr(name, ".attn_v.")))
         return strcmp(arch, "plm") != 0 || !ends_with(name, ".attn_q.weight");
     for (size_t i = 0; listed(arch, fused) && i < sizeof parts / sizeof *parts; i++)
         if (ends_with(name, parts[i]))
@@ -314,7 +326,8 @@ static void choose_sizes(const filling *f, const char *name, uint64_t ne[3])
     else if (strcmp(f->arch->name, "dots3note") == 0 && strstr(name, "attn_gate"))
         ne[1] = (uint64_t)l->n_head;
     else if (strstr(name, "attn_output_a"))
-        ne[0] = dim * heads / (uint64_t)f->hp->n_out_group, ne[1] = (uint64_t)(f->hp->n_lora_o * f->hp->n_out_group), ne[2] = 1;
+        ne[0] = dim * heads / (uint64_t)f->hp->n_out_group,
+        ne[1] = (uint64_t)(f->hp->n_lora_o * f->hp->n_out_group), ne[2] = 1;
     else if (strstr(name, "tid2eid"))
         ne[0] = (uint64_t)f->hp->route.n_used;
     else if (of_query || of_key) {

@@ -47,19 +47,78 @@ static const struct {
     size_t n;
 } tables[] = { { globals, sizeof globals / sizeof *globals }, { layers, sizeof layers / sizeof *layers } };
 
-/* size: a line for each name */
+/* Of a head's keys and values, whether they are made of one vector or not. */
+static const puna_latent *latent_of(const puna_hparams *hp, const puna_layer_hparams *l)
+{
+    return l->window > 0 ? &hp->latent_window : &hp->latent;
+}
+
+static uint64_t head_k(const puna_hparams *hp, const puna_layer_hparams *l)
+{
+    const puna_latent *m = latent_of(hp, l);
+    return (uint64_t)(m->n_lora ? m->head_dim_k : puna_head_dim_k(hp, l));
+}
+
+static uint64_t head_v(const puna_hparams *hp, const puna_layer_hparams *l)
+{
+    const puna_latent *m = latent_of(hp, l);
+    return (uint64_t)(m->n_lora ? m->head_dim_v : puna_head_dim_v(hp, l));
+}
+
+/* Of latent and of sparse attention, and of hyper-connections. */
+static uint64_t latent_dimension(const puna_hparams *hp, const puna_layer_hparams *l, puna_dim dim)
+{
+    const puna_latent *m = latent_of(hp, l);
+    const uint64_t n_head = (uint64_t)l->n_head;
+    switch (dim) {
+    case PUNA_DIM_LORA_Q:
+        return (uint64_t)hp->n_lora_q;
+    case PUNA_DIM_LORA_KV:
+        return (uint64_t)m->n_lora;
+    case PUNA_DIM_KV_A:
+        return (uint64_t)m->n_lora + (uint64_t)(l->window > 0 ? hp->n_rot_window : hp->n_rot);
+    case PUNA_DIM_KV_B:
+        return n_head * ((uint64_t)m->n_nope + head_v(hp, l));
+    case PUNA_DIM_NOPE:
+        return (uint64_t)m->n_nope;
+    case PUNA_DIM_HEAD_V:
+        return head_v(hp, l);
+    case PUNA_DIM_INDEX_HEADS:
+        return (uint64_t)hp->indexer.n_head;
+    case PUNA_DIM_INDEX:
+        return (uint64_t)hp->indexer.head_dim;
+    case PUNA_DIM_INDEX_Q:
+        return (uint64_t)hp->indexer.n_head * (uint64_t)hp->indexer.head_dim;
+    case PUNA_DIM_STREAMS:
+        return (uint64_t)hp->hyper.n * (uint64_t)hp->n_embd;
+    case PUNA_DIM_STREAM:
+        return (uint64_t)hp->hyper.n;
+    case PUNA_DIM_HYPER:
+        return (uint64_t)hp->hyper.n * (uint64_t)(hp->hyper.n_balance > 0 ? 2 + hp->hyper.n : 2);
+    case PUNA_DIM_HYPER_SCALES:
+        return hp->hyper.n_balance > 0 ? 3 : 2;
+    case PUNA_DIM_LORA_O:
+        return (uint64_t)hp->n_out_group * (uint64_t)hp->n_lora_o;
+    case PUNA_DIM_COMPRESS:
+        return (uint64_t)l->compress;
+    case PUNA_DIM_COMPRESS_K:
+        return l->indexer == PUNA_INDEXER_OWN ? 2 * head_k(hp, l) : head_k(hp, l);
+    case PUNA_DIM_COMPRESS_INDEX:
+        return 2 * (uint64_t)hp->indexer.head_dim;
+    default:
+        return 0;
+    }
+}
+
 static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, puna_dim dim)
 {
-    const puna_latent *m = l->window > 0 ? &hp->latent_window : &hp->latent;
-    const uint64_t dim_k = (uint64_t)(m->n_lora ? m->head_dim_k : puna_head_dim_k(hp, l));
-    const uint64_t dim_v = (uint64_t)(m->n_lora ? m->head_dim_v : puna_head_dim_v(hp, l)), n_head = (uint64_t)l->n_head;
-    const uint64_t q = n_head * dim_k, k = (uint64_t)l->n_head_kv * dim_k, v = (uint64_t)l->n_head_kv * dim_v;
-    const uint64_t n_rot = (uint64_t)(l->window > 0 ? hp->n_rot_window : hp->n_rot);
+    const uint64_t n_head = (uint64_t)l->n_head, n_head_kv = (uint64_t)l->n_head_kv;
+    const uint64_t q = n_head * head_k(hp, l), k = n_head_kv * head_k(hp, l), v = n_head_kv * head_v(hp, l);
     switch (dim) {
     case PUNA_DIM_ONE:
         return 1;
     case PUNA_DIM_ANY:
-        break;
+        return 0;
     case PUNA_DIM_EMBD:
         return (uint64_t)hp->n_embd;
     case PUNA_DIM_VOCAB:
@@ -75,7 +134,7 @@ static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, p
     case PUNA_DIM_QKV:
         return q + k + v;
     case PUNA_DIM_O:
-        return n_head * dim_v;
+        return n_head * head_v(hp, l);
     case PUNA_DIM_HEADS:
         return n_head;
     case PUNA_DIM_FF:
@@ -102,40 +161,6 @@ static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, p
         return (uint64_t)hp->state.n_channels;
     case PUNA_DIM_STATE_HEADS:
         return (uint64_t)hp->state.n_rank;
-    case PUNA_DIM_LORA_Q:
-        return (uint64_t)hp->n_lora_q;
-    case PUNA_DIM_LORA_KV:
-        return (uint64_t)m->n_lora;
-    case PUNA_DIM_KV_A:
-        return (uint64_t)m->n_lora + n_rot;
-    case PUNA_DIM_KV_B:
-        return n_head * ((uint64_t)m->n_nope + dim_v);
-    case PUNA_DIM_NOPE:
-        return (uint64_t)m->n_nope;
-    case PUNA_DIM_HEAD_V:
-        return dim_v;
-    case PUNA_DIM_INDEX_HEADS:
-        return (uint64_t)hp->indexer.n_head;
-    case PUNA_DIM_INDEX:
-        return (uint64_t)hp->indexer.head_dim;
-    case PUNA_DIM_INDEX_Q:
-        return (uint64_t)hp->indexer.n_head * (uint64_t)hp->indexer.head_dim;
-    case PUNA_DIM_STREAMS:
-        return (uint64_t)hp->hyper.n * (uint64_t)hp->n_embd;
-    case PUNA_DIM_STREAM:
-        return (uint64_t)hp->hyper.n;
-    case PUNA_DIM_HYPER:
-        return (uint64_t)hp->hyper.n * (uint64_t)(hp->hyper.n_balance > 0 ? 2 + hp->hyper.n : 2);
-    case PUNA_DIM_HYPER_SCALES:
-        return hp->hyper.n_balance > 0 ? 3 : 2;
-    case PUNA_DIM_LORA_O:
-        return (uint64_t)hp->n_out_group * (uint64_t)hp->n_lora_o;
-    case PUNA_DIM_COMPRESS:
-        return (uint64_t)l->compress;
-    case PUNA_DIM_COMPRESS_K:
-        return l->indexer == PUNA_INDEXER_OWN ? 2 * dim_k : dim_k;
-    case PUNA_DIM_COMPRESS_INDEX:
-        return 2 * (uint64_t)hp->indexer.head_dim;
     case PUNA_DIM_INPUT:
         return (uint64_t)hp->n_layer_input;
     case PUNA_DIM_INPUTS:
@@ -144,8 +169,9 @@ static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, p
         return (uint64_t)hp->n_chunk;
     case PUNA_DIM_FF_CHUNK:
         return (uint64_t)hp->n_ff_chunk;
+    default:
+        return latent_dimension(hp, l, dim);
     }
-    return 0;
 }
 
 /* ---- one tensor ------------------------------------------------------------------------- */

@@ -50,8 +50,8 @@ puna_value puna_build_rope(puna_network *net, puna_value x, int32_t il, int32_t 
     return puna_build_rope_paired(net, x, il, n_head, head_dim, net->hp.pairing);
 }
 
-puna_value puna_build_rope_paired(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim,
-                                  puna_rope_pairing pairing)
+puna_value puna_build_rope_paired(puna_network *net, puna_value x, int32_t il, int32_t n_head,
+                                  int32_t head_dim, puna_rope_pairing pairing)
 {
     const puna_hparams *hp = &net->hp;
     const bool window = hp->layers[il].window > 0;

@@ -19,8 +19,8 @@ typedef struct puna_layer_hparams {
     bool recurrent;  /* has what puna_arch.mixer records, in place of attention or beside it */
     bool experts;    /* a mixture of experts in place of the feed-forward part, or beside it */
     float expert_limit, ff_limit; /* puna_glu_params.limit */
-    int32_t indexer; /* puna_indexer_kind */
-    int32_t compress; /* so many tokens become one key too; 0: none do */
+    int32_t indexer;              /* puna_indexer_kind */
+    int32_t compress;             /* so many tokens become one key too; 0: none do */
     float act[4];                 /* puna_act_params.a */
 } puna_layer_hparams;
 
@@ -52,14 +52,15 @@ typedef struct puna_indexer {
     puna_rope_pairing pairing;
     bool rotates_last; /* the last n_rot values of a head, not the first */
     float eps;         /* of its keys' layer norm */
-    int32_t n_idle;    /* more than 0: contexts up to this, the longest, have no more keys than it would choose: nobody
+    int32_t
+        n_idle; /* more than 0: contexts up to this, the longest, have no more keys than it would choose: nobody
                           need ask it */
 } puna_indexer;
 
 /* Hyper-connections: several residual streams, from which each branch reads a sum and to which it writes. */
 typedef struct puna_hyper {
-    int32_t n;            /* streams; 0: one, without these */
-    int32_t n_balance;    /* rounds in which the matrix that mixes streams is balanced; 0: they are not mixed */
+    int32_t n;         /* streams; 0: one, without these */
+    int32_t n_balance; /* rounds in which the matrix that mixes streams is balanced; 0: they are not mixed */
     float eps, magnitude; /* magnitude: of what is written */
 } puna_hyper;
 
@@ -99,16 +100,16 @@ typedef struct puna_hparams {
     bool weight_first; /* experts' inputs are weighted, not what they make of them */
     bool early_limit;  /* expert_limit is for the gate before its activation */
     float expert_up_offset;
-    bool ff_early_limit;      /* the same two for dense layers and shared experts */
+    bool ff_early_limit; /* the same two for dense layers and shared experts */
     float ff_up_offset;
-    int32_t n_lora_q; /* 0: queries are made in one step */
+    int32_t n_lora_q;                  /* 0: queries are made in one step */
     puna_latent latent, latent_window; /* n_lora 0: no latent attention; the second on layers with a window */
-    bool absorbed;    /* keys and values of heads are never made: queries go to where the vector is */
+    bool absorbed; /* keys and values of heads are never made: queries go to where the vector is */
     puna_indexer indexer;
     puna_hyper hyper;
-    float rope_base_compress;   /* of layers that compress */
+    float rope_base_compress;      /* of layers that compress */
     int32_t n_out_group, n_lora_o; /* heads' results are projected in groups, each to so many numbers */
-    int32_t n_expert_table;     /* so many layers at the beginning know a token's experts by a table */
+    int32_t n_expert_table;        /* so many layers at the beginning know a token's experts by a table */
     bool shared_mean; /* the mean of routed and shared experts, not their sum */
     /* Layers that use others' weights or keys and values. */
     int32_t n_loops;                /* times that all layers run; 0 = 1 */

@@ -31,13 +31,14 @@ static const puna_tensor *vector(puna_network *net, const puna_tensor *of, uint6
 }
 
 /* magnitude * sigmoid(scale x + base) + eps for the n numbers from `from` on; number is that of their scale. */
-static puna_value weights(puna_network *net, puna_value x, const puna_hyper_tensors *t, int32_t from, int32_t number,
-                          float magnitude, const puna_tensor *eps)
+static puna_value weights(puna_network *net, puna_value x, const puna_hyper_tensors *t, int32_t from,
+                          int32_t number, float magnitude, const puna_tensor *eps)
 {
     puna_plan *g = &net->plan;
     const int32_t n = net->hp.hyper.n;
     const puna_tensor *base = vector(net, t->base, (uint64_t)from, (uint64_t)n);
-    puna_value y = p_affine(g, p_columns(g, x, 1, from, n), ((const float *)t->scale->data)[number], NULL, base, 0);
+    puna_value y =
+        p_affine(g, p_columns(g, x, 1, from, n), ((const float *)t->scale->data)[number], NULL, base, 0);
     y = p_act(g, y, &(puna_act_params){ .kind = PUNA_ACT_SIGMOID });
     return p_affine(g, y, magnitude, NULL, eps, 0);
 }
@@ -71,7 +72,8 @@ typedef struct branch {
     puna_value in, post, comb; /* comb: how streams are mixed before; -1: not */
 } branch;
 
-static branch enter(puna_network *net, puna_value streams, const puna_hyper_tensors *t, const puna_tensor *eps)
+static branch enter(puna_network *net, puna_value streams, const puna_hyper_tensors *t,
+                    const puna_tensor *eps)
 {
     puna_plan *g = &net->plan;
     const puna_hyper *p = &net->hp.hyper;

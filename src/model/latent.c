@@ -22,7 +22,8 @@ void puna_key_latent(puna_keys *k, puna_hparams *hp, const puna_latent_keys *may
     const int32_t head_v = puna_key_int(k, "attention.value_length_mla", 0, 0, HEAD);
     hp->absorbed = may->absorbed && head_k > 0 && head_v > 0;
     if (!hp->absorbed && !may->expanded)
-        puna_key_mistake(k, "attention.key_length_mla", head_k, "the sizes of heads of keys and values, more than 0");
+        puna_key_mistake(k, "attention.key_length_mla", head_k,
+                         "the sizes of heads of keys and values, more than 0");
     hp->n_lora_q = may->no_lora_q ? 0 : needed(k, "attention.q_lora_rank", 1, WIDEST);
     m->n_lora = needed(k, "attention.kv_lora_rank", 1, WIDEST);
     m->head_dim_k = hp->absorbed ? head_k : hp->head_dim_k;
@@ -35,7 +36,8 @@ void puna_key_latent(puna_keys *k, puna_hparams *hp, const puna_latent_keys *may
     }
     m->n_nope = m->head_dim_k - hp->n_rot;
     w->n_nope = w->head_dim_k - hp->n_rot_window;
-    if (m->n_nope < 0 || w->n_nope < 0 || hp->n_rot % 2 || hp->n_rot_window % 2 || (hp->absorbed && m->n_nope * w->n_nope == 0))
+    if (m->n_nope < 0 || w->n_nope < 0 || hp->n_rot % 2 || hp->n_rot_window % 2 ||
+        (hp->absorbed && m->n_nope * w->n_nope == 0))
         puna_key_mistake(k, "rope.dimension_count", hp->n_rot, "an even number below the size of a head");
     for (int32_t i = 0; i < hp->n_layer; i++)
         if (hp->layers[i].attends && hp->layers[i].n_head < 1)
@@ -52,7 +54,8 @@ void puna_key_indexer(puna_keys *k, puna_hparams *hp, puna_rope_pairing pairing,
     x->eps = eps;
     x->n_lists = x->n_lists > 0 ? x->n_lists : 1;
     x->key_block = x->key_block > 0 ? x->key_block : 1;
-    const int64_t n_keys = (int64_t)x->n_top * x->key_block, n_ctx = k->n_ctx > 0 ? k->n_ctx : hp->n_ctx_train;
+    const int64_t n_keys = (int64_t)x->n_top * x->key_block,
+                  n_ctx = k->n_ctx > 0 ? k->n_ctx : hp->n_ctx_train;
     x->n_idle = n_keys < n_ctx ? 0 : (int32_t)(n_keys < INT32_MAX ? n_keys : INT32_MAX);
     if (x->head_dim < hp->n_rot)
         puna_key_mistake(k, "attention.indexer.key_length", x->head_dim, "rope.dimension_count or more");
@@ -105,9 +108,14 @@ puna_value puna_build_select(puna_network *net, puna_value h, puna_value from, i
     if (kind == PUNA_INDEXER_SHARED)
         return net->selected;
     puna_cache_layout layout = { .n_head = 1, .head_dim_k = x->head_dim, .v_in_k = true };
-    puna_select_params p = { .n_head = x->n_head, .head_dim = x->head_dim, .cache = p_cache(g, &layout),
-                             .n_lists = x->n_lists, .n_top = x->n_top, .key_block = x->key_block,
-                             .n_local = x->n_local, .scale = 1 / sqrtf((float)x->head_dim * (float)x->n_head) };
+    puna_select_params p = { .n_head = x->n_head,
+                             .head_dim = x->head_dim,
+                             .cache = p_cache(g, &layout),
+                             .n_lists = x->n_lists,
+                             .n_top = x->n_top,
+                             .key_block = x->key_block,
+                             .n_local = x->n_local,
+                             .scale = 1 / sqrtf((float)x->head_dim * (float)x->n_head) };
     const puna_norm_params norm = { .kind = PUNA_NORM_LAYER, .eps = x->eps, .group = x->head_dim };
     puna_value k = p_linear(g, h, l->index_k, NULL), q = p_linear(g, from, l->index_q, NULL);
     k = l->index_q_norm ? puna_build_norm(net, k, l->index_k_norm, NULL)
@@ -123,7 +131,9 @@ static puna_attention_params attention_params(const puna_network *net, int32_t i
 {
     const puna_hparams *hp = &net->hp;
     puna_attention_params p = {
-        .n_head = hp->layers[il].n_head, .mask = hp->mask, .window = hp->layers[il].window,
+        .n_head = hp->layers[il].n_head,
+        .mask = hp->mask,
+        .window = hp->layers[il].window,
         .scale = hp->attention_scale > 0 ? hp->attention_scale : 1 / sqrtf((float)m->head_dim_k),
     };
     if (hp->temperature != 0) {
@@ -134,15 +144,18 @@ static puna_attention_params attention_params(const puna_network *net, int32_t i
 }
 
 /* One head's keys, which hold the values too; queries go to the latent space and results come back from it. */
-static puna_value attend_absorbed(puna_network *net, puna_value q, puna_value c, puna_value k_pe, puna_value selected,
-                                  int32_t il, const puna_latent *m)
+static puna_value attend_absorbed(puna_network *net, puna_value q, puna_value c, puna_value k_pe,
+                                  puna_value selected, int32_t il, const puna_latent *m)
 {
     puna_plan *g = &net->plan;
     const puna_layer *l = &net->layers[il];
     puna_attention_params p = attention_params(net, il, m);
     const int32_t n_rot = m->head_dim_k - m->n_nope;
-    puna_cache_layout layout = { .n_head = 1, .head_dim_k = m->n_lora + n_rot, .head_dim_v = m->n_lora,
-                                 .window = p.window, .v_in_k = true };
+    puna_cache_layout layout = { .n_head = 1,
+                                 .head_dim_k = m->n_lora + n_rot,
+                                 .head_dim_v = m->n_lora,
+                                 .window = p.window,
+                                 .v_in_k = true };
     p.n_head_kv = 1;
     p.head_dim = layout.head_dim_k;
     p.head_dim_v = layout.head_dim_v;
@@ -167,8 +180,9 @@ static puna_value attend_expanded(puna_network *net, puna_value q, puna_value c,
     puna_plan *g = &net->plan;
     const puna_layer *l = &net->layers[il];
     puna_attention_params p = attention_params(net, il, m);
-    puna_cache_layout layout = { .n_head = p.n_head, .head_dim_k = m->head_dim_k, .head_dim_v = m->head_dim_v,
-                                 .window = p.window };
+    puna_cache_layout layout = {
+        .n_head = p.n_head, .head_dim_k = m->head_dim_k, .head_dim_v = m->head_dim_v, .window = p.window
+    };
     p.n_head_kv = p.n_head;
     p.head_dim = layout.head_dim_k;
     p.head_dim_v = layout.head_dim_v;
@@ -197,9 +211,11 @@ puna_value puna_build_latent(puna_network *net, puna_value h, int32_t il)
     if (l->k_norm)
         k_pe = puna_build_norm(net, k_pe, l->k_norm, NULL);
     k_pe = rope(net, k_pe, il, 1, n_rot);
-    puna_value o = net->hp.absorbed ? attend_absorbed(net, q, c, k_pe, puna_build_select(net, h, lora_q, il), il, m)
-                                    : attend_expanded(net, q, c, k_pe, il, m);
+    puna_value o = net->hp.absorbed
+                       ? attend_absorbed(net, q, c, k_pe, puna_build_select(net, h, lora_q, il), il, m)
+                       : attend_expanded(net, q, c, k_pe, il, m);
     if (!l->attn_gate)
         return o;
-    return p_glu(g, p_linear(g, h, l->attn_gate, NULL), o, &(puna_glu_params){ .activation = PUNA_ACT_SIGMOID });
+    return p_glu(g, p_linear(g, h, l->attn_gate, NULL), o,
+                 &(puna_glu_params){ .activation = PUNA_ACT_SIGMOID });
 }

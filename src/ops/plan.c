@@ -317,7 +317,9 @@ puna_value p_attention(puna_plan *g, puna_value q, const puna_attention_params *
         puna_plan_mistake(g, NULL, "attention heads", (uint64_t)p->n_head, (uint64_t)p->n_head_kv);
         return -1;
     }
-    puna_node node = { .op = PUNA_OP_ATTENTION, .in = { q, -1 }, .weight = sinks, .bias = bias, .p.attention = *p };
+    puna_node node = {
+        .op = PUNA_OP_ATTENTION, .in = { q, -1 }, .weight = sinks, .bias = bias, .p.attention = *p
+    };
     node.p.attention.v_in_k = c->v_in_k;
     g->whole |= p->mask == PUNA_MASK_ALL;
     return puna_plan_record(g, node, p->n_head * p->head_dim_v, false);

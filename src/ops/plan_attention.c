@@ -22,8 +22,10 @@ puna_value p_select_keys(puna_plan *g, puna_value q, puna_value weights, const p
         return -1;
     const puna_cache_layout *c = &g->caches[p->cache];
     if (!c->v_in_k || c->n_head != 1 || c->head_dim_k != p->head_dim || p->n_head < 1 ||
-        puna_plan_width(g, q) != p->n_head * p->head_dim || (weights >= 0 && puna_plan_width(g, weights) != p->n_head)) {
-        puna_plan_mistake(g, NULL, "heads that select", (uint64_t)puna_plan_width(g, q), (uint64_t)(p->n_head * p->head_dim));
+        puna_plan_width(g, q) != p->n_head * p->head_dim ||
+        (weights >= 0 && puna_plan_width(g, weights) != p->n_head)) {
+        puna_plan_mistake(g, NULL, "heads that select", (uint64_t)puna_plan_width(g, q),
+                          (uint64_t)(p->n_head * p->head_dim));
         return -1;
     }
     if (p->n_lists < 1 || p->n_head % p->n_lists || p->n_top < 1 || p->n_top > INT32_MAX / p->n_lists ||
@@ -43,7 +45,8 @@ puna_value p_compress(puna_plan *g, const puna_compress_params *p)
     const int32_t n_parts = p->overlaps ? 4 : 2;
     if (!c->v_in_k || c->n_head != 1 || p->block < 1 || p->n_out < 1 || c->head_dim_k % n_parts ||
         c->head_dim_k / n_parts != p->n_out) {
-        puna_plan_mistake(g, NULL, "columns to compress", (uint64_t)c->head_dim_k, (uint64_t)n_parts * (uint64_t)p->n_out);
+        puna_plan_mistake(g, NULL, "columns to compress", (uint64_t)c->head_dim_k,
+                          (uint64_t)n_parts * (uint64_t)p->n_out);
         return -1;
     }
     puna_node node = { .op = PUNA_OP_COMPRESS, .p.compress = *p };
@@ -64,10 +67,11 @@ static bool far_fits(puna_plan *g, const puna_attention_params *p)
     return !g->status;
 }
 
-puna_value p_attention_selected(puna_plan *g, puna_value q, puna_value selected, const puna_attention_params *p,
-                                const puna_tensor *sinks)
+puna_value p_attention_selected(puna_plan *g, puna_value q, puna_value selected,
+                                const puna_attention_params *p, const puna_tensor *sinks)
 {
-    if (!puna_plan_usable(g, q) || (!(p->far && selected == -1) && !puna_plan_beside(g, q, selected)) || !far_fits(g, p))
+    if (!puna_plan_usable(g, q) || (!(p->far && selected == -1) && !puna_plan_beside(g, q, selected)) ||
+        !far_fits(g, p))
         return -1;
     if (p->n_lists < 1 || (selected >= 0 && puna_plan_width(g, selected) % p->n_lists) || p->key_block < 1 ||
         p->n_head_kv < 1 || p->n_head_kv % p->n_lists || p->mask != PUNA_MASK_CAUSAL) {

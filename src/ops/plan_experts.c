@@ -18,7 +18,8 @@ puna_value p_moe_route(puna_plan *g, puna_value scores, const puna_tensor *bias,
     return puna_plan_record(g, node, 2 * p->n_used, g->values[scores].per_output);
 }
 
-puna_value p_moe_route_tokens(puna_plan *g, puna_value scores, const puna_tensor *table, const puna_route_params *p)
+puna_value p_moe_route_tokens(puna_plan *g, puna_value scores, const puna_tensor *table,
+                              const puna_route_params *p)
 {
     int32_t n_tokens;
     if (!puna_plan_usable(g, scores) || !puna_plan_matrix(g, table, (uint64_t)p->n_used, 1, &n_tokens))

@@ -60,8 +60,8 @@ void puna_mix_row(const puna_node *node, const float *x, size_t n_in, const floa
 
 /* The experts of one row, of n: route[2 * n_used] as p_moe_route says. given: their numbers, or NULL where scores
  * choose. probs, choice: n floats of scratch each. */
-void puna_route_row(const puna_route_params *p, const float *scores, const float *bias, const int32_t *given, int32_t n, float *probs,
-                    float *choice, float *route);
+void puna_route_row(const puna_route_params *p, const float *scores, const float *bias, const int32_t *given,
+                    int32_t n, float *probs, float *choice, float *route);
 
 /* What an attention node does beside products: the slope of a head's bias, the row of the table of relative
  * positions, the keys [*from, *to) that the query at pos sees, the factor of its scores. */

@@ -13,12 +13,15 @@ import numpy as np
 
 N = 24
 ENCODED = ("t5", "dream", "llada", "llada-moe", "rnd1")
+FUSED = ("minimax-m3",)  # chooses blocks of keys in fused attention only
 program, oracle, out = sys.argv[1:]
 with tempfile.TemporaryDirectory() as folder, open(out, "w") as golden:
     subprocess.run([program, "--write", folder], check=True)
     for file in sorted(os.listdir(folder)):
         name = file.removesuffix(".gguf")
-        command = [oracle, os.path.join(folder, file), str(N), "1"] + (["encode"] if name.split(":")[0] in ENCODED else [])
+        arch = name.split(":")[0]
+        how = ["encode"] if arch in ENCODED else ["fused"] if arch in FUSED else []
+        command = [oracle, os.path.join(folder, file), str(N), "1"] + how
         done = subprocess.run(command, capture_output=True)
         if done.returncode:
             lines = done.stderr.decode(errors="replace").strip().splitlines() or ["?"]

@@ -1,10 +1,11 @@
 /* arch_logits.c - the logits of llama.cpp for a file and a list of tokens, as the oracle of architectures.
  *
- * usage: arch_logits MODEL.gguf N_TOKENS SEED [encode] > LOGITS
+ * usage: arch_logits MODEL.gguf N_TOKENS SEED [encode | fused] > LOGITS
  *
  * Needs libllama and its llama.h, which are not part of this project. Tokens are (SEED + 1) * 7919 + i * 104729 + i * i * 31
  * modulo the vocabulary. All positions' logits come in one batch, float32, little-endian, after one line of text:
- * "n_tokens n_vocab". The cache is float32 and attention is not fused, so that nothing is rounded on the way. */
+ * "n_tokens n_vocab". The cache is float32 and attention is not fused, so that nothing is rounded on the way;
+ * "fused" is for architectures that look at chosen blocks of keys only where it is. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,7 +42,8 @@ int main(int argc, char **argv)
     cp.n_batch = cp.n_ubatch = 512;
     cp.n_threads = cp.n_threads_batch = 2;
     cp.type_k = cp.type_v = GGML_TYPE_F32;
-    cp.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
+    cp.flash_attn_type = argc > 4 && strcmp(argv[4], "fused") == 0 ? LLAMA_FLASH_ATTN_TYPE_ENABLED
+                                                                   : LLAMA_FLASH_ATTN_TYPE_DISABLED;
     struct llama_context *ctx = llama_init_from_model(model, cp);
     if (!ctx)
         return fail("no context");

@@ -143,7 +143,7 @@ static void to_page(carver *c)
 
 /* The largest of everything a plan's steps ask for. */
 typedef struct needs {
-    size_t act[PUNA_ACT_KINDS], linear, part_floats, queries, part, unpacked;
+    size_t act[PUNA_ACT_KINDS], linear, part_floats, queries, part, unpacked, reference;
     int32_t width, head, n_head_kv, group;
 } needs;
 
@@ -192,6 +192,7 @@ static needs measure(const puna_worker *w)
         n.n_head_kv = p->n_head_kv > n.n_head_kv ? p->n_head_kv : n.n_head_kv;
         n.group = p->n_head / p->n_head_kv > n.group ? p->n_head / p->n_head_kv : n.group;
     }
+    n.reference = puna_ref_row_floats(plan);
     n.queries = (size_t)rows_of_group(w, n.group) * (size_t)n.group;
     for (int32_t s = 0; s < w->steps->n_steps; s++) {
         if (!w->steps->steps[s].attention)
@@ -219,6 +220,7 @@ static void carve_thread(carver *c, puna_worker_thread *t, const needs *n)
     t->stack = carve(c, PUNA_ATTENTION_LEVELS * n->part, sizeof(float));
     t->head = carve(c, (size_t)n->head, sizeof(float));
     t->half = carve(c, (size_t)n->head, sizeof(uint16_t));
+    t->reference = carve(c, n->reference, sizeof(float));
 }
 
 /* Everything a run touches; called twice, first to measure. */
@@ -229,7 +231,6 @@ static void carve_worker(carver *c, puna_worker *w, const needs *n)
     size_t value_floats;
     c->failed |= !puna_mul_size(w->steps->row_floats, tokens, &value_floats);
     w->values = carve(c, value_floats, sizeof(float));
-    w->reference_row = carve(c, puna_ref_row_floats(w->program->plan), sizeof(float));
     for (int kind = 0; kind < PUNA_ACT_KINDS; kind++)
         w->act[kind] = carve(c, tokens, n->act[kind]);
     w->phases = carve(c, 2 * (size_t)w->steps->n_steps + 1, sizeof *w->phases);

@@ -374,7 +374,8 @@ int32_t puna_steps_rope(const puna_steps *steps, const puna_node *node)
             a->yarn_ext == b->yarn_ext && a->yarn_beta_fast == b->yarn_beta_fast &&
             a->yarn_beta_slow == b->yarn_beta_slow && a->magnitude == b->magnitude &&
             a->n_ctx_orig == b->n_ctx_orig && a->position_block == b->position_block && a->back == b->back &&
-            a->still_period == b->still_period && a->still_from == b->still_from && factors == steps->ropes[i].factors)
+            a->still_period == b->still_period && a->still_from == b->still_from &&
+            factors == steps->ropes[i].factors)
             return i;
     }
     return -1;

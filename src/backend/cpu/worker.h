@@ -53,6 +53,7 @@ typedef struct puna_worker_thread {
     float *part, *stack;
     float *head;    /* one head's keys or values */
     uint16_t *half; /* the same, narrowed */
+    float *reference; /* scratch of a scalar reference */
 } puna_worker_thread;
 
 /* How far a phase is, in units: taken and done. The high halves name the run they belong to, so
@@ -83,7 +84,6 @@ struct puna_worker {
     void *memory;
     /* of the plan */
     puna_plan reference_plan; /* the plan, with this worker's places of values */
-    float *reference_row;     /* scratch of references */
     int32_t tile_rows, max_width;
     float *values;         /* [steps->row_floats, max_tokens] */
     unsigned char *act[PUNA_ACT_KINDS]; /* [max_tokens] encoded rows */

@@ -101,7 +101,8 @@ static void sum(const puna_worker *w, const puna_node *node, const float *a, con
         y[i] = a[i] * x_factor + b[i] * y_factor;
 }
 
-static void route(const puna_worker *w, int thread, const puna_node *node, size_t row, const float *scores, float *y)
+static void route(const puna_worker *w, int thread, const puna_node *node, size_t row, const float *scores,
+                  float *y)
 {
     const int32_t n = w->steps->values[node->in[0]].width;
     float *scratch = w->threads[thread].tile;
@@ -197,23 +198,55 @@ void puna_worker_rows(puna_worker *w, int thread, int32_t number)
     puna_worker_finish(w, phase, n_rows, taken);
 }
 
-/* One thread runs what is computed by the scalar reference. */
+/* ---- references ------------------------------------------------------------------------- */
+
+/* What a row of the result is depends on no other row of the batch but by the cache. */
+static bool row_by_row(const puna_node *node)
+{
+    return node->op == PUNA_OP_SELECT_KEYS || node->op == PUNA_OP_COMPRESS ||
+           (node->op == PUNA_OP_ATTENTION && node->p.attention.mask != PUNA_MASK_ALL);
+}
+
+/* The reference is shown a batch with the one row. */
+static void reference_row(const puna_worker *w, const puna_run *run, const puna_node *node, int32_t row)
+{
+    const puna_span *span = w->batch->spans;
+    while (row >= span->first + span->n)
+        span++;
+    puna_span one = *span;
+    puna_batch batch = *w->batch;
+    puna_run alone = *run;
+    one.first = row;
+    one.n = 1;
+    one.pos = span->pos + row - span->first;
+    batch.n_spans = 1;
+    batch.spans = &one;
+    alone.batch = &batch;
+    puna_ref_functions[node->op](&alone, node);
+}
+
+/* What the scalar reference computes; all but single rows is one thread's. */
 void puna_worker_reference(puna_worker *w, int thread, int32_t number)
 {
-    const puna_step *step = &w->steps->steps[number];
+    const puna_node *node = w->steps->steps[number].last;
     puna_worker_phase *phase = &w->phases[2 * number];
+    const bool rows = row_by_row(node);
+    const int32_t n = rows ? w->batch->n_tokens : 1;
     int32_t begin, end, taken = 0;
-    (void)thread;
-    for (; puna_worker_take(w, phase, 1, 1, &begin, &end); taken++) {
-        const puna_run run = { .plan = &w->reference_plan,
-                               .batch = w->batch,
-                               .kv = w->kv,
-                               .scratch = w->values,
-                               .max_rows = w->options.max_tokens,
-                               .row = w->reference_row };
-        puna_ref_functions[step->last->op](&run, step->last);
-    }
-    puna_worker_finish(w, phase, 1, taken);
+    const puna_run run = { .plan = &w->reference_plan,
+                           .batch = w->batch,
+                           .kv = w->kv,
+                           .scratch = w->values,
+                           .max_rows = w->options.max_tokens,
+                           .row = w->threads[thread].reference };
+    for (; puna_worker_take(w, phase, n, 4, &begin, &end); taken += end - begin)
+        for (int32_t r = begin; r < end; r++) {
+            if (rows)
+                reference_row(w, &run, node, r);
+            else
+                puna_ref_functions[node->op](&run, node);
+        }
+    puna_worker_finish(w, phase, n, taken);
 }
 
 /* ---- encoding --------------------------------------------------------------------------- */

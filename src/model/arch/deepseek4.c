@@ -7,7 +7,10 @@
 
 /* ---- keys ------------------------------------------------------------------------------- */
 
-enum { OVERLAPPING = 4, WIDE = 128 }; /* tokens of a block: with the block before it and an indexer, or without both */
+enum {
+    OVERLAPPING = 4,
+    WIDE = 128
+}; /* tokens of a block: with the block before it and an indexer, or without both */
 
 static int32_t needed(puna_keys *k, const char *suffix, int32_t least, int32_t most)
 {
@@ -39,7 +42,8 @@ static void attention_keys(puna_hparams *hp, puna_keys *k)
             puna_key_mistake(k, "attention.head_count_kv", l->n_head_kv, "1");
     }
     if (hp->head_dim_k != hp->head_dim_v || hp->n_rot > hp->head_dim_k)
-        puna_key_mistake(k, "attention.value_length", hp->head_dim_v, "attention.key_length, and no less than rope.dimension_count");
+        puna_key_mistake(k, "attention.value_length", hp->head_dim_v,
+                         "attention.key_length, and no less than rope.dimension_count");
     hp->indexer.key_block = OVERLAPPING;
     puna_key_indexer(k, hp, PUNA_ROPE_NORMAL, 0);
 }
@@ -47,8 +51,10 @@ static void attention_keys(puna_hparams *hp, puna_keys *k)
 static void deepseek4_keys(puna_hparams *hp, puna_keys *k)
 {
     attention_keys(hp, k);
-    puna_key_experts(k, hp, &(puna_expert_keys){ .gating_key = true, .norm_key = true, .scaled = true, .own_ff = true,
-                                                 .n_shared = 1 });
+    puna_key_experts(
+        k, hp,
+        &(puna_expert_keys){
+            .gating_key = true, .norm_key = true, .scaled = true, .own_ff = true, .n_shared = 1 });
     if (hp->route.gating != PUNA_GATING_SQRT_SOFTPLUS)
         puna_key_mistake(k, "expert_gating_func", (int32_t)hp->route.gating, "4");
     puna_key_need(k, "swiglu_clamp_exp");
@@ -67,7 +73,8 @@ static void deepseek4_keys(puna_hparams *hp, puna_keys *k)
 /* ---- attention -------------------------------------------------------------------------- */
 
 /* Of the last n_rot values of each head. block: positions are those of the first token of a block. */
-static puna_value turn(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim, int32_t block, bool back)
+static puna_value turn(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim,
+                       int32_t block, bool back)
 {
     puna_plan *g = &net->plan;
     const puna_hparams *hp = &net->hp;
@@ -92,16 +99,20 @@ static puna_value turn(puna_network *net, puna_value x, int32_t il, int32_t n_he
 }
 
 /* Blocks of tokens as vectors of n values, in a cache of their own, each at its last token. */
-static int32_t compressed(puna_network *net, puna_value h, int32_t il, const puna_compressor *c, int32_t n, int32_t n_v)
+static int32_t compressed(puna_network *net, puna_value h, int32_t il, const puna_compressor *c, int32_t n,
+                          int32_t n_v)
 {
     puna_plan *g = &net->plan;
     const int32_t block = net->hp.layers[il].compress;
     const bool overlaps = block == OVERLAPPING;
     const puna_cache_layout rows = { .n_head = 1, .head_dim_k = (overlaps ? 4 : 2) * n, .v_in_k = true };
     const puna_cache_layout keys = { .n_head = 1, .head_dim_k = n, .head_dim_v = n_v, .v_in_k = true };
-    const puna_compress_params p = { .cache = p_cache(g, &rows), .n_out = n, .block = block, .overlaps = overlaps };
+    const puna_compress_params p = {
+        .cache = p_cache(g, &rows), .n_out = n, .block = block, .overlaps = overlaps
+    };
     const int32_t cache = p_cache(g, &keys);
-    puna_value scores = p_embed(g, c->positions, &(puna_embed_params){ .source = PUNA_EMBED_CYCLE, .scale = 1 });
+    puna_value scores =
+        p_embed(g, c->positions, &(puna_embed_params){ .source = PUNA_EMBED_CYCLE, .scale = 1 });
     scores = p_add(g, p_linear(g, h, c->gate, NULL), scores);
     p_k_store(g, p_join(g, p_linear(g, h, c->kv, NULL), scores, 1), p.cache);
     puna_value key = p_norm(g, p_compress(g, &p), c->norm, NULL, PUNA_NORM_RMS, net->hp.rms_eps);
@@ -116,8 +127,12 @@ static puna_value choose(puna_network *net, puna_value h, puna_value lora_q, int
     const puna_indexer *x = &net->hp.indexer;
     if (net->hp.layers[il].indexer == PUNA_INDEXER_NONE || x->n_idle > 0)
         return -1;
-    const puna_select_params p = { .n_head = x->n_head, .head_dim = x->head_dim, .n_lists = 1, .n_top = x->n_top,
-                                   .key_block = x->key_block, .ended = true,
+    const puna_select_params p = { .n_head = x->n_head,
+                                   .head_dim = x->head_dim,
+                                   .n_lists = 1,
+                                   .n_top = x->n_top,
+                                   .key_block = x->key_block,
+                                   .ended = true,
                                    .scale = 1 / sqrtf((float)x->head_dim * (float)x->n_head),
                                    .cache = compressed(net, h, il, &l->index_compressor, x->head_dim, 0) };
     puna_value q = turn(net, p_linear(g, lora_q, l->index_q, NULL), il, x->n_head, x->head_dim, 0, false);
@@ -131,10 +146,11 @@ static puna_value project_groups(puna_network *net, puna_value o, const puna_ten
     puna_tensor *t = puna_arena_alloc(&net->arena, sizeof *t);
     if (!t || puna_tensor_rows(w) != n_group * n_lora) {
         if (!net->plan.status)
-            net->plan.status = t ? puna_fail(&net->plan.error, PUNA_ERR_FORMAT, "tensor %s: rows: got %llu, expected %llu",
-                                             w->name, (unsigned long long)puna_tensor_rows(w),
-                                             (unsigned long long)(n_group * n_lora))
-                                 : puna_fail_memory(&net->plan.error, w->name, sizeof *t);
+            net->plan.status =
+                t ? puna_fail(&net->plan.error, PUNA_ERR_FORMAT, "tensor %s: rows: got %llu, expected %llu",
+                              w->name, (unsigned long long)puna_tensor_rows(w),
+                              (unsigned long long)(n_group * n_lora))
+                  : puna_fail_memory(&net->plan.error, w->name, sizeof *t);
         return -1;
     }
     *t = *w;
@@ -150,9 +166,17 @@ static puna_value attention(puna_network *net, puna_value h, int32_t il)
     const puna_layer *l = &net->layers[il];
     const puna_layer_hparams *lh = &hp->layers[il];
     const int32_t d = hp->head_dim_k;
-    const puna_cache_layout layout = { .n_head = 1, .head_dim_k = d, .head_dim_v = d, .window = lh->window, .v_in_k = true };
-    puna_attention_params p = { .n_head = lh->n_head, .n_head_kv = 1, .head_dim = d, .head_dim_v = d, .mask = hp->mask,
-                                .window = lh->window, .scale = 1 / sqrtf((float)d), .cache = p_cache(g, &layout) };
+    const puna_cache_layout layout = {
+        .n_head = 1, .head_dim_k = d, .head_dim_v = d, .window = lh->window, .v_in_k = true
+    };
+    puna_attention_params p = { .n_head = lh->n_head,
+                                .n_head_kv = 1,
+                                .head_dim = d,
+                                .head_dim_v = d,
+                                .mask = hp->mask,
+                                .window = lh->window,
+                                .scale = 1 / sqrtf((float)d),
+                                .cache = p_cache(g, &layout) };
     const puna_norm_params bare = { .kind = PUNA_NORM_RMS, .eps = hp->rms_eps, .group = d };
     puna_value lora_q = puna_build_norm(net, p_linear(g, h, l->q_a, NULL), l->q_a_norm, NULL);
     puna_value q = p_norm_groups(g, p_linear(g, lora_q, l->q_b, NULL), NULL, NULL, &bare);
@@ -175,13 +199,20 @@ const puna_arch puna_arch_deepseek4 = {
     .pairing = PUNA_ROPE_NORMAL,
     .activation = PUNA_ACT_SILU,
     .defaults = { .rms_eps = 1e-6f },
-    .needs = PUNA_SET(EMBEDDING) | PUNA_SET(OUTPUT_NORM) | PUNA_SET(OUTPUT) | PUNA_SET(ATTN_NORM) | PUNA_SET(FFN_NORM) |
-             PUNA_SET(SINKS) | PUNA_SET(LORA_Q) | PUNA_SET(KV_ONE) | PUNA_SET(LORA_O) | PUNA_SET(COMPRESSOR) |
-             PUNA_SET(INDEX_QUERY) | PUNA_SET(INDEX_COMPRESSOR) | PUNA_SET(HYPER) | PUNA_SET(HYPER_HEAD) |
-             PUNA_SETS_EXPERTS | PUNA_SETS_SHARED | PUNA_SET(CHOICE_BIAS) | PUNA_SET(EXPERT_TABLE),
+    .needs = PUNA_SET(EMBEDDING) | PUNA_SET(OUTPUT_NORM) | PUNA_SET(OUTPUT) | PUNA_SET(ATTN_NORM) |
+             PUNA_SET(FFN_NORM) | PUNA_SET(SINKS) | PUNA_SET(LORA_Q) | PUNA_SET(KV_ONE) | PUNA_SET(LORA_O) |
+             PUNA_SET(COMPRESSOR) | PUNA_SET(INDEX_QUERY) | PUNA_SET(INDEX_COMPRESSOR) | PUNA_SET(HYPER) |
+             PUNA_SET(HYPER_HEAD) | PUNA_SETS_EXPERTS | PUNA_SETS_SHARED | PUNA_SET(CHOICE_BIAS) |
+             PUNA_SET(EXPERT_TABLE),
     .never = PUNA_SETS_QKV | PUNA_SET(O_SCALE),
     .adjust = deepseek4_keys,
     .attention = attention,
     .build = puna_build_hyper,
-    .tiny = { .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 1, .head_dim = 16, .n_ff = 96, .n_vocab = 128 },
+    .tiny = { .n_layer = 2,
+              .n_embd = 64,
+              .n_head = 4,
+              .n_head_kv = 1,
+              .head_dim = 16,
+              .n_ff = 96,
+              .n_vocab = 128 },
 };

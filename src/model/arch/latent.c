@@ -6,10 +6,13 @@
 #include "base/limits.h"
 #include "model/network.h"
 
-#define TINY { .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 4, .head_dim = 16, .n_ff = 96, .n_vocab = 128 }
+#define TINY                                                                                                \
+    {                                                                                                       \
+        .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 4, .head_dim = 16, .n_ff = 96, .n_vocab = 128 \
+    }
 
-#define LATENT                                                                                                    \
-    (PUNA_SET(EMBEDDING) | PUNA_SET(OUTPUT_NORM) | PUNA_SET(ATTN_NORM) | PUNA_SET(FFN_NORM) | PUNA_SET(O) |       \
+#define LATENT                                                                                              \
+    (PUNA_SET(EMBEDDING) | PUNA_SET(OUTPUT_NORM) | PUNA_SET(ATTN_NORM) | PUNA_SET(FFN_NORM) | PUNA_SET(O) | \
      PUNA_SET(LORA_Q) | PUNA_SET(LORA_KV) | PUNA_SET(KV_B))
 #define DEEPSEEK (LATENT | PUNA_SET(LATENT_HEADS) | PUNA_SETS_GATED | PUNA_SETS_EXPERTS | PUNA_SETS_SHARED)
 
@@ -61,8 +64,9 @@ static float magnitude_of(float factor, float multiplier)
     return factor > 1 ? 0.1f * multiplier * logf(factor) + 1 : 1;
 }
 
-/* YaRN makes scores larger by the square of a number that grows with the factor; files have a tenth of its slope. V2
- * was trained without the number that later ones multiply cosines and sines by, unless the slope is 1. */
+/* YaRN makes scores larger by the square of a number that grows with the factor; files have a tenth of its slope.
+ * Cosines and sines of V2 are multiplied by nothing, those of the others by the ratio of that number for a slope of 1
+ * and for the file's. */
 static void deepseek_yarn(puna_hparams *hp, puna_keys *k, bool reads_multiplier, bool v2)
 {
     const float multiplier =
@@ -86,8 +90,14 @@ static int32_t vocabulary(puna_keys *k)
 
 static void deepseek_experts(puna_hparams *hp, puna_keys *k, puna_gating gating)
 {
-    puna_key_experts(k, hp, &(puna_expert_keys){ .gating = gating, .gating_key = true, .norm_key = true, .scaled = true,
-                                                 .own_ff = true, .leading = true, .n_shared = 1 });
+    puna_key_experts(k, hp,
+                     &(puna_expert_keys){ .gating = gating,
+                                          .gating_key = true,
+                                          .norm_key = true,
+                                          .scaled = true,
+                                          .own_ff = true,
+                                          .leading = true,
+                                          .n_shared = 1 });
 }
 
 /* Small models of the family make queries in one step, whatever their files say; and one that has no word on gating
@@ -97,7 +107,8 @@ static void deepseek_keys(puna_hparams *hp, puna_keys *k, bool v2)
     const int32_t n = hp->n_layer, n_vocab = vocabulary(k);
     const bool lite = n == 26 || n == 27 || (n == 48 && n_vocab == 128256);
     puna_key_latent(k, hp, &(puna_latent_keys){ .no_lora_q = lite, .expanded = true, .absorbed = true });
-    deepseek_experts(hp, k, (n == 47 || n == 48) && n_vocab == 154880 ? PUNA_GATING_SIGMOID : PUNA_GATING_SOFTMAX);
+    deepseek_experts(hp, k,
+                     (n == 47 || n == 48) && n_vocab == 154880 ? PUNA_GATING_SIGMOID : PUNA_GATING_SOFTMAX);
     deepseek_yarn(hp, k, true, v2);
     hp->temperature = puna_key_real(k, "attention.temperature_scale", 0);
     const int32_t least = hp->temperature != 0;
@@ -168,7 +179,8 @@ const puna_arch puna_arch_deepseek2_ocr = {
 /* ---- chosen keys ------------------------------------------------------------------------ */
 
 #define SPARSE (DEEPSEEK | PUNA_SET(INDEXER) | PUNA_SET(INDEX_QUERY))
-#define SPARSE_MAY (PUNA_SET(CHOICE_BIAS) | PUNA_SET(FFN_SCALE) | PUNA_SET(EXPERT_SCALE) | PUNA_SET(SHARED_SCALE))
+#define SPARSE_MAY \
+    (PUNA_SET(CHOICE_BIAS) | PUNA_SET(FFN_SCALE) | PUNA_SET(EXPERT_SCALE) | PUNA_SET(SHARED_SCALE))
 
 static void deepseek32_keys(puna_hparams *hp, puna_keys *k)
 {
@@ -240,9 +252,10 @@ static void dots3note_keys(puna_hparams *hp, puna_keys *k)
     puna_key_layers_int(k, hp, "attention.indexer.types", offsetof(puna_layer_hparams, indexer), 0, 1);
     for (int32_t i = 0; i < hp->n_layer; i++)
         if ((hp->layers[i].indexer == PUNA_INDEXER_OWN) == (hp->layers[i].window > 0) && !k->status)
-            k->status = puna_fail(&k->error, PUNA_ERR_FORMAT,
-                                  "metadata %s.attention.indexer.types: layer %d: got %d, expected one where no window is",
-                                  k->arch, (int)i, (int)hp->layers[i].indexer);
+            k->status = puna_fail(
+                &k->error, PUNA_ERR_FORMAT,
+                "metadata %s.attention.indexer.types: layer %d: got %d, expected one where no window is",
+                k->arch, (int)i, (int)hp->layers[i].indexer);
     puna_key_indexer(k, hp, PUNA_ROPE_NEOX, 1e-6f);
     deepseek_experts(hp, k, (puna_gating)0);
 }
@@ -286,7 +299,8 @@ const puna_arch puna_arch_hy_v4 = {
     .pairing = PUNA_ROPE_NORMAL,
     .activation = PUNA_ACT_SILU,
     .defaults = { .rms_eps = 1e-6f },
-    .needs = SPARSE | PUNA_SET(OUTPUT) | PUNA_SET(SINKS) | PUNA_SET(ATTN_GATE) | PUNA_SET(HYPER) | PUNA_SET(HYPER_HEAD),
+    .needs = SPARSE | PUNA_SET(OUTPUT) | PUNA_SET(SINKS) | PUNA_SET(ATTN_GATE) | PUNA_SET(HYPER) |
+             PUNA_SET(HYPER_HEAD),
     .may = PUNA_SET(CHOICE_BIAS),
     .never = PUNA_SETS_QKV | PUNA_SET(O_SCALE),
     .adjust = hy_v4_keys,
@@ -318,8 +332,9 @@ static void minimax_m3_keys(puna_hparams *hp, puna_keys *k)
     puna_key_indexer(k, hp, PUNA_ROPE_NEOX, 0);
     for (int32_t i = 0; i < hp->n_layer; i++)
         if (hp->indexer.n_head != hp->layers[i].n_head_kv && !k->status)
-            k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.attention.indexer.head_count: got %d, expected %d",
-                                  k->arch, (int)hp->indexer.n_head, (int)hp->layers[i].n_head_kv);
+            k->status = puna_fail(&k->error, PUNA_ERR_FORMAT,
+                                  "metadata %s.attention.indexer.head_count: got %d, expected %d", k->arch,
+                                  (int)hp->indexer.n_head, (int)hp->layers[i].n_head_kv);
 }
 
 static puna_value minimax_m3_attention(puna_network *net, puna_value h, int32_t il)
@@ -333,8 +348,9 @@ const puna_arch puna_arch_minimax_m3 = {
     .pairing = PUNA_ROPE_NEOX,
     .activation = PUNA_ACT_GELU_QUICK,
     .defaults = { .rms_eps = 1e-6f },
-    .needs = PUNA_SETS_ATTENTION | PUNA_SET(OUTPUT) | PUNA_SET(FFN_NORM) | PUNA_SETS_QK_NORM | PUNA_SETS_GATED |
-             PUNA_SETS_EXPERTS | PUNA_SETS_SHARED | PUNA_SET(CHOICE_BIAS) | PUNA_SET(INDEXER_DIRECT),
+    .needs = PUNA_SETS_ATTENTION | PUNA_SET(OUTPUT) | PUNA_SET(FFN_NORM) | PUNA_SETS_QK_NORM |
+             PUNA_SETS_GATED | PUNA_SETS_EXPERTS | PUNA_SETS_SHARED | PUNA_SET(CHOICE_BIAS) |
+             PUNA_SET(INDEXER_DIRECT),
     .adjust = minimax_m3_keys,
     .attention = minimax_m3_attention,
     .tiny = TINY,

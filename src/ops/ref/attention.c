@@ -22,7 +22,8 @@ void puna_ref_kv_store(const puna_run *run, const puna_node *node)
     const puna_cache_layout *c = &run->plan->caches[node->p.cache];
     const puna_format format = run->kv->format;
     const int32_t cache = node->p.cache, dk = c->head_dim_k, dv = c->head_dim_v;
-    const float *k = puna_run_value(run, node->in[0]), *v = c->v_in_k ? NULL : puna_run_value(run, node->in[1]);
+    const float *k = puna_run_value(run, node->in[0]),
+                *v = c->v_in_k ? NULL : puna_run_value(run, node->in[1]);
     for (int32_t s = 0; s < run->batch->n_spans; s++) {
         const puna_span *span = &run->batch->spans[s];
         for (int32_t i = 0; i < span->n; i++) {
@@ -34,7 +35,7 @@ void puna_ref_kv_store(const puna_run *run, const puna_node *node)
                                 cached(run, k + head * (size_t)dk, dk));
                 if (v)
                     puna_kv_put_value(format, puna_kv_v(run->kv, cache, block, h), dv, slot,
-                                  cached(run, v + head * (size_t)dv, dv));
+                                      cached(run, v + head * (size_t)dv, dv));
             }
         }
     }
@@ -112,7 +113,8 @@ static bool candidate(const puna_attention_params *p, const query *one, int32_t 
     *at = (place){ .cache = p->cache, .position = one->from + c };
     if (p->far ? c < n_near : !one->list)
         return true;
-    const int32_t number = p->far ? c - n_near : c / p->key_block, within = p->far ? p->key_block - 1 : c % p->key_block;
+    const int32_t number = p->far ? c - n_near : c / p->key_block,
+                  within = p->far ? p->key_block - 1 : c % p->key_block;
     const int64_t block = one->list ? (int64_t)one->list[number] : number, j = block * p->key_block + within;
     *at = (place){ .cache = p->far ? p->far_cache : p->cache, .position = (int32_t)j };
     return block >= 0 && j < one->to && (p->far || j >= one->from);
@@ -137,14 +139,14 @@ static double score(const puna_run *run, const puna_node *node, const query *one
 }
 
 /* sum[d] += weight times the value. */
-static void add_value(const puna_run *run, const puna_attention_params *p, const query *one, place at, double weight,
-                      double *sum)
+static void add_value(const puna_run *run, const puna_attention_params *p, const query *one, place at,
+                      double weight, double *sum)
 {
     const int32_t head_kv = one->head / (p->n_head / p->n_head_kv), slot = at.position % PUNA_KV_BLOCK,
                   block = one->span->blocks[at.position / PUNA_KV_BLOCK];
     const puna_format format = run->kv->format;
-    const void *tile =
-        p->v_in_k ? puna_kv_k(run->kv, at.cache, block, head_kv) : puna_kv_v(run->kv, at.cache, block, head_kv);
+    const void *tile = p->v_in_k ? puna_kv_k(run->kv, at.cache, block, head_kv)
+                                 : puna_kv_v(run->kv, at.cache, block, head_kv);
     for (int32_t d = 0; p->v_in_k && d < p->head_dim; d++)
         sum[d] += weight * (double)puna_kv_key(format, tile, p->head_dim, slot, d);
     for (int32_t d = 0; !p->v_in_k && d < p->head_dim_v; d++)
@@ -209,9 +211,12 @@ void puna_ref_attention(const puna_run *run, const puna_node *node)
         for (int32_t i = 0; i < span->n; i++)
             for (int32_t h = 0; h < p->n_head; h++) {
                 const size_t at = (size_t)(span->first + i) * (size_t)p->n_head + (size_t)h;
-                query one = { .span = span, .q = q + at * (size_t)p->head_dim, .head = h, .pos = span->pos + i,
-                                    .scale = (double)p->scale * (double)puna_temperature(p, span->pos + i),
-                                    .slope = p->alibi > 0 ? (double)puna_alibi_slope(p->alibi, h, p->n_head) : 0 };
+                query one = { .span = span,
+                              .q = q + at * (size_t)p->head_dim,
+                              .head = h,
+                              .pos = span->pos + i,
+                              .scale = (double)p->scale * (double)puna_temperature(p, span->pos + i),
+                              .slope = p->alibi > 0 ? (double)puna_alibi_slope(p->alibi, h, p->n_head) : 0 };
                 look(run, node, (size_t)(span->first + i), &one);
                 attend(run, node, one, y + at * (size_t)p->head_dim_v);
             }

@@ -69,8 +69,8 @@ static void limit_groups(const puna_route_params *p, float *choice, int32_t n)
     }
 }
 
-void puna_route_row(const puna_route_params *p, const float *scores, const float *bias, const int32_t *given, int32_t n, float *probs,
-                    float *choice, float *route)
+void puna_route_row(const puna_route_params *p, const float *scores, const float *bias, const int32_t *given,
+                    int32_t n, float *probs, float *choice, float *route)
 {
     for (int32_t i = 0; i < n; i++)
         probs[i] = (float)gate(p->gating, (double)scores[i]);
@@ -111,8 +111,8 @@ void puna_ref_moe_route(const puna_run *run, const puna_node *node)
     for (size_t r = 0; r < (size_t)puna_run_n_rows(run, node->out); r++) {
         const int32_t token = run->batch->tokens[per_output ? (size_t)run->batch->output_rows[r] : r];
         puna_route_row(p, scores + r * (size_t)n, node->bias ? node->bias->data : NULL,
-                       node->weight ? puna_tensor_row(node->weight, (uint64_t)token) : NULL, n, run->row, run->row + n,
-                       route + r * 2 * (size_t)p->n_used);
+                       node->weight ? puna_tensor_row(node->weight, (uint64_t)token) : NULL, n, run->row,
+                       run->row + n, route + r * 2 * (size_t)p->n_used);
     }
 }
 

@@ -56,7 +56,8 @@ static size_t scratch_of(const puna_plan *plan, const puna_node *node)
         return (size_t)(c->head_dim_k > c->head_dim_v ? c->head_dim_k : c->head_dim_v);
     }
     case PUNA_OP_COMPRESS: /* a row of the cache; of each column the highest score, the sum of weights, that of values */
-        return (size_t)plan->caches[node->p.compress.cache].head_dim_k + 1 + 6 * (size_t)node->p.compress.n_out;
+        return (size_t)plan->caches[node->p.compress.cache].head_dim_k + 1 +
+               6 * (size_t)node->p.compress.n_out;
     case PUNA_OP_ROPE:
         return (size_t)node->p.rope.n_rot;
     case PUNA_OP_MEMORY_SCAN:

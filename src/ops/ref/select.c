@@ -63,8 +63,8 @@ typedef struct searcher {
     int32_t pos;
 } searcher;
 
-static float key_score(const puna_run *run, const puna_select_params *p, const searcher *s, int32_t first, int32_t n,
-                       int32_t j)
+static float key_score(const puna_run *run, const puna_select_params *p, const searcher *s, int32_t first,
+                       int32_t n, int32_t j)
 {
     const void *tile = puna_kv_k(run->kv, p->cache, s->span->blocks[j / PUNA_KV_BLOCK], 0);
     float *key = run->row;
@@ -90,15 +90,18 @@ static int ascending(const void *a, const void *b)
 }
 
 /* One list into out[n_top]. */
-static void search(const puna_run *run, const puna_select_params *p, const searcher *s, int32_t list, float *out)
+static void search(const puna_run *run, const puna_select_params *p, const searcher *s, int32_t list,
+                   float *out)
 {
-    const int32_t n = p->n_head / p->n_lists, own = p->ended ? (s->pos + 1) / p->key_block - 1 : s->pos / p->key_block;
+    const int32_t n = p->n_head / p->n_lists,
+                  own = p->ended ? (s->pos + 1) / p->key_block - 1 : s->pos / p->key_block;
     heap h = { .score = run->row + p->head_dim, .capacity = p->n_top };
     h.block = h.score + p->n_top;
     for (int32_t block = 0; block <= own; block++) {
         const int32_t from = block * p->key_block + (p->ended ? p->key_block - 1 : 0);
         float best = block > own - p->n_local ? INFINITY : -INFINITY;
-        for (int32_t j = from; best < INFINITY && j - from < (p->ended ? 1 : p->key_block) && j <= s->pos; j++)
+        for (int32_t j = from; best < INFINITY && j - from < (p->ended ? 1 : p->key_block) && j <= s->pos;
+             j++)
             best = fmaxf(best, key_score(run, p, s, list * n, n, j));
         offer(&h, best, block);
     }
@@ -118,7 +121,9 @@ void puna_ref_select_keys(const puna_run *run, const puna_node *node)
         const puna_span *span = &run->batch->spans[k];
         for (int32_t i = 0; i < span->n; i++) {
             const size_t row = (size_t)(span->first + i);
-            const searcher s = { .span = span, .q = q + row * n_q, .pos = span->pos + i,
+            const searcher s = { .span = span,
+                                 .q = q + row * n_q,
+                                 .pos = span->pos + i,
                                  .weights = weights ? weights + row * (size_t)p->n_head : NULL };
             for (int32_t list = 0; list < p->n_lists; list++)
                 search(run, p, &s, list, out + row * n_out + (size_t)list * (size_t)p->n_top);
@@ -141,10 +146,12 @@ static float *cached_row(const puna_run *run, const puna_span *span, int32_t cac
 }
 
 /* The block that ends at a position: a softmax that is corrected whenever a higher score comes. */
-static void compress(const puna_run *run, const puna_compress_params *p, const puna_span *span, int32_t last, float *y)
+static void compress(const puna_run *run, const puna_compress_params *p, const puna_span *span, int32_t last,
+                     float *y)
 {
     const int32_t n = p->n_out, width = run->plan->caches[p->cache].head_dim_k, first = last + 1 - p->block;
-    double *highest = (double *)(void *)(run->row + (width + 1) / 2 * 2), *total = highest + n, *sum = total + n;
+    double *highest = (double *)(void *)(run->row + (width + 1) / 2 * 2), *total = highest + n,
+           *sum = total + n;
     for (int32_t c = 0; c < n; c++) {
         highest[c] = -INFINITY;
         total[c] = sum[c] = 0;
