@@ -510,7 +510,8 @@ static void chat_renders_messages(void)
 {
     static const char source[] =
         "{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m['content'] }}{{ eos_token }}"
-        "{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}";
+        "{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}"
+        "{% if tools is not none or documents is not none %}[tools]{% endif %}";
     const puna_message messages[] = { { "system", "Be kind." }, { "user", "Hi \xc3\xa4" } };
     puna_template *template = NULL;
     puna_error err = { 0 };
