@@ -344,6 +344,33 @@ static void work_is_bounded(void)
                   "");
 }
 
+/* Texts that grow bit by bit, also several beside each other, are not copied for every bit. */
+static void growing_is_cheap(void)
+{
+    static const char *const sources[] = {
+        "{% set ns = namespace(a='', b='') %}{% for i in range(20000) %}{% set ns.a = ns.a + ('<' + i|string + '>') %}"
+        "{% set ns.b = ns.b ~ '[' ~ i ~ (']' ~ ns.b[0:1]) %}{% endfor %}{{ ns.a|length }} {{ ns.b|length }}",
+        "{% set ns = namespace(a='x', b='') %}{% for i in range(3) %}{% set ns.b = ns.a + 'y' %}{% set ns.a = ns.a + 'z' %}"
+        "{% endfor %}{{ ns.a ~ ns.b }}",
+    };
+    static const char *const texts[] = { "128890 148889", "xzzzxzzy" };
+    const puna_template_limits limits = {
+        .steps = 3000000, .output_bytes = 1 << 20, .memory_bytes = 1 << 25, .depth = 100, .time_ms = 10000
+    };
+    json_t *context = json_object();
+    for (int i = 0; i < 2; i++) {
+        puna_template *template = NULL;
+        puna_error err = { 0 };
+        char *text = NULL;
+        CHECK_OK(puna_template_compile(&template, sources[i], strlen(sources[i]), &err), err);
+        CHECK_OK(puna_template_render_within(template, context, NOW, &limits, &text, NULL, &err), err);
+        CHECK_TEXT(text, texts[i]);
+        free(text);
+        puna_template_free(template);
+    }
+    json_decref(context);
+}
+
 static void time_is_bounded(void)
 {
     static const char source[] =
@@ -540,6 +567,7 @@ int main(int argc, char **argv)
         TEST(sandbox_shows_nothing),
         TEST(work_is_bounded),
         TEST(time_is_bounded),
+        TEST(growing_is_cheap),
         TEST(nesting_is_bounded),
         TEST(every_step_may_be_the_last),
         TEST(check_tells_what_is_used),

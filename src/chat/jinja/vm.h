@@ -33,8 +33,10 @@ struct puna_jvm {
     unsigned nesting, calls;
     puna_template_limits limits;
     int64_t now;
-    char *tail; /* end of the text that can grow in place, and how much room follows */
-    size_t tail_room;
+    struct puna_jtail {
+        char *end; /* of a text that can grow in place */
+        size_t room;
+    } tails[4];
 };
 
 /* ---- machine (vm.c) ---- */
