@@ -207,6 +207,9 @@ static void errors_have_a_place(void)
     check_fails("{{ 'a' + 1 }}", "line 1, column 8: unsupported operand types for +: 'str' and 'int'");
     check_fails("\n\n{{ raise_exception('no\nsystem') }}", "line 3, column 19: no?system");
     check_fails("{{ x|nope }}", "no filter named 'nope'");
+    check_fails("{{ obj|pprint }}",
+                "no filter named 'pprint': this one of Jinja2's is left out of chat templates");
+    check_fails("{% if obj %}{{ obj|random }}{% endif %}", "no filter named 'random': this one");
     check_fails("{% include 'x' %}", "'include' is not allowed");
     check_fails("{% break %}", "'break' outside a loop");
     check_fails("{{ 99999999999999999999 }}", "beyond 64 bits");
@@ -348,9 +351,11 @@ static void work_is_bounded(void)
 static void growing_is_cheap(void)
 {
     static const char *const sources[] = {
-        "{% set ns = namespace(a='', b='') %}{% for i in range(20000) %}{% set ns.a = ns.a + ('<' + i|string + '>') %}"
+        "{% set ns = namespace(a='', b='') %}{% for i in range(20000) %}{% set ns.a = ns.a + ('<' + i|string "
+        "+ '>') %}"
         "{% set ns.b = ns.b ~ '[' ~ i ~ (']' ~ ns.b[0:1]) %}{% endfor %}{{ ns.a|length }} {{ ns.b|length }}",
-        "{% set ns = namespace(a='x', b='') %}{% for i in range(3) %}{% set ns.b = ns.a + 'y' %}{% set ns.a = ns.a + 'z' %}"
+        "{% set ns = namespace(a='x', b='') %}{% for i in range(3) %}{% set ns.b = ns.a + 'y' %}{% set ns.a "
+        "= ns.a + 'z' %}"
         "{% endfor %}{{ ns.a ~ ns.b }}",
     };
     static const char *const texts[] = { "128890 148889", "xzzzxzzy" };

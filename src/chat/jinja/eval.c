@@ -263,8 +263,9 @@ static puna_jv eval_filter(puna_jvm *vm, const puna_jnode *node, puna_jscope *sc
         return input;
     vm->at = node->at;
     if (!node->builtin)
-        return puna_jvm_fail(vm, "no %s named '%.*s'", is_filter ? "filter" : "test",
-                             (int)(node->name->n & 127), node->name->data);
+        return puna_jvm_fail(vm, "no %s named '%.*s'%s", is_filter ? "filter" : "test",
+                             node->name->n < 64 ? (int)node->name->n : 64, node->name->data,
+                             is_filter ? puna_jbuiltin_left_out(node->name) : "");
     if (count_list(node->list) == 0)
         args = (puna_jargs){ 0 };
     else if (!puna_jvm_arguments(vm, node->list, scope, puna_jv_of(PUNA_J_MISSING), &args))
