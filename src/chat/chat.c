@@ -29,9 +29,10 @@ puna_status puna_chat_render(const puna_template *template, const puna_message *
             *err = local;
         return local.code;
     }
-    json_t *context =
-        json_pack("{s:o, s:b, s:s, s:s}", "messages", list, "add_generation_prompt",
-                  (int)add_generation_prompt, "bos_token", bos ? bos : "", "eos_token", eos ? eos : "");
+    /* No tools and no documents are none, not undefined: templates are written for callers who always name them. */
+    json_t *context = json_pack("{s:o, s:n, s:n, s:b, s:s, s:s}", "messages", list, "tools", "documents",
+                                "add_generation_prompt", (int)add_generation_prompt, "bos_token",
+                                bos ? bos : "", "eos_token", eos ? eos : "");
     if (!context)
         return puna_fail(err, PUNA_ERR_ARGUMENT, "chat: the special tokens' text is not UTF-8");
     puna_status status = puna_template_render(template, context, now, out, n_out, err);

@@ -207,6 +207,9 @@ static void errors_have_a_place(void)
     check_fails("{{ 'a' + 1 }}", "line 1, column 8: unsupported operand types for +: 'str' and 'int'");
     check_fails("\n\n{{ raise_exception('no\nsystem') }}", "line 3, column 19: no?system");
     check_fails("{{ x|nope }}", "no filter named 'nope'");
+    check_fails("{{ obj|pprint }}",
+                "no filter named 'pprint': this one of Jinja2's is left out of chat templates");
+    check_fails("{% if obj %}{{ obj|random }}{% endif %}", "no filter named 'random': this one");
     check_fails("{% include 'x' %}", "'include' is not allowed");
     check_fails("{% break %}", "'break' outside a loop");
     check_fails("{{ 99999999999999999999 }}", "beyond 64 bits");
@@ -342,6 +345,35 @@ static void work_is_bounded(void)
                   "~ i: i}) %}"
                   "{% endfor %}",
                   "");
+}
+
+/* Texts that grow bit by bit, also several beside each other, are not copied for every bit. */
+static void growing_is_cheap(void)
+{
+    static const char *const sources[] = {
+        "{% set ns = namespace(a='', b='') %}{% for i in range(20000) %}{% set ns.a = ns.a + ('<' + i|string "
+        "+ '>') %}"
+        "{% set ns.b = ns.b ~ '[' ~ i ~ (']' ~ ns.b[0:1]) %}{% endfor %}{{ ns.a|length }} {{ ns.b|length }}",
+        "{% set ns = namespace(a='x', b='') %}{% for i in range(3) %}{% set ns.b = ns.a + 'y' %}{% set ns.a "
+        "= ns.a + 'z' %}"
+        "{% endfor %}{{ ns.a ~ ns.b }}",
+    };
+    static const char *const texts[] = { "128890 148889", "xzzzxzzy" };
+    const puna_template_limits limits = {
+        .steps = 3000000, .output_bytes = 1 << 20, .memory_bytes = 1 << 25, .depth = 100, .time_ms = 10000
+    };
+    json_t *context = json_object();
+    for (int i = 0; i < 2; i++) {
+        puna_template *template = NULL;
+        puna_error err = { 0 };
+        char *text = NULL;
+        CHECK_OK(puna_template_compile(&template, sources[i], strlen(sources[i]), &err), err);
+        CHECK_OK(puna_template_render_within(template, context, NOW, &limits, &text, NULL, &err), err);
+        CHECK_TEXT(text, texts[i]);
+        free(text);
+        puna_template_free(template);
+    }
+    json_decref(context);
 }
 
 static void time_is_bounded(void)
@@ -510,7 +542,8 @@ static void chat_renders_messages(void)
 {
     static const char source[] =
         "{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m['content'] }}{{ eos_token }}"
-        "{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}";
+        "{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}"
+        "{% if tools is not none or documents is not none %}[tools]{% endif %}";
     const puna_message messages[] = { { "system", "Be kind." }, { "user", "Hi \xc3\xa4" } };
     puna_template *template = NULL;
     puna_error err = { 0 };
@@ -539,6 +572,7 @@ int main(int argc, char **argv)
         TEST(sandbox_shows_nothing),
         TEST(work_is_bounded),
         TEST(time_is_bounded),
+        TEST(growing_is_cheap),
         TEST(nesting_is_bounded),
         TEST(every_step_may_be_the_last),
         TEST(check_tells_what_is_used),

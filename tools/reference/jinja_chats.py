@@ -89,7 +89,38 @@ def assistant(rng, tools):
     return m
 
 
+def tame(rng):
+    """Roles that alternate, texts that are texts: what most templates take."""
+    tools, n = rng.random() < 0.5, 0
+    messages = [{"role": "system", "content": rng.choice(TEXTS)}] if rng.random() < 0.5 else []
+    for _ in range(rng.randrange(3)):
+        messages.append({"role": "user", "content": rng.choice(TEXTS)})
+        if tools and rng.random() < 0.6:
+            calls = [{"id": f"call0000{n + i}", **call(rng)} for i in range(rng.choice([1, 1, 2]))]
+            for i, c in enumerate(calls):
+                c["id"], c["type"] = f"call0000{(n + i) % 10}", "function"
+                c.setdefault("function", {"name": "f", "arguments": {}})
+            n += len(calls)
+            messages.append({"role": "assistant", "content": rng.choice(["", rng.choice(TEXTS)]), "tool_calls": calls})
+            messages += [{"role": "tool", "tool_call_id": c["id"], "name": c["function"]["name"], "content": rng.choice(TEXTS)} for c in calls]
+        messages.append({"role": "assistant", "content": rng.choice(TEXTS)})
+        if rng.random() < 0.3:
+            messages[-1][rng.choice(["reasoning_content", "thinking", "reasoning"])] = rng.choice(TEXTS)
+    messages.append({"role": "user", "content": rng.choice(TEXTS)})
+    chat = {"messages": messages, "add_generation_prompt": rng.random() < 0.8, "bos_token": "<s>", "eos_token": "</s>", "tools": None}
+    if tools:
+        chat["tools"] = [tool(rng) for _ in range(rng.randrange(1, 4))]
+        for one in chat["tools"]:
+            one.setdefault("type", "function")
+    for key in ("enable_thinking", "reasoning_effort", "documents", "date_string"):
+        if rng.random() < 0.15:
+            chat[key] = rng.choice(OPTIONS[key])
+    return chat
+
+
 def conversation(rng):
+    if rng.random() < 0.6:
+        return tame(rng)
     tools = rng.random() < 0.5
     messages = []
     if rng.random() < 0.5:

@@ -113,7 +113,7 @@ class Generator:
         return self.tag("raw") + self.space() + "{{ x }}" + self.space() + self.tag("endraw")
 
     def loop(self, depth):
-        target, over = self.one(("x", self.one("l", "words", "messages", "users", "range(3)", "[1, 2, 2]", "mixed", "d")), ("k, v", self.one("d.items()", "d|items", "d|dictsort", "keyed.items()", "users|groupby('age')")), ("x", self.expression()))
+        target, over = self.one(("x", self.one("l", "words", "messages", "users", "range(3)", "[1, 2, 2]", "mixed", "d")), ("k, v", self.one("d.items()", "d|items", "d|dictsort", "keyed.items()", "users|groupby('age')")), ("x", f"({self.expression()})"))
         head = f"for {target} in {over}{self.one('', '', f' if {self.expression()}')}{self.one('', '', '', ' recursive')}"
         self.loops += 1
         body = self.body(depth)

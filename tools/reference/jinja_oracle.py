@@ -51,6 +51,16 @@ class PlainNamespace(Namespace):
             raise SecurityError(name)
 
 
+class PlainDict:
+    """The global `dict`: a call and fromkeys, and nothing of Python's type."""
+
+    def __call__(self, *args, **kwargs):
+        return dict(*args, **kwargs)
+
+    def fromkeys(self, *args, **kwargs):
+        return dict.fromkeys(*args, **kwargs)
+
+
 @functools.lru_cache(1)
 def environment():
     env = ImmutableSandboxedEnvironment(
@@ -69,6 +79,7 @@ def environment():
     env.globals["raise_exception"] = raise_exception
     env.globals["strftime_now"] = strftime_now
     env.globals["namespace"] = PlainNamespace
+    env.globals["dict"] = PlainDict()
     return env
 
 

@@ -214,11 +214,14 @@ static puna_jv eval_compare(puna_jvm *vm, const puna_jnode *node, puna_jscope *s
 
 static puna_jv eval_concat(puna_jvm *vm, const puna_jnode *node, puna_jscope *scope)
 {
-    puna_buf buf = puna_jv_buf(vm);
-    for (const puna_jnode *item = node->list; item && !vm->failed; item = item->next)
-        puna_jv_write_str(vm, &buf, puna_jvm_eval(vm, item, scope));
-    vm->at = node->at;
-    return puna_jv_take(vm, &buf);
+    puna_jv text = puna_jv_to_str(vm, puna_jvm_eval(vm, node->list, scope));
+    for (const puna_jnode *item = node->list->next; item && !vm->failed; item = item->next) {
+        puna_jv more = puna_jv_to_str(vm, puna_jvm_eval(vm, item, scope));
+        vm->at = node->at;
+        text = vm->failed ? text : puna_jv_concat(vm, text, more);
+    }
+    text.flag = 0; /* str() of a marked string is a plain one */
+    return text;
 }
 
 static puna_jv eval_items(puna_jvm *vm, const puna_jnode *node, puna_jscope *scope)
@@ -260,8 +263,9 @@ static puna_jv eval_filter(puna_jvm *vm, const puna_jnode *node, puna_jscope *sc
         return input;
     vm->at = node->at;
     if (!node->builtin)
-        return puna_jvm_fail(vm, "no %s named '%.*s'", is_filter ? "filter" : "test",
-                             (int)(node->name->n & 127), node->name->data);
+        return puna_jvm_fail(vm, "no %s named '%.*s'%s", is_filter ? "filter" : "test",
+                             node->name->n < 64 ? (int)node->name->n : 64, node->name->data,
+                             is_filter ? puna_jbuiltin_left_out(node->name) : "");
     if (count_list(node->list) == 0)
         args = (puna_jargs){ 0 };
     else if (!puna_jvm_arguments(vm, node->list, scope, puna_jv_of(PUNA_J_MISSING), &args))

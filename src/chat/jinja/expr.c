@@ -690,7 +690,8 @@ static void resolve(puna_jparser *p, puna_jnode *node, bool is_filter)
     if (node->builtin)
         return;
     int n = node->name->n < 64 ? (int)node->name->n : 64;
-    puna_jnotes_problem(p, node->at, "no %s named '%.*s'", what, n, node->name->data);
+    puna_jnotes_problem(p, node->at, "no %s named '%.*s'%s", what, n, node->name->data,
+                        is_filter ? puna_jbuiltin_left_out(node->name) : "");
     if (!p->soft && !p->unknown)
         p->unknown = node;
 }

@@ -534,3 +534,12 @@ const puna_jbuiltin *puna_jbuiltin_filter(const char *name, size_t n)
     const puna_jbuiltin *row = puna_jbuiltin_find(rows, sizeof rows / sizeof *rows, name, n);
     return row ? row : puna_jfilters_sequence(name, n);
 }
+
+const char *puna_jbuiltin_left_out(const puna_jstr *name)
+{
+    static const char *const filters[] = { "pprint", "random", "striptags", "urlize", "wordwrap" };
+    for (size_t i = 0; i < sizeof filters / sizeof *filters; i++)
+        if (strlen(filters[i]) == name->n && memcmp(filters[i], name->data, name->n) == 0)
+            return ": this one of Jinja2's is left out of chat templates";
+    return "";
+}

@@ -51,6 +51,7 @@ void puna_jnotes_set_target(puna_jparser *p, const puna_jnode *target)
         return;
     if (target->kind == PUNA_JN_NAME)
         puna_jnotes_set(p, target->name);
-    for (const puna_jnode *item = target->kind == PUNA_JN_TUPLE ? target->list : NULL; item; item = item->next)
+    for (const puna_jnode *item = target->kind == PUNA_JN_TUPLE ? target->list : NULL; item;
+         item = item->next)
         puna_jnotes_set_target(p, item);
 }

@@ -662,9 +662,10 @@ puna_status puna_template_parse(puna_template *template, puna_jnotes *notes, pun
     const puna_jnode *unknown = p.unknown;
     if (unknown) {
         p.notes = NULL; /* already noted */
-        puna_jparser_fail(&p, unknown->at, "no %s named '%.*s'",
+        puna_jparser_fail(&p, unknown->at, "no %s named '%.*s'%s",
                           unknown->kind == PUNA_JN_FILTER ? "filter" : "test",
-                          unknown->name->n < 64 ? (int)unknown->name->n : 64, unknown->name->data);
+                          unknown->name->n < 64 ? (int)unknown->name->n : 64, unknown->name->data,
+                          unknown->kind == PUNA_JN_FILTER ? puna_jbuiltin_left_out(unknown->name) : "");
     }
     return p.status;
 }

@@ -51,8 +51,27 @@ puna_jv puna_jv_take(puna_jvm *vm, puna_buf *buf)
     return v;
 }
 
-/* Repeated `text = text + more` grows in place: the newest concatenation keeps spare room behind
- * it, and shorter strings that share its start stay valid. */
+/* Where a text that ends at `end` goes on, or NULL: no room is known there. */
+static struct puna_jtail *tail_at(puna_jvm *vm, const char *end, size_t n)
+{
+    for (size_t i = 0; i < sizeof vm->tails / sizeof *vm->tails; i++)
+        if (vm->tails[i].end == end && vm->tails[i].room >= n)
+            return &vm->tails[i];
+    return NULL;
+}
+
+/* The tail to give up for a new one: that with the least room, which grew the least or is full. */
+static struct puna_jtail *least_tail(puna_jvm *vm)
+{
+    struct puna_jtail *least = vm->tails;
+    for (size_t i = 1; i < sizeof vm->tails / sizeof *vm->tails; i++)
+        if (vm->tails[i].room < least->room)
+            least = &vm->tails[i];
+    return least;
+}
+
+/* Repeated `text = text + more` grows in place: the newest concatenations keep spare room behind
+ * them, and shorter strings that share their start stay valid. */
 puna_jv puna_jv_concat(puna_jvm *vm, puna_jv a, puna_jv b)
 {
     if (vm->failed)
@@ -63,7 +82,8 @@ puna_jv puna_jv_concat(puna_jvm *vm, puna_jv a, puna_jv b)
     if (nb > vm->limits.output_bytes || na > vm->limits.output_bytes - nb)
         return puna_jvm_fail(vm, "made a text longer than %zu bytes", vm->limits.output_bytes);
     const char *data = a.u.s->data;
-    if (data + na == vm->tail && nb <= vm->tail_room) {
+    struct puna_jtail *tail = tail_at(vm, data + na, nb);
+    if (tail) {
         if (!puna_jvm_charge(vm, nb))
             return puna_jv_undefined(vm, NULL);
     } else {
@@ -73,12 +93,12 @@ puna_jv puna_jv_concat(puna_jvm *vm, puna_jv a, puna_jv b)
             return puna_jv_undefined(vm, NULL);
         memcpy(copy, data, na);
         data = copy;
-        vm->tail = copy + na;
-        vm->tail_room = capacity - na;
+        tail = least_tail(vm);
+        *tail = (struct puna_jtail){ .end = copy + na, .room = capacity - na };
     }
-    memcpy(vm->tail, b.u.s->data, nb);
-    vm->tail += nb;
-    vm->tail_room -= nb;
+    memcpy(tail->end, b.u.s->data, nb);
+    tail->end += nb;
+    tail->room -= nb;
     puna_jv v = puna_jv_borrow(vm, data, na + nb);
     if (v.type == PUNA_J_STR && a.u.s->n_chars != SIZE_MAX && b.u.s->n_chars != SIZE_MAX)
         v.u.s->n_chars = a.u.s->n_chars + b.u.s->n_chars;

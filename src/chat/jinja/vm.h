@@ -33,8 +33,10 @@ struct puna_jvm {
     unsigned nesting, calls;
     puna_template_limits limits;
     int64_t now;
-    char *tail; /* end of the text that can grow in place, and how much room follows */
-    size_t tail_room;
+    struct puna_jtail {
+        char *end; /* of a text that can grow in place */
+        size_t room;
+    } tails[4];
 };
 
 /* ---- machine (vm.c) ---- */
@@ -59,6 +61,8 @@ const puna_jbuiltin *puna_jbuiltin_filter(const char *name, size_t n);
 const puna_jbuiltin *puna_jbuiltin_test(const char *name, size_t n);
 const puna_jbuiltin *puna_jbuiltin_function(const char *name, size_t n);
 const puna_jbuiltin *puna_jbuiltin_method(puna_jv self, const char *name, size_t n);
+/* What to add to "no filter named ...": which of Jinja2's filters are left out, else "". */
+const char *puna_jbuiltin_left_out(const puna_jstr *name);
 /* Whether Python's sandbox hides this method because it changes its object. */
 bool puna_jbuiltin_is_mutator(puna_jv self, const char *name, size_t n);
 const puna_jbuiltin *puna_jbuiltin_find(const puna_jbuiltin *rows, size_t n_rows, const char *name, size_t n);
