@@ -9,16 +9,26 @@
 
 /* What files before version 7 mean without saying so. */
 static const char *const old_special[] = {
-    "<unk>",           "<s>",
-    "</s>",            "[INST]",
-    "[/INST]",         "[AVAILABLE_TOOLS]",
-    "[/AVAILABLE_TOOLS]", "[TOOL_RESULTS]",
-    "[/TOOL_RESULTS]", "[TOOL_CALLS]",
-    "[IMG]",           "<pad>",
-    "[IMG_BREAK]",     "[IMG_END]",
-    "[PREFIX]",        "[MIDDLE]",
-    "[SUFFIX]",        "[SYSTEM_PROMPT]",
-    "[/SYSTEM_PROMPT]", "[TOOL_CONTENT]",
+    "<unk>",
+    "<s>",
+    "</s>",
+    "[INST]",
+    "[/INST]",
+    "[AVAILABLE_TOOLS]",
+    "[/AVAILABLE_TOOLS]",
+    "[TOOL_RESULTS]",
+    "[/TOOL_RESULTS]",
+    "[TOOL_CALLS]",
+    "[IMG]",
+    "<pad>",
+    "[IMG_BREAK]",
+    "[IMG_END]",
+    "[PREFIX]",
+    "[MIDDLE]",
+    "[SUFFIX]",
+    "[SYSTEM_PROMPT]",
+    "[/SYSTEM_PROMPT]",
+    "[TOOL_CONTENT]",
 };
 
 enum { OLD_SPECIAL = sizeof old_special / sizeof *old_special };
@@ -50,9 +60,10 @@ static puna_status read_special(puna_vocab *v, const json_t *tokens, uint32_t n_
         if (!json_is_string(text) || id < 0 || id >= (json_int_t)n_special ||
             json_string_length(text) > PUNA_MAX_TOKEN_BYTES)
             return puna_fail(err, PUNA_ERR_FORMAT,
-                             "tekken.json: special_tokens: entry %zu: expected token_str and a rank below %u", i,
-                             (unsigned)n_special);
-        TRY(set_token(v, (uint32_t)id, json_string_value(text), json_string_length(text), PUNA_TOKEN_CONTROL, err));
+                             "tekken.json: special_tokens: entry %zu: expected token_str and a rank below %u",
+                             i, (unsigned)n_special);
+        TRY(set_token(v, (uint32_t)id, json_string_value(text), json_string_length(text), PUNA_TOKEN_CONTROL,
+                      err));
     }
     return PUNA_OK;
 }
@@ -68,7 +79,8 @@ static puna_status read_ranks(puna_vocab *v, const json_t *vocab, uint32_t n_spe
         size_t n = json_string_length(text), n_bytes = 0;
         if (id >= (json_int_t)(v->n - n_special))
             continue; /* the file has more than the vocabulary */
-        unsigned char *bytes = json_is_string(text) && id >= 0 ? puna_arena_alloc(&v->arena, n / 4 * 3 + 3) : NULL;
+        unsigned char *bytes =
+            json_is_string(text) && id >= 0 ? puna_arena_alloc(&v->arena, n / 4 * 3 + 3) : NULL;
         if (!bytes || puna_base64(json_string_value(text), n, bytes, &n_bytes) != n || n_bytes == 0 ||
             n_bytes > PUNA_MAX_TOKEN_BYTES)
             return puna_fail(err, PUNA_ERR_FORMAT,
@@ -77,7 +89,8 @@ static puna_status read_ranks(puna_vocab *v, const json_t *vocab, uint32_t n_spe
         if (!(token->flags & PUNA_FLAG_ABSENT))
             return puna_fail(err, PUNA_ERR_FORMAT, "tekken.json: vocab: entry %zu: rank %d: got it twice", i,
                              (int)id);
-        *token = (puna_token){ .text = (const char *)bytes, .n = (uint32_t)n_bytes, .type = PUNA_TOKEN_NORMAL };
+        *token =
+            (puna_token){ .text = (const char *)bytes, .n = (uint32_t)n_bytes, .type = PUNA_TOKEN_NORMAL };
     }
     return PUNA_OK;
 }
@@ -89,8 +102,9 @@ puna_status puna_vocab_read_tekken(puna_vocab *v, const void *root, puna_error *
     json_int_t n_special = json_integer_value(json_object_get(config, "default_num_special_tokens"));
     const char *pattern = json_string_value(json_object_get(config, "pattern"));
     if (!pattern || n <= 0 || n > (json_int_t)PUNA_MAX_VOCAB || n_special < 3 || n_special >= n)
-        return puna_fail(err, PUNA_ERR_FORMAT,
-                         "tekken.json: config: expected pattern, default_vocab_size and default_num_special_tokens");
+        return puna_fail(
+            err, PUNA_ERR_FORMAT,
+            "tekken.json: config: expected pattern, default_vocab_size and default_num_special_tokens");
     TRY(puna_vocab_reserve(v, (uint64_t)n, err));
     const json_t *special = json_object_get(root, "special_tokens");
     TRY(read_special(v, json_is_array(special) ? special : NULL, (uint32_t)n_special, err));
