@@ -205,6 +205,7 @@ static void refused_metadata_says_why(void)
         { "gpt2", "gpt-3", 4, 4, 1, PUNA_META_I32, 0, "a b", "tokenizer.ggml.pre: got \"gpt-3\"" },
         { "rwkv", "", 4, 4, 1, PUNA_META_I32, 0, "a b", NULL },
         { "plamo2", "", 4, 4, 1, PUNA_META_I32, 0, "a b", NULL },
+        { "plamo2", "", 4, 4, 1, PUNA_META_I32, 0x7f7fffff, "a b", NULL },
         { "whitespace", "whitespace", 4, 4, 1, PUNA_META_I32, 0, "a b", NULL },
         { "hybriddna", "", 4, 4, 1, PUNA_META_I32, 0, "a b", "got \"hybriddna\"" },
         { "llama", "", 0, 4, 1, PUNA_META_I32, 0, "a b", "tokens: got 0" },
