@@ -206,6 +206,9 @@ puna_status puna_vocab_read_llama2c(puna_vocab *vocab, const unsigned char *data
 /* tokenizer.json's normalizer, pre_tokenizer, post_processor and decoder; root is a json_t. */
 puna_status puna_vocab_read_pipeline(puna_vocab *vocab, const void *root, puna_error *err);
 
+/* Mistral's tekken.json; root is a json_t. */
+puna_status puna_vocab_read_tekken(puna_vocab *vocab, const void *root, puna_error *err);
+
 /* Roles from tokenizer_config.json's text; what it does not say stays. */
 void puna_vocab_read_config(puna_vocab *vocab, const char *text, size_t n);
 

@@ -106,8 +106,8 @@ static puna_status open_file(puna_vocab **out, const char *path, puna_error *err
 
 puna_status puna_vocab_open(puna_vocab **out, const char *path, puna_error *err)
 {
-    static const char *const names[] = { "tokenizer.json", "tokenizer.model", "spiece.model",
-                                         "tokenizer.bin" };
+    static const char *const names[] = { "tokenizer.json", "tokenizer.model", "spiece.model", "tekken.json",
+                                         "tiktoken.model", "qwen.tiktoken",   "tokenizer.bin" };
     struct stat info;
     *out = NULL;
     if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode))
@@ -118,7 +118,9 @@ puna_status puna_vocab_open(puna_vocab **out, const char *path, puna_error *err)
         if (n > 0 && (size_t)n < sizeof file && stat(file, &info) == 0)
             return open_file(out, file, err);
     }
-    return puna_fail(
-        err, PUNA_ERR_NOT_FOUND,
-        "vocabulary: %s: expected tokenizer.json, tokenizer.model, spiece.model or tokenizer.bin", path);
+    return puna_fail(err, PUNA_ERR_NOT_FOUND,
+                     "vocabulary: %s: expected tokenizer.json, tokenizer.model, spiece.model, tekken.json, "
+                     "tiktoken.model, "
+                     "qwen.tiktoken or tokenizer.bin",
+                     path);
 }

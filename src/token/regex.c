@@ -19,7 +19,7 @@ typedef struct puna_regex_state {
 
 void puna_regex_allow(puna_regex_run *run, size_t n)
 {
-    run->allowed = run->steps + ((uint64_t)n + 1000) * 2000;
+    run->allowed = run->steps + ((uint64_t)n + 200) * 500;
 }
 
 void puna_regex_run_free(puna_regex_run *run)

@@ -174,6 +174,13 @@ typedef struct cost_node {
 
 static const int64_t unknown_cost = 10000000;
 
+/* Within 32 bits, so that no sum over a text leaves 64. */
+static int64_t whole_score(float score)
+{
+    double scaled = round((double)score * 1e4);
+    return scaled >= INT32_MAX ? INT32_MAX : scaled <= INT32_MIN ? INT32_MIN : (int64_t)scaled;
+}
+
 /* Of equal costs the longer entry counts. */
 static void cheapest(const puna_vocab *v, cost_node *nodes, const char *word, size_t n, size_t at)
 {
@@ -185,7 +192,7 @@ static void cheapest(const puna_vocab *v, cost_node *nodes, const char *word, si
         int32_t id = v->pieces.values[state];
         if (id < 0 || (end < n && !nodes[end].starts))
             continue;
-        int64_t cost = nodes[end].cost - llround((double)v->tokens[id].score * 1e4);
+        int64_t cost = nodes[end].cost - whole_score(v->tokens[id].score);
         if (cost <= best.cost)
             best = (cost_node){ cost, id, (uint32_t)(end - at), true };
     }

@@ -1,5 +1,5 @@
 /* vocab.h - vocabularies: text to token ids and back. Reads GGUF metadata, Hugging Face
- * tokenizer.json, SentencePiece models and llama2.c's tokenizer.bin.
+ * tokenizer.json, SentencePiece models, lists of ranks (tiktoken, tekken.json) and llama2.c's tokenizer.bin.
  * Refuses: chat templates (chat/), model types that it cannot reproduce exactly (named in the
  * message). A vocabulary is immutable after opening: any number of threads may share it. */
 #ifndef PUNA_TOKEN_VOCAB_H
@@ -47,8 +47,8 @@ enum {
 puna_status puna_vocab_from_container(puna_vocab **out, const puna_container *container, puna_error *err);
 
 /* Opens a file (any GGUF with a vocabulary, tokenizer.json, a SentencePiece model, llama2.c's
- * tokenizer.bin; found by content) or a folder that holds tokenizer.json, tokenizer.model,
- * spiece.model or tokenizer.bin (in this order). Keeps the file open until freed. */
+ * tokenizer.bin, ranks; found by content) or a folder that holds tokenizer.json, tokenizer.model,
+ * spiece.model, tekken.json, tiktoken.model, qwen.tiktoken or tokenizer.bin (in this order). Keeps the file open until freed. */
 puna_status puna_vocab_open(puna_vocab **out, const char *path, puna_error *err);
 
 /* The same over memory, copied as far as it is needed: tokenizer.json, SentencePiece model or
@@ -63,7 +63,7 @@ void puna_vocab_free(puna_vocab *vocab); /* NULL is allowed */
 /* Number of ids: valid ones are 0 .. n - 1. Some may have no text (gaps in tokenizer.json). */
 int32_t puna_vocab_n(const puna_vocab *vocab);
 
-/* "gpt2", "llama", "bert", "t5": the names GGUF uses, for every source. */
+/* "gpt2", "llama", "bert", "t5", "rwkv", "plamo2": the names GGUF uses, for every source. */
 const char *puna_vocab_model(const puna_vocab *vocab);
 
 /* The pre-tokenizer's name, "" when there is none or the source has no names. */
@@ -93,7 +93,8 @@ int32_t puna_vocab_find(const puna_vocab *vocab, const char *text, size_t n);
 /* *ids (free with free; NULL when *n_ids is 0) for the n bytes of text, any bytes. Invalid
  * UTF-8 keeps its bytes where the vocabulary has a token for every byte; else each bad byte
  * becomes U+FFFD. Without PARSE_SPECIAL no control token comes out of text, whatever it says.
- * User-defined tokens are always read. PUNA_ERR_ARGUMENT for texts above 1 GiB. */
+ * User-defined tokens are always read. PUNA_ERR_ARGUMENT for texts above 1 GiB, PUNA_ERR_FAILED when an expression of
+ * the vocabulary takes too many steps. */
 puna_status puna_vocab_encode(const puna_vocab *vocab, const char *text, size_t n, unsigned flags,
                               int32_t **ids, size_t *n_ids, puna_error *err);
 

@@ -329,7 +329,8 @@ puna_status puna_vocab_read_json(puna_vocab *v, const char *text, size_t n, cons
     json_t *root = parse(text, n, name, err);
     if (!root)
         return PUNA_ERR_FORMAT;
-    puna_status status = read_root(v, root, err);
+    puna_status status = json_is_array(json_object_get(root, "vocab")) ? puna_vocab_read_tekken(v, root, err)
+                                                                       : read_root(v, root, err);
     json_decref(root);
     return status == PUNA_OK ? puna_vocab_finish(v, err) : status;
 }

@@ -349,6 +349,75 @@ static void special_tokens_are_asked_for(void)
     puna_vocab_free(v);
 }
 
+/* ---- Lists of ranks ---------------------------------------------------------------------- */
+
+static void add_rank(puna_buf *list, const char *bytes, size_t n, unsigned rank)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char line[32];
+    for (size_t i = 0; i < n; i += 3) {
+        unsigned char p[3] = { 0 };
+        memcpy(p, bytes + i, n - i < 3 ? n - i : 3);
+        puna_buf_add_byte(list, digits[p[0] >> 2]);
+        puna_buf_add_byte(list, digits[(p[0] & 3) << 4 | p[1] >> 4]);
+        puna_buf_add_byte(list, n - i > 1 ? digits[(p[1] & 15) << 2 | p[2] >> 6] : '=');
+        puna_buf_add_byte(list, n - i > 2 ? digits[p[2] & 63] : '=');
+    }
+    snprintf(line, sizeof line, " %u\n", rank);
+    puna_buf_add_text(list, line);
+}
+
+/* As many ranks as GPT-2 has: the bytes, three words, and texts that occur nowhere. */
+static void ranks_merge_in_order(void)
+{
+    puna_buf list = puna_buf_make(1 << 20);
+    puna_vocab *v = NULL;
+    puna_error err = { 0 };
+    static const char *const words[] = { "he", " he", "ehe" };
+    for (unsigned rank = 0; rank < 50256; rank++) {
+        char text[8] = { (char)rank, 0 };
+        bool word = rank >= 256 && rank < 259;
+        int n = rank < 256 ? 1 : snprintf(text, sizeof text, "%05u", rank);
+        add_rank(&list, word ? words[rank - 256] : text, word ? strlen(words[rank - 256]) : (size_t)n, rank);
+    }
+    if (CHECK_OK(puna_vocab_open_memory(&v, list.data, list.n, "ranks", &err), err)) {
+        CHECK_TEXT(ids_of(v, "hehe he\xff", 8, PUNA_VOCAB_ADD_SPECIAL), "256 256 257 255");
+        CHECK_TEXT(ids_of(v, "<|endoftext|>", 13, PUNA_VOCAB_PARSE_SPECIAL), "50256");
+        CHECK_TEXT(puna_vocab_pre(v), "gpt-2");
+        CHECK(puna_vocab_is_end(v, 50256) && round_trip(v, "he\0\xc3 he", 7, 0));
+        puna_vocab_free(v);
+    }
+    CHECK_INT(puna_vocab_open_memory(&v, "aGVsbG8= 0\n", 11, "ranks", &err), PUNA_ERR_FORMAT);
+    CHECK(strstr(err.message, "got 1 ranks"));
+    list.n -= 3; /* the last line has no rank */
+    CHECK_INT(puna_vocab_open_memory(&v, list.data, list.n - 4, "ranks", &err), PUNA_ERR_FORMAT);
+    puna_buf_free(&list);
+}
+
+#define TEKKEN(ranks)                                                                                      \
+    "{\"config\":{\"pattern\":\"\\\\p{L}+|.\",\"default_vocab_size\":7,\"default_num_special_tokens\":3}," \
+    "\"vocab\":[" ranks "{\"rank\":0,\"token_bytes\":\"YQ==\"},{\"rank\":1,\"token_bytes\":\"Yg==\"},"     \
+    "{\"rank\":2,\"token_bytes\":\"YWI=\"},{\"rank\":9,\"token_bytes\":\"AA==\"}]}"
+
+static void tekken_has_its_pattern(void)
+{
+    static const char *const bad[] = { "{\"vocab\":[]}", TEKKEN("{\"rank\":0,\"token_bytes\":\"YQ==\"},"),
+                                       TEKKEN("{\"rank\":3,\"token_bytes\":\"?\"},"),
+                                       TEKKEN("{\"rank\":-1,\"token_bytes\":\"YQ==\"},") };
+    puna_vocab *v = NULL;
+    puna_error err = { 0 };
+    if (CHECK_OK(puna_vocab_open_memory(&v, TEKKEN(""), strlen(TEKKEN("")), "tekken", &err), err)) {
+        CHECK_TEXT(ids_of(v, "aba b", 5, PUNA_VOCAB_ADD_SPECIAL), "1 5 3 4");
+        CHECK_TEXT(ids_of(v, "</s>a", 5, PUNA_VOCAB_PARSE_SPECIAL), "2 3");
+        CHECK(puna_vocab_is_end(v, 2));
+        puna_vocab_free(v);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        CHECK_INT(puna_vocab_open_memory(&v, bad[i], strlen(bad[i]), "tekken", &err), PUNA_ERR_FORMAT);
+        CHECK(strstr(err.message, "tekken.json"));
+    }
+}
+
 /* A folder is opened through the file in it; a missing one says what it looked for. */
 static void folders_and_missing_files(void)
 {
@@ -372,6 +441,8 @@ static const test_case cases[] = {
     TEST(long_runs_take_linear_time),
     TEST(streams_hold_back_part_characters),
     TEST(special_tokens_are_asked_for),
+    TEST(ranks_merge_in_order),
+    TEST(tekken_has_its_pattern),
     TEST(folders_and_missing_files),
 };
 

@@ -87,6 +87,27 @@ static void refused_json_says_why(void)
     }
 }
 
+/* An expression whose ways to match double with every character: the call fails, in time. */
+static void slow_expressions_stop(void)
+{
+    static const char text[] =
+        "{\"pre_tokenizer\":{\"type\":\"Split\",\"behavior\":\"Isolated\",\"pattern\":{"
+        "\"Regex\":\"(?:a+)+b\"}}," MODEL "}";
+    puna_error err = { 0 };
+    puna_vocab *v = NULL;
+    int32_t *ids;
+    size_t n;
+    if (!CHECK_OK(puna_vocab_open_memory(&v, text, strlen(text), "t.json", &err), err))
+        return;
+    CHECK_OK(puna_vocab_encode(v, "aaaaab", 6, 0, &ids, &n, &err), err);
+    free(ids);
+    CHECK_INT(
+        puna_vocab_encode(v, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 52, 0, &ids, &n, &err),
+        PUNA_ERR_FAILED);
+    CHECK(ids == NULL && strstr(err.message, "takes too long"));
+    puna_vocab_free(v);
+}
+
 /* Odd but harmless: gaps, equal texts, empty texts, merges of texts that are not there. */
 static void odd_json_is_handled(void)
 {
@@ -184,6 +205,7 @@ static void refused_metadata_says_why(void)
         { "gpt2", "gpt-3", 4, 4, 1, PUNA_META_I32, 0, "a b", "tokenizer.ggml.pre: got \"gpt-3\"" },
         { "rwkv", "", 4, 4, 1, PUNA_META_I32, 0, "a b", NULL },
         { "plamo2", "", 4, 4, 1, PUNA_META_I32, 0, "a b", NULL },
+        { "plamo2", "", 4, 4, 1, PUNA_META_I32, 0x7f7fffff, "a b", NULL },
         { "whitespace", "whitespace", 4, 4, 1, PUNA_META_I32, 0, "a b", NULL },
         { "hybriddna", "", 4, 4, 1, PUNA_META_I32, 0, "a b", "got \"hybriddna\"" },
         { "llama", "", 0, 4, 1, PUNA_META_I32, 0, "a b", "tokens: got 0" },
@@ -277,8 +299,8 @@ static void names_cut_as_published(void)
 }
 
 static const test_case cases[] = {
-    TEST(the_fuzzers_seeds_are_safe), TEST(refused_json_says_why),  TEST(odd_json_is_handled),
-    TEST(refused_metadata_says_why),  TEST(names_cut_as_published),
+    TEST(the_fuzzers_seeds_are_safe), TEST(refused_json_says_why),     TEST(odd_json_is_handled),
+    TEST(slow_expressions_stop),      TEST(refused_metadata_says_why), TEST(names_cut_as_published),
 };
 
 int main(int argc, char **argv)
