@@ -247,7 +247,7 @@ static void attend_unit(puna_worker *w, int thread, const puna_step *step, int32
 void puna_worker_attention(puna_worker *w, int thread, int32_t number)
 {
     const puna_step *step = &w->steps->steps[number];
-    puna_worker_phase *phases = &w->phases[2 * number];
+    puna_worker_phase *phases = puna_worker_phases(w, number);
     if (step->store && (step->kind == PUNA_STEP_STORE || !w->single))
         store_all(w, thread, step, &phases[0]);
     if (step->kind == PUNA_STEP_STORE)
