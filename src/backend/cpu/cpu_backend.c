@@ -238,6 +238,7 @@ static void carve_thread(carver *c, puna_worker_thread *t, const needs *n)
     t->q = carve(c, n->queries * (size_t)n->head, sizeof(float));
     t->codes = carve(c, n->queries * puna_kv_padded(n->head), sizeof *t->codes);
     t->q_scale = carve(c, n->queries, sizeof(float));
+    t->slopes = carve(c, (size_t)n->group, sizeof(float));
     t->scores = carve(c, (size_t)PUNA_ATTENTION_BATCH * PUNA_ATTENTION_TILE, sizeof(float));
     t->unpacked = carve(c, n->unpacked, 1);
     t->part = carve(c, n->part, sizeof(float));

@@ -66,11 +66,10 @@ static bool one_weight(const puna_node *node)
            (!node->bias || node->bias->ne[0] * puna_tensor_rows(node->bias) == group);
 }
 
-/* What attention.c computes; the scalar reference does the others. */
+/* What attention.c computes: all but biases by relative position, which the scalar reference does. */
 static bool attention_has(const puna_node *node)
 {
-    const puna_attention_params *p = &node->p.attention;
-    return p->mask == PUNA_MASK_CAUSAL && p->alibi == 0 && p->temperature == 0 && !node->weight && !node->bias;
+    return !node->bias;
 }
 
 /* Walks up from v through norms and rotations of single heads that nobody else reads. */

@@ -11,8 +11,8 @@
 
 #include "ops/plan.h"
 
-/* Every output may be an input. Thread-safe. Relative error of exp, tanh and the activations is
- * below 1e-6; NaN and infinities pass without trapping. */
+/* Every output may be an input. Thread-safe. Relative error of exp and tanh is below 1e-6, of the activations
+ * below 3e-6; NaN and infinities pass without trapping. */
 typedef struct puna_vector_kernels {
     const char *name;
     /* n is a multiple of p->group; weight and bias have p->group values or are NULL. */

@@ -48,7 +48,7 @@ typedef struct puna_worker_thread {
     unsigned char *act[PUNA_ACT_KINDS]; /* one encoded row, or one for each expert of a row */
     float *tile;           /* [PUNA_WORKER_TILE] */
     void *linear;          /* scratch of puna_linear_run */
-    float *q, *q_scale, *scores; /* of an attention job, like the next four */
+    float *q, *q_scale, *scores, *slopes; /* of an attention job, like the next four */
     int16_t *codes;
     unsigned char *unpacked;
     float *part, *stack;

@@ -319,15 +319,17 @@ static void encode_pairs(const job *j, puna_worker_phase *phase, bool down)
     puna_worker_finish(j->w, phase, n_pairs, taken);
 }
 
-/* Experts have unlike numbers of rows: pieces are small from the beginning. */
+/* Experts have unlike numbers of rows: pieces are small from the beginning. How many experts have any is known only
+ * to who holds a piece, so that units are counted for as many as there may be. */
 static void run_groups(const job *j, puna_worker_phase *phase, const puna_step_part *part, part_fn *run)
 {
     const puna_worker_groups *g = &j->w->groups;
     const division d = divide(j, part, j->n_rows);
-    const int32_t n = d.n * g->n_active, most = n / (j->w->n_threads * PIECES) + 1;
+    const int32_t n_pairs = j->n_rows * j->n_used, n = d.n * (n_pairs < j->n_expert ? n_pairs : j->n_expert);
+    const int32_t most = n / (j->w->n_threads * PIECES) + 1;
     int32_t begin, end, taken = 0;
     for (; puna_worker_take(j->w, phase, n, most, &begin, &end); taken += end - begin)
-        for (int32_t u = begin, stop; u < end; u = stop) {
+        for (int32_t u = begin, stop; u < end && u / d.n < g->n_active; u = stop) {
             const int32_t i = u / d.n;
             const span s = span_of(j, g->active[i]);
             stop = (i + 1) * d.n < end ? (i + 1) * d.n : end;
