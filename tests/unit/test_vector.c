@@ -25,7 +25,7 @@ static double relative(double got, double want)
 /* Every level that this processor can run, not only the one it would choose. */
 static void at_every_level(void (*check)(const puna_vector_kernels *v))
 {
-    static const uint32_t levels[] = { 0, PUNA_CPU_AVX2, PUNA_CPU_AVX2 | PUNA_CPU_AVX512_VNNI };
+    static const uint32_t levels[] = { 0, PUNA_CPU_NEON, PUNA_CPU_AVX2, PUNA_CPU_AVX2 | PUNA_CPU_AVX512_VNNI };
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
         if ((levels[i] & puna_cpu_have()) == levels[i])
             check(puna_vector_choose(levels[i]));
