@@ -21,8 +21,8 @@
 
 enum {
     POOL_VALUES = 1 << 19,
-    SMALL_POOL_VALUES = 1 << 15, /* for models whose matrices have fewer values than POOL_VALUES */
-    DRAW_VALUES = 256,       /* drawn at once where the row's length allows: the longest block */
+    SMALL_POOL_VALUES = 1 << 15,   /* for models whose matrices have fewer values than POOL_VALUES */
+    DRAW_VALUES = 256,             /* drawn at once where the row's length allows: the longest block */
     PIECE_BYTES = 4 * POOL_VALUES, /* handed to the writer at once */
     N_BYTE_TOKENS = 256,
     FIRST_PIECE = 3 + N_BYTE_TOKENS, /* after <unk>, <s>, </s> and the bytes */
@@ -144,7 +144,10 @@ static puna_status read_number(shape *s, const char *word, const char *equals, p
         return PUNA_OK;
     }
     const char *near = puna_suggest(name, names, N_KEYS);
-    puna_fail(err, PUNA_ERR_ARGUMENT, "synthetic model: got '%s', expected one of layers, embd, ff, heads, kv, vocab, ctx, experts, used", name);
+    puna_fail(
+        err, PUNA_ERR_ARGUMENT,
+        "synthetic model: got '%s', expected one of layers, embd, ff, heads, kv, vocab, ctx, experts, used",
+        name);
     return near ? puna_hint(err, PUNA_ERR_ARGUMENT, "did you mean %s?", near) : PUNA_ERR_ARGUMENT;
 }
 
@@ -163,7 +166,8 @@ static puna_status check_shape(shape *s, puna_error *err)
         return puna_fail(err, PUNA_ERR_ARGUMENT, "synthetic model: heads: got %d, expected a multiple of kv (%d)",
                          (int)s->n_head, (int)s->n_head_kv);
     if (s->n_used > s->n_expert || (s->n_expert > 0 && s->n_used == 0))
-        return puna_fail(err, PUNA_ERR_ARGUMENT, "synthetic model: used: got %d, expected %d to the number of experts (%d)",
+        return puna_fail(err, PUNA_ERR_ARGUMENT,
+                         "synthetic model: used: got %d, expected %d to the number of experts (%d)",
                          (int)s->n_used, s->n_expert > 0, (int)s->n_expert);
     return PUNA_OK;
 }
@@ -341,7 +345,8 @@ static void add_layer_tensor(maker *k, int32_t layer, const char *suffix, puna_f
         add_norm(k, name);
 }
 
-static void add_experts(maker *k, int32_t layer, const char *suffix, puna_format wanted, int32_t n_in, int32_t n_out)
+static void add_experts(maker *k, int32_t layer, const char *suffix, puna_format wanted, int32_t n_in,
+                        int32_t n_out)
 {
     char name[64];
     const uint64_t ne[3] = { (uint64_t)n_in, (uint64_t)n_out, (uint64_t)k->s.n_expert };

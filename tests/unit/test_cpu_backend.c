@@ -185,7 +185,8 @@ static puna_value mixture(model *m, puna_value h)
         .weight_first = t->weight_first,
         .glu = { .activation = t->activation, .limit = t->limit, .up_offset = t->up_offset },
     };
-    puna_value scores = p_linear(&m->plan, h, tensor(m, PUNA_FORMAT_F32, t->width, n, 0, 4 / sqrtf((float)t->width)), NULL);
+    puna_value scores =
+        p_linear(&m->plan, h, tensor(m, PUNA_FORMAT_F32, t->width, n, 0, 4 / sqrtf((float)t->width)), NULL);
     puna_experts e = { .down = matrices(m, t->n_ff, t->width, n) };
     if (p.gated)
         e.gate = matrices(m, t->width, n_gate, n);
@@ -201,7 +202,8 @@ static puna_value mixture(model *m, puna_value h)
         e.up_scale = p.fused ? NULL : vector(m, n, 1);
         e.down_scale = vector(m, n, 1);
     }
-    return p_moe_ffn(&m->plan, h, p_moe_route(&m->plan, scores, t->choice_bias ? vector(m, n, 0) : NULL, &route), &e, &p);
+    return p_moe_ffn(&m->plan, h,
+                     p_moe_route(&m->plan, scores, t->choice_bias ? vector(m, n, 0) : NULL, &route), &e, &p);
 }
 
 static puna_value feed_forward(model *m, puna_value h)
@@ -465,19 +467,21 @@ static const traits mixtures[] = {
     { .name = "odd experts",
       .width = 37,
       .n_layers = 2,
-      .n_head = 7,
+      .n_head = 3,
       .n_head_kv = 1,
-      .head_dim = 10,
-      .head_dim_v = 13,
+      .head_dim = 8,
+      .head_dim_v = 8,
       .n_ff = 41,
       .n_vocab = 59,
-      .format = PUNA_FORMAT_F32,
-      .n_rot = 6,
       .n_expert = 5,
       .n_used = 2,
       .gating = PUNA_GATING_SIGMOID,
       .choice_bias = true },
-    { .name = "plain experts", MIXTURE, .plain_experts = true, .activation = PUNA_ACT_RELU_SQUARED, .expert_bias = true },
+    { .name = "plain experts",
+      MIXTURE,
+      .plain_experts = true,
+      .activation = PUNA_ACT_RELU_SQUARED,
+      .expert_bias = true },
     { .name = "fused experts",
       MIXTURE,
       .fused = true,
@@ -487,7 +491,12 @@ static const traits mixtures[] = {
       .activation = PUNA_ACT_GELU_QUICK,
       .limit = 0.5f,
       .up_offset = 1 },
-    { .name = "scaled experts", MIXTURE, .expert_scale = true, .expert_bias = true, .n_group = 4, .early_select = true },
+    { .name = "scaled experts",
+      MIXTURE,
+      .expert_scale = true,
+      .expert_bias = true,
+      .n_group = 4,
+      .early_select = true },
     { .name = "weighted input",
       LLAMA,
       .n_rot = 16,

@@ -25,7 +25,8 @@ static double relative(double got, double want)
 /* Every level that this processor can run, not only the one it would choose. */
 static void at_every_level(void (*check)(const puna_vector_kernels *v))
 {
-    static const uint32_t levels[] = { 0, PUNA_CPU_NEON, PUNA_CPU_AVX2, PUNA_CPU_AVX2 | PUNA_CPU_AVX512_VNNI };
+    static const uint32_t levels[] = { 0, PUNA_CPU_NEON, PUNA_CPU_AVX2,
+                                       PUNA_CPU_AVX2 | PUNA_CPU_AVX512_VNNI };
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
         if ((levels[i] & puna_cpu_have()) == levels[i])
             check(puna_vector_choose(levels[i]));
@@ -60,9 +61,9 @@ static const struct {
     float lowest; /* below, the argument of exp is large and single precision itself ends */
     double bound;
 } activations[] = {
-    { PUNA_ACT_SILU, -20, 2e-6 },       { PUNA_ACT_GELU, -5.2f, 3e-6 },    { PUNA_ACT_GELU_ERF, -12.5f, 1e-6 },
-    { PUNA_ACT_GELU_QUICK, -12, 2e-6 }, { PUNA_ACT_RELU, -20, 0 },         { PUNA_ACT_RELU_SQUARED, -20, 1e-7 },
-    { PUNA_ACT_SIGMOID, -20, 2e-6 },    { PUNA_ACT_TANH, -20, 1e-6 },      { PUNA_ACT_IDENTITY, -20, 0 },
+    { PUNA_ACT_SILU, -20, 2e-6 },       { PUNA_ACT_GELU, -5.2f, 3e-6 }, { PUNA_ACT_GELU_ERF, -12.5f, 1e-6 },
+    { PUNA_ACT_GELU_QUICK, -12, 2e-6 }, { PUNA_ACT_RELU, -20, 0 },      { PUNA_ACT_RELU_SQUARED, -20, 1e-7 },
+    { PUNA_ACT_SIGMOID, -20, 2e-6 },    { PUNA_ACT_TANH, -20, 1e-6 },   { PUNA_ACT_IDENTITY, -20, 0 },
 };
 enum { N_ACTIVATIONS = sizeof activations / sizeof *activations };
 
@@ -95,7 +96,8 @@ static void check_activations(const puna_vector_kernels *v)
 static void check_edges(const puna_vector_kernels *v)
 {
     for (int i = 0; i < N_ACTIVATIONS; i++) {
-        const bool relu = activations[i].kind == PUNA_ACT_RELU || activations[i].kind == PUNA_ACT_RELU_SQUARED;
+        const bool relu =
+            activations[i].kind == PUNA_ACT_RELU || activations[i].kind == PUNA_ACT_RELU_SQUARED;
         const float x[3] = { NAN, 1e4f, -1e4f };
         float y[3];
         v->act(activations[i].kind, x, y, 3);
@@ -209,7 +211,9 @@ static void check_element_wise(const puna_vector_kernels *v, const float *a, con
             puna_glu_params p = { .activation = activations[i].kind };
             BOTH("act", k->act(p.activation, a, y, n))
             BOTH("glu", k->glu(&p, a, b, y, n))
-            p = (puna_glu_params){ .activation = p.activation, .limit = 0.8f, .late_limit = n % 2, .up_offset = 0.5f };
+            p = (puna_glu_params){
+                .activation = p.activation, .limit = 0.8f, .late_limit = n % 2, .up_offset = 0.5f
+            };
             BOTH("glu with limits", k->glu(&p, a, b, y, n))
         }
         BOTH("accumulate", (memcpy(y, b, n * sizeof *y), k->accumulate(0.3f, a, y, n)))

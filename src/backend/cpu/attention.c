@@ -281,7 +281,7 @@ static void adjust(const puna_attention_job *job, int32_t at, float *s, int32_t 
 static void absorb_strip(puna_attention_job *job, int32_t first, int32_t m, const tiles *t)
 {
     const visible_keys low = visible(job, job->pos + first / job->n_group),
-               high = visible(job, job->pos + (first + m - 1) / job->n_group);
+                       high = visible(job, job->pos + (first + m - 1) / job->n_group);
     const int32_t begin = t->begin, from = begin * PUNA_KV_BLOCK, last = (high.to - 1) / PUNA_KV_BLOCK + 1;
     const int32_t end = t->end < last ? t->end : last;
     if (end <= begin || end * PUNA_KV_BLOCK <= low.from)

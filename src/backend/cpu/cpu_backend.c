@@ -161,7 +161,8 @@ static size_t times(size_t a, size_t b)
 }
 
 /* of_thread, of_batch: how many rows each encodes for it. */
-static void need_linear(needs *n, const puna_worker *w, const puna_linear *l, size_t of_thread, size_t of_batch)
+static void need_linear(needs *n, const puna_worker *w, const puna_linear *l, size_t of_thread,
+                        size_t of_batch)
 {
     const int32_t n_rows = of_batch < PUNA_WORKER_ROWS ? (int32_t)of_batch : PUNA_WORKER_ROWS;
     const puna_act kinds[2] = { l->act, puna_linear_act(l, n_rows, w->options.deterministic) };
@@ -183,7 +184,8 @@ static void need_experts(needs *n, const puna_worker *w, const puna_step *step)
     if (tokens > 1)
         n->results = larger(n->results, times(times(tokens, n_used), (size_t)step->down.n_out));
     for (int32_t i = 0; i < step->n_linears; i++)
-        need_linear(n, w, &step->linears[i].linear, i == step->down.linear ? n_used : 1, times(tokens, n_used));
+        need_linear(n, w, &step->linears[i].linear, i == step->down.linear ? n_used : 1,
+                    times(tokens, n_used));
 }
 
 static int32_t rows_of_group(const puna_worker *w, int32_t group)
@@ -448,7 +450,8 @@ static void run_first(puna_worker *w, int thread)
 {
     int32_t taken = fill_angles(w);
     run_step(w, thread, 0);
-    puna_worker_finish(w, puna_worker_phases(w, w->steps->n_steps), w->steps->n_ropes * w->batch->n_tokens, taken);
+    puna_worker_finish(w, puna_worker_phases(w, w->steps->n_steps), w->steps->n_ropes * w->batch->n_tokens,
+                       taken);
 }
 
 static void run_all(void *user, int thread, int n_threads)

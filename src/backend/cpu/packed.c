@@ -29,7 +29,8 @@ static int by_address(const void *a, const void *b)
 /* The matrices of all experts: whole panels must belong to one, and to its gate or its up. */
 static bool experts_pack(const puna_node *node, const puna_tensor *weight, uint32_t allowed)
 {
-    const uint64_t n_rows = node->p.experts.fused && weight == node->weight ? weight->ne[1] / 2 : weight->ne[1];
+    const uint64_t n_rows =
+        node->p.experts.fused && weight == node->weight ? weight->ne[1] / 2 : weight->ne[1];
     return n_rows % PUNA_PANEL_ROWS == 0 && puna_linear_packs(weight, allowed);
 }
 
@@ -43,7 +44,8 @@ static void collect(puna_packed *packed, const puna_plan *plan, uint32_t allowed
             packed->weights[n++].weight = node->weight;
         if (node->op != PUNA_OP_MOE_FFN)
             continue;
-        const puna_tensor *all[] = { node->weight, node->more[PUNA_EXPERTS_UP], node->more[PUNA_EXPERTS_DOWN] };
+        const puna_tensor *all[] = { node->weight, node->more[PUNA_EXPERTS_UP],
+                                     node->more[PUNA_EXPERTS_DOWN] };
         for (size_t k = 0; k < sizeof all / sizeof *all; k++)
             if (all[k] && experts_pack(node, all[k], allowed))
                 packed->weights[n++].weight = all[k];
@@ -163,7 +165,8 @@ puna_status puna_packed_make(puna_packed *packed, const puna_plan *plan, uint32_
         return PUNA_OK;
     packed->weights = calloc(NODE_WEIGHTS * (size_t)plan->n_nodes + 1, sizeof *packed->weights);
     if (!packed->weights)
-        return puna_fail_memory(err, "packed weights", NODE_WEIGHTS * (size_t)plan->n_nodes * sizeof *packed->weights);
+        return puna_fail_memory(err, "packed weights",
+                                NODE_WEIGHTS * (size_t)plan->n_nodes * sizeof *packed->weights);
     collect(packed, plan, allowed);
     puna_status status = PUNA_OK;
     if (!sum_bytes(packed, &bytes))

@@ -301,11 +301,13 @@ static const float *floats(const puna_tensor *t)
 /* The product of a matrix of all experts; counted among the step's by who reads it. */
 static int32_t add_experts(const compiler *c, puna_step *step, const puna_tensor *weight)
 {
-    step->linears[step->n_linears] = (puna_step_linear){ .linear = puna_linear_choose(weight, c->allowed), .out = -1 };
+    step->linears[step->n_linears] =
+        (puna_step_linear){ .linear = puna_linear_choose(weight, c->allowed), .out = -1 };
     return step->n_linears++;
 }
 
-static puna_step_part part_of(const puna_node *node, int32_t linear, const puna_tensor *weight, int bias, int scale)
+static puna_step_part part_of(const puna_node *node, int32_t linear, const puna_tensor *weight, int bias,
+                              int scale)
 {
     return (puna_step_part){ .linear = linear,
                              .n_out = (int32_t)weight->ne[1],
@@ -317,7 +319,8 @@ static puna_step_part part_of(const puna_node *node, int32_t linear, const puna_
 /* Rows of all experts are counted in 32 bits. */
 static bool experts_fit(const puna_node *node)
 {
-    const puna_tensor *const all[] = { node->weight, node->more[PUNA_EXPERTS_UP], node->more[PUNA_EXPERTS_DOWN] };
+    const puna_tensor *const all[] = { node->weight, node->more[PUNA_EXPERTS_UP],
+                                       node->more[PUNA_EXPERTS_DOWN] };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i] && (all[i]->ne[0] > INT32_MAX || puna_tensor_rows(all[i]) > INT32_MAX))
             return false;
@@ -341,7 +344,8 @@ static void experts_step(compiler *c, int32_t i, puna_step *step)
         step->gate.n_out = step->up.n_out = step->up.first = step->gate.stride / 2;
     } else
         step->up = part_of(node, add_experts(c, step, up), up, PUNA_EXPERTS_UP_BIAS, PUNA_EXPERTS_UP_SCALE);
-    step->down = part_of(node, add_experts(c, step, down), down, PUNA_EXPERTS_DOWN_BIAS, PUNA_EXPERTS_DOWN_SCALE);
+    step->down =
+        part_of(node, add_experts(c, step, down), down, PUNA_EXPERTS_DOWN_BIAS, PUNA_EXPERTS_DOWN_SCALE);
     c->step_of[i] = c->out->n_steps;
 }
 

@@ -17,9 +17,9 @@
 enum { PUNA_STEP_CHAIN = 6, PUNA_STEP_LINEARS = 4, PUNA_STEP_HEAD_OPS = 3 };
 
 typedef enum puna_step_kind {
-    PUNA_STEP_ROWS,     /* the chain alone */
-    PUNA_STEP_LINEAR,   /* chain, encode, products */
-    PUNA_STEP_STORE,    /* keys and values into the cache */
+    PUNA_STEP_ROWS,      /* the chain alone */
+    PUNA_STEP_LINEAR,    /* chain, encode, products */
+    PUNA_STEP_STORE,     /* keys and values into the cache */
     PUNA_STEP_ATTENTION, /* maybe with the store before it */
     PUNA_STEP_EXPERTS,   /* the routed experts of each row */
     PUNA_STEP_REFERENCE  /* a node that only the scalar reference computes */
@@ -48,10 +48,10 @@ typedef struct puna_head_ops {
 /* One of the products of every expert: rows of one of the step's matrices, which hold all experts one after the
  * other. */
 typedef struct puna_step_part {
-    int32_t linear; /* of the step's; -1: there is no such product */
+    int32_t linear;               /* of the step's; -1: there is no such product */
     int32_t first, n_out, stride; /* rows [first, first + n_out) of an expert's `stride` */
-    const float *bias;  /* [n_expert, stride], or NULL */
-    const float *scale; /* [n_expert], or NULL */
+    const float *bias;            /* [n_expert, stride], or NULL */
+    const float *scale;           /* [n_expert], or NULL */
 } puna_step_part;
 
 typedef struct puna_step {

@@ -76,8 +76,8 @@ typedef struct puna_worker_groups {
     int32_t *starts; /* [experts + 1] the first place of each expert */
     int32_t *active; /* [experts] those that any row was sent to */
     int32_t n_active;
-    float *hidden;   /* [max pairs, n_ff] in order of places */
-    float *results;  /* [max pairs, n_out] the same, of batches of several rows */
+    float *hidden;  /* [max pairs, n_ff] in order of places */
+    float *results; /* [max pairs, n_out] the same, of batches of several rows */
 } puna_worker_groups;
 
 /* Rows [first, first + n) of a span: a job's queries, or rows stored into one block. */
@@ -156,7 +156,8 @@ int32_t puna_worker_most_outputs(int32_t n_rows, bool batch);
 
 /* n encoded rows by outputs [begin, end) of a matrix. */
 void puna_worker_product(const puna_worker *w, int thread, const puna_linear *linear, puna_act act,
-                         const unsigned char *rows, int32_t n, int32_t begin, int32_t end, float *y, size_t stride);
+                         const unsigned char *rows, int32_t n, int32_t begin, int32_t end, float *y,
+                         size_t stride);
 
 /* Where a product whose first output is `begin` must think its rows start, to fill memory from y on. */
 static inline float *puna_worker_shifted(float *y, size_t begin)

@@ -85,8 +85,8 @@ static void encode(const job *j, unsigned kinds, const float *x, int32_t n_in, c
     for (unsigned kind = 0; kind < PUNA_ACT_KINDS; kind++)
         if (kinds & 1u << kind)
             puna_act_encode_row((puna_act)kind, x, n_in,
-                                s->act[kind] + (size_t)s->encoded * puna_act_bytes((puna_act)kind, n_in), r, s->n,
-                                j->w->program->allowed);
+                                s->act[kind] + (size_t)s->encoded * puna_act_bytes((puna_act)kind, n_in), r,
+                                s->n, j->w->program->allowed);
 }
 
 /* The input of a pair's expert. */
@@ -104,13 +104,14 @@ static void encode_input(const job *j, int32_t pair, const span *s, int32_t r)
 /* ---- products --------------------------------------------------------------------------- */
 
 /* Rows [first, first + n) of a span by outputs [begin, end) of a part of its expert, times its scale, plus its bias. */
-static void product(const job *j, const puna_step_part *part, const span *s, int32_t first, int32_t n, int32_t begin,
-                    int32_t end, float *y, size_t stride)
+static void product(const job *j, const puna_step_part *part, const span *s, int32_t first, int32_t n,
+                    int32_t begin, int32_t end, float *y, size_t stride)
 {
     const puna_vector_kernels *vector = j->w->program->vector;
     const puna_linear *linear = linear_of(j, part);
     const puna_act act = act_of(j, part, s->n);
-    const unsigned char *rows = s->act[act] + (size_t)(s->encoded + first) * puna_act_bytes(act, linear->n_in);
+    const unsigned char *rows =
+        s->act[act] + (size_t)(s->encoded + first) * puna_act_bytes(act, linear->n_in);
     const int32_t at = s->expert * part->stride + part->first;
     puna_worker_product(j->w, j->thread, linear, act, rows, n, at + begin, at + end,
                         puna_worker_shifted(y, (size_t)at), stride);
@@ -144,7 +145,8 @@ static void activate(const job *j, float *gate, const float *up, size_t n)
 /* Outputs of a span that one call may compute: a multiple of what panels have. */
 static int32_t most_outputs(const job *j, const puna_step_part *part, const span *s)
 {
-    return puna_worker_most_outputs(s->n, act_of(j, part, s->n) == PUNA_ACT_TILE) / PUNA_PANEL_ROWS * PUNA_PANEL_ROWS;
+    return puna_worker_most_outputs(s->n, act_of(j, part, s->n) == PUNA_ACT_TILE) / PUNA_PANEL_ROWS *
+           PUNA_PANEL_ROWS;
 }
 
 /* What goes into down, of all rows of a span. */
@@ -188,8 +190,8 @@ static division divide(const job *j, const puna_step_part *part, int32_t n_rows)
 typedef void part_fn(const job *j, const span *s, int32_t begin, int32_t end);
 
 /* Units [from, to) of a span. */
-static void run_span(const job *j, const span *s, const puna_step_part *part, const division *d, int32_t from, int32_t to,
-                     part_fn *run)
+static void run_span(const job *j, const span *s, const puna_step_part *part, const division *d, int32_t from,
+                     int32_t to, part_fn *run)
 {
     const int32_t most = most_outputs(j, part, s);
     const int32_t stop = d->n_out - (to - 1) * d->unit > d->unit ? to * d->unit : d->n_out;
@@ -206,10 +208,13 @@ static void hidden_of_row(const job *j, puna_worker_phase *phase)
 {
     const division d = divide(j, &j->step->up, 1);
     int32_t begin, end, taken = 0, encoded = -1;
-    for (; puna_worker_take(j->w, phase, d.n * j->n_used, d.n * j->n_used, &begin, &end); taken += end - begin)
+    for (; puna_worker_take(j->w, phase, d.n * j->n_used, d.n * j->n_used, &begin, &end);
+         taken += end - begin)
         for (int32_t u = begin, stop; u < end; u = stop) {
             const int32_t k = u / d.n;
-            const span s = { .expert = expert_of(j, k), .place = k, .n = 1, .act = j->w->threads[j->thread].act };
+            const span s = {
+                .expert = expert_of(j, k), .place = k, .n = 1, .act = j->w->threads[j->thread].act
+            };
             stop = (k + 1) * d.n < end ? (k + 1) * d.n : end;
             if (encoded < 0 || (j->p->weight_first && encoded != k))
                 encode_input(j, k, &s, 0);
@@ -233,7 +238,9 @@ static void sum_of_row(const job *j, int32_t begin, int32_t end)
     const size_t n = (size_t)(end - begin);
     float *tile = j->w->threads[j->thread].tile, *y = puna_worker_row(j->w, j->step->experts->out, 0) + begin;
     for (int32_t k = 0; k < j->n_used; k++) {
-        const span s = { .expert = expert_of(j, k), .encoded = k, .n = 1, .act = j->w->threads[j->thread].act };
+        const span s = {
+            .expert = expert_of(j, k), .encoded = k, .n = 1, .act = j->w->threads[j->thread].act
+        };
         product(j, &j->step->down, &s, 0, 1, begin, end, puna_worker_shifted(tile, (size_t)begin), n);
         add_result(j, k, tile, y, n);
     }
@@ -248,7 +255,8 @@ static void down_of_row(const job *j, puna_worker_phase *phase)
     for (; puna_worker_take(j->w, phase, d.n, most, &begin, &end); taken += end - begin) {
         for (int32_t k = 0; taken == 0 && k < j->n_used; k++) {
             const span s = { .encoded = k, .n = 1, .act = j->w->threads[j->thread].act };
-            encode(j, kinds_of(j, true, 1), j->w->groups.hidden + (size_t)k * (size_t)j->n_ff, j->n_ff, &s, 0);
+            encode(j, kinds_of(j, true, 1), j->w->groups.hidden + (size_t)k * (size_t)j->n_ff, j->n_ff, &s,
+                   0);
         }
         sum_of_row(j, begin * d.unit, end < d.n ? end * d.unit : j->n_out);
     }
@@ -312,7 +320,8 @@ static void encode_pairs(const job *j, puna_worker_phase *phase, bool down)
         for (int32_t i = begin; i < end; i++) {
             const span s = span_of(j, expert_of(j, g->pairs[i]));
             if (down)
-                encode(j, kinds_of(j, true, s.n), g->hidden + (size_t)i * (size_t)j->n_ff, j->n_ff, &s, i - s.place);
+                encode(j, kinds_of(j, true, s.n), g->hidden + (size_t)i * (size_t)j->n_ff, j->n_ff, &s,
+                       i - s.place);
             else
                 encode_input(j, g->pairs[i], &s, i - s.place);
         }
@@ -345,7 +354,8 @@ static void sum_rows(const job *j, puna_worker_phase *phase)
     for (; puna_worker_take(j->w, phase, j->n_rows, 16, &begin, &end); taken += end - begin)
         for (int32_t i = begin * j->n_used; i < end * j->n_used; i++)
             add_result(j, i, g->results + (size_t)g->places[i] * (size_t)j->n_out,
-                       puna_worker_row(j->w, j->step->experts->out, (size_t)(i / j->n_used)), (size_t)j->n_out);
+                       puna_worker_row(j->w, j->step->experts->out, (size_t)(i / j->n_used)),
+                       (size_t)j->n_out);
     puna_worker_finish(j->w, phase, j->n_rows, taken);
 }
 

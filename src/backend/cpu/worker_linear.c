@@ -288,14 +288,15 @@ int32_t puna_worker_unit(const puna_linear *l, int32_t n_rows)
 }
 
 void puna_worker_product(const puna_worker *w, int thread, const puna_linear *linear, puna_act act,
-                         const unsigned char *rows, int32_t n, int32_t begin, int32_t end, float *y, size_t stride)
+                         const unsigned char *rows, int32_t n, int32_t begin, int32_t end, float *y,
+                         size_t stride)
 {
     const size_t row_bytes = puna_act_bytes(act, linear->n_in);
     /* Whatever kernels sum in for many rows, for one it is one order. */
     const int32_t at_once = w->options.deterministic && !linear->uniform ? 1 : n;
     for (int32_t r = 0; r < n; r += at_once)
-        puna_linear_run(linear, act, rows + (size_t)r * row_bytes, at_once, y + (size_t)r * stride, stride, begin,
-                        end, w->threads[thread].linear);
+        puna_linear_run(linear, act, rows + (size_t)r * row_bytes, at_once, y + (size_t)r * stride, stride,
+                        begin, end, w->threads[thread].linear);
 }
 
 /* Rows [first, first + n) of outputs [begin, end) of a product. */
@@ -339,7 +340,8 @@ static void run_logits(puna_worker *w, int thread, const puna_step *step, const 
     for (int32_t first = 0; first < n_rows; first += PUNA_WORKER_ROWS) {
         int32_t rows = n_rows - first < PUNA_WORKER_ROWS ? n_rows - first : PUNA_WORKER_ROWS;
         float *tile = rows == 1 ? w->batch->logits[first] + begin : w->threads[thread].tile;
-        product(w, thread, &step->linears[0], x, first, rows, begin, end, puna_worker_shifted(tile, (size_t)begin), n);
+        product(w, thread, &step->linears[0], x, first, rows, begin, end,
+                puna_worker_shifted(tile, (size_t)begin), n);
         for (size_t r = 0; r < (size_t)rows; r++) {
             float *at = tile + r * n;
             if (scale != 1 || cap > 0)
@@ -360,7 +362,8 @@ static void run_gated(puna_worker *w, int thread, const puna_step *step, const e
         int32_t rows = n_rows - first < PUNA_WORKER_ROWS ? n_rows - first : PUNA_WORKER_ROWS;
         float *y = puna_worker_row(w, step->glu_out, (size_t)first);
         product(w, thread, &step->linears[0], x, first, rows, begin, end, y, stride);
-        product(w, thread, &step->linears[1], x, first, rows, begin, end, puna_worker_shifted(tile, (size_t)begin), n);
+        product(w, thread, &step->linears[1], x, first, rows, begin, end,
+                puna_worker_shifted(tile, (size_t)begin), n);
         for (size_t r = 0; r < (size_t)rows; r++) {
             float *at = y + r * stride + begin;
             w->program->vector->glu(&step->glu->p.glu, at, tile + r * n, at, n);

@@ -147,7 +147,8 @@ static inline float32x4_t relu_squared(float32x4_t x)
  * it decides all digits. */
 static inline float32x4_t gelu_erf(float32x4_t x)
 {
-    const float32x4_t one = vdupq_n_f32(1), two = vdupq_n_f32(2), a = vminq_f32(vdupq_n_f32(16), vabsq_f32(x));
+    const float32x4_t one = vdupq_n_f32(1), two = vdupq_n_f32(2),
+                      a = vminq_f32(vdupq_n_f32(16), vabsq_f32(x));
     const float32x4_t square = vmulq_f32(a, a), lost = vnegq_f32(vfmsq_f32(square, a, a));
     float32x4_t e = puna_neon_exp(vmulq_n_f32(square, -0.5f));
     e = vfmsq_f32(e, vmulq_f32(e, lost), vdupq_n_f32(0.5f));
@@ -209,8 +210,10 @@ static void act(puna_activation activation, const float *x, float *y, size_t n)
 static void glu(const puna_glu_params *p, const float *gate, const float *up, float *y, size_t n)
 {
     const float limit = p->limit > 0 ? p->limit : INFINITY;
-    const float32x4_t most = vdupq_n_f32(limit), least = vdupq_n_f32(-limit), offset = vdupq_n_f32(p->up_offset);
-    const float32x4_t early = vdupq_n_f32(p->late_limit ? INFINITY : limit), late = vdupq_n_f32(p->late_limit ? limit : INFINITY);
+    const float32x4_t most = vdupq_n_f32(limit), least = vdupq_n_f32(-limit),
+                      offset = vdupq_n_f32(p->up_offset);
+    const float32x4_t early = vdupq_n_f32(p->late_limit ? INFINITY : limit),
+                      late = vdupq_n_f32(p->late_limit ? limit : INFINITY);
     float some[PUNA_VECTOR_SOME];
     for (size_t at = 0; at < n; at += PUNA_VECTOR_SOME) {
         const size_t m = n - at < PUNA_VECTOR_SOME ? n - at : PUNA_VECTOR_SOME;
@@ -234,7 +237,8 @@ static void add(const float *a, const float *b, float *y, size_t n)
 static void accumulate(float factor, const float *x, float *y, size_t n)
 {
     for (size_t i = 0; i < n; i += 4)
-        puna_neon_store(y + i, n - i, vfmaq_n_f32(puna_neon_load(y + i, n - i), puna_neon_load(x + i, n - i), factor));
+        puna_neon_store(y + i, n - i,
+                        vfmaq_n_f32(puna_neon_load(y + i, n - i), puna_neon_load(x + i, n - i), factor));
 }
 
 static void scale(float factor, const float *x, float *y, size_t n)

@@ -210,8 +210,10 @@ static void act(puna_activation activation, const float *x, float *y, size_t n)
 static void glu(const puna_glu_params *p, const float *gate, const float *up, float *y, size_t n)
 {
     const float limit = p->limit > 0 ? p->limit : INFINITY;
-    const __m256 most = _mm256_set1_ps(limit), least = _mm256_set1_ps(-limit), offset = _mm256_set1_ps(p->up_offset);
-    const __m256 early = _mm256_set1_ps(p->late_limit ? INFINITY : limit), late = _mm256_set1_ps(p->late_limit ? limit : INFINITY);
+    const __m256 most = _mm256_set1_ps(limit), least = _mm256_set1_ps(-limit),
+                 offset = _mm256_set1_ps(p->up_offset);
+    const __m256 early = _mm256_set1_ps(p->late_limit ? INFINITY : limit),
+                 late = _mm256_set1_ps(p->late_limit ? limit : INFINITY);
     float some[PUNA_VECTOR_SOME];
     for (size_t at = 0; at < n; at += PUNA_VECTOR_SOME) {
         const size_t m = n - at < PUNA_VECTOR_SOME ? n - at : PUNA_VECTOR_SOME;
@@ -236,7 +238,9 @@ static void add(const float *a, const float *b, float *y, size_t n)
 static void accumulate(float factor, const float *x, float *y, size_t n)
 {
     for (size_t i = 0; i < n; i += 8)
-        puna_avx2_store(y + i, n - i, _mm256_fmadd_ps(_mm256_set1_ps(factor), puna_avx2_load(x + i, n - i), puna_avx2_load(y + i, n - i)));
+        puna_avx2_store(y + i, n - i,
+                        _mm256_fmadd_ps(_mm256_set1_ps(factor), puna_avx2_load(x + i, n - i),
+                                        puna_avx2_load(y + i, n - i)));
 }
 
 static void scale(float factor, const float *x, float *y, size_t n)

@@ -172,7 +172,7 @@ INLINE __m512 gelu_erf(__m512 x)
     return _mm512_mul_ps(x, _mm512_mask_sub_ps(tail, above, one, tail));
 }
 
-#define ACT(activate)                 \
+#define ACT(activate)                  \
     for (size_t i = 0; i < n; i += 16) \
     store_some(y + i, n - i, activate(load_some(x + i, n - i)))
 
@@ -214,8 +214,10 @@ static void act(puna_activation activation, const float *x, float *y, size_t n)
 static void glu(const puna_glu_params *p, const float *gate, const float *up, float *y, size_t n)
 {
     const float limit = p->limit > 0 ? p->limit : INFINITY;
-    const __m512 most = _mm512_set1_ps(limit), least = _mm512_set1_ps(-limit), offset = _mm512_set1_ps(p->up_offset);
-    const __m512 early = _mm512_set1_ps(p->late_limit ? INFINITY : limit), late = _mm512_set1_ps(p->late_limit ? limit : INFINITY);
+    const __m512 most = _mm512_set1_ps(limit), least = _mm512_set1_ps(-limit),
+                 offset = _mm512_set1_ps(p->up_offset);
+    const __m512 early = _mm512_set1_ps(p->late_limit ? INFINITY : limit),
+                 late = _mm512_set1_ps(p->late_limit ? limit : INFINITY);
     float some[PUNA_VECTOR_SOME];
     for (size_t at = 0; at < n; at += PUNA_VECTOR_SOME) {
         const size_t m = n - at < PUNA_VECTOR_SOME ? n - at : PUNA_VECTOR_SOME;
@@ -239,7 +241,8 @@ static void add(const float *a, const float *b, float *y, size_t n)
 static void accumulate(float factor, const float *x, float *y, size_t n)
 {
     for (size_t i = 0; i < n; i += 16)
-        store_some(y + i, n - i, _mm512_fmadd_ps(_mm512_set1_ps(factor), load_some(x + i, n - i), load_some(y + i, n - i)));
+        store_some(y + i, n - i,
+                   _mm512_fmadd_ps(_mm512_set1_ps(factor), load_some(x + i, n - i), load_some(y + i, n - i)));
 }
 
 static void scale(float factor, const float *x, float *y, size_t n)
