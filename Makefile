@@ -206,7 +206,7 @@ check-model: $(BIN) $(MODEL_TESTS:%=$(OBJ)/tests/%)  ## the tests that need real
 
 # Under qemu, where the processor is another one: statically, and without what needs other libraries.
 ARM_CC    := aarch64-linux-gnu-gcc
-ARM_TESTS := kernels attention cpu_backend
+ARM_TESTS := kernels vector attention cpu_backend
 ARM_OBJ   := $(filter $(addprefix $(OBJ)/src/,base/% quant/% ops/% backend/%),$(LIB_OBJ))
 .PHONY: check-arm arm-tests
 check-arm:  ## the tests of kernels, attention and the backend for 64-bit ARM, cross-compiled and emulated

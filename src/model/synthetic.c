@@ -21,13 +21,14 @@
 
 enum {
     POOL_VALUES = 1 << 19,
-    SMALL_POOL_VALUES = 1 << 15, /* for models whose matrices have fewer values than POOL_VALUES */
-    DRAW_VALUES = 256,       /* drawn at once where the row's length allows: the longest block */
+    SMALL_POOL_VALUES = 1 << 15,   /* for models whose matrices have fewer values than POOL_VALUES */
+    DRAW_VALUES = 256,             /* drawn at once where the row's length allows: the longest block */
     PIECE_BYTES = 4 * POOL_VALUES, /* handed to the writer at once */
     N_BYTE_TOKENS = 256,
     FIRST_PIECE = 3 + N_BYTE_TOKENS, /* after <unk>, <s>, </s> and the bytes */
     PIECE_TEXT = 16,
     MAX_WIDTH = 1 << 20,
+    MAX_EXPERTS = 1 << 12,
     USUAL_CONTEXT = 32768
 };
 
@@ -35,11 +36,12 @@ enum {
 
 typedef struct shape {
     const char *name;
-    int32_t n_layer, n_embd, n_ff, n_head, n_head_kv, n_vocab, n_ctx;
+    int32_t n_layer, n_embd, n_ff, n_head, n_head_kv, n_vocab, n_ctx, n_expert, n_used;
 } shape;
 
 static const shape shapes[] = {
-#define S(name, layers, embd, ff, heads, kv, vocab) { name, layers, embd, ff, heads, kv, vocab, USUAL_CONTEXT },
+#define S(name, layers, embd, ff, heads, kv, vocab, experts, used) \
+    { name, layers, embd, ff, heads, kv, vocab, USUAL_CONTEXT, experts, used },
 #include "model/shapes.def"
 #undef S
 };
@@ -87,7 +89,7 @@ const char *puna_synthetic_mix(size_t i)
 typedef struct key {
     const char *name;
     size_t offset;
-    int32_t least, most;
+    int32_t least, most; /* at least 0: need not be said */
 } key;
 
 static const key keys[] = {
@@ -98,6 +100,8 @@ static const key keys[] = {
     { "kv", offsetof(shape, n_head_kv), 1, 1 << 13 },
     { "vocab", offsetof(shape, n_vocab), FIRST_PIECE + 1, PUNA_MAX_VOCAB },
     { "ctx", offsetof(shape, n_ctx), 1, PUNA_MAX_CONTEXT },
+    { "experts", offsetof(shape, n_expert), 0, MAX_EXPERTS },
+    { "used", offsetof(shape, n_used), 0, MAX_EXPERTS },
 };
 enum { N_KEYS = sizeof keys / sizeof *keys, MAX_WORD = 64 };
 
@@ -140,7 +144,10 @@ static puna_status read_number(shape *s, const char *word, const char *equals, p
         return PUNA_OK;
     }
     const char *near = puna_suggest(name, names, N_KEYS);
-    puna_fail(err, PUNA_ERR_ARGUMENT, "synthetic model: got '%s', expected one of layers, embd, ff, heads, kv, vocab, ctx", name);
+    puna_fail(
+        err, PUNA_ERR_ARGUMENT,
+        "synthetic model: got '%s', expected one of layers, embd, ff, heads, kv, vocab, ctx, experts, used",
+        name);
     return near ? puna_hint(err, PUNA_ERR_ARGUMENT, "did you mean %s?", near) : PUNA_ERR_ARGUMENT;
 }
 
@@ -149,7 +156,7 @@ static puna_status check_shape(shape *s, puna_error *err)
     if (s->n_head_kv == 0)
         s->n_head_kv = s->n_head;
     for (size_t i = 0; i < N_KEYS; i++)
-        if (*number_of(s, &keys[i]) == 0)
+        if (*number_of(s, &keys[i]) < keys[i].least)
             return puna_fail(err, PUNA_ERR_ARGUMENT, "synthetic model: %s: got none, expected %s=N or the name of a shape",
                              keys[i].name, keys[i].name);
     if (s->n_embd % s->n_head || s->n_embd / s->n_head % 2)
@@ -158,6 +165,10 @@ static puna_status check_shape(shape *s, puna_error *err)
     if (s->n_head % s->n_head_kv)
         return puna_fail(err, PUNA_ERR_ARGUMENT, "synthetic model: heads: got %d, expected a multiple of kv (%d)",
                          (int)s->n_head, (int)s->n_head_kv);
+    if (s->n_used > s->n_expert || (s->n_expert > 0 && s->n_used == 0))
+        return puna_fail(err, PUNA_ERR_ARGUMENT,
+                         "synthetic model: used: got %d, expected %d to the number of experts (%d)",
+                         (int)s->n_used, s->n_expert > 0, (int)s->n_expert);
     return PUNA_OK;
 }
 
@@ -274,7 +285,8 @@ static puna_format output_format(const mix *m)
 /* A tensor to make: a matrix, or (n_out 0) the weights of a norm. */
 typedef struct weight {
     const puna_format_info *format;
-    int32_t n_in, n_out;
+    int32_t n_in;
+    int64_t n_out; /* of all experts */
     float deviation;
 } weight;
 
@@ -318,14 +330,49 @@ static void add_norm(maker *k, const char *name)
     k->weights[k->n_weights++] = (weight){ .format = format, .n_in = k->s.n_embd };
 }
 
+static void layer_name(char name[64], int32_t layer, const char *suffix)
+{
+    snprintf(name, 64, "blk.%d.%s.weight", (int)layer, suffix);
+}
+
 static void add_layer_tensor(maker *k, int32_t layer, const char *suffix, puna_format wanted, int32_t n_in, int32_t n_out)
 {
     char name[64];
-    snprintf(name, sizeof name, "blk.%d.%s.weight", (int)layer, suffix);
+    layer_name(name, layer, suffix);
     if (n_out)
         add_matrix(k, name, fitting(wanted, n_in), n_in, n_out, 1.0f / sqrtf((float)n_in));
     else
         add_norm(k, name);
+}
+
+static void add_experts(maker *k, int32_t layer, const char *suffix, puna_format wanted, int32_t n_in,
+                        int32_t n_out)
+{
+    char name[64];
+    const uint64_t ne[3] = { (uint64_t)n_in, (uint64_t)n_out, (uint64_t)k->s.n_expert };
+    const puna_format_info *format = fitting(wanted, n_in);
+    layer_name(name, layer, suffix);
+    puna_gguf_add_tensor(k->w, name, format, 3, ne);
+    k->weights[k->n_weights++] = (weight){ .format = format,
+                                           .n_in = n_in,
+                                           .n_out = (int64_t)n_out * k->s.n_expert,
+                                           .deviation = 1.0f / sqrtf((float)n_in) };
+}
+
+static void add_feed_forward(maker *k, int32_t layer, puna_format more)
+{
+    const shape *s = &k->s;
+    const puna_format base = k->m.base;
+    if (s->n_expert == 0) {
+        add_layer_tensor(k, layer, "ffn_gate", base, s->n_embd, s->n_ff);
+        add_layer_tensor(k, layer, "ffn_up", base, s->n_embd, s->n_ff);
+        add_layer_tensor(k, layer, "ffn_down", more, s->n_ff, s->n_embd);
+        return;
+    }
+    add_layer_tensor(k, layer, "ffn_gate_inp", PUNA_FORMAT_F32, s->n_embd, s->n_expert);
+    add_experts(k, layer, "ffn_gate_exps", base, s->n_embd, s->n_ff);
+    add_experts(k, layer, "ffn_up_exps", base, s->n_embd, s->n_ff);
+    add_experts(k, layer, "ffn_down_exps", more, s->n_ff, s->n_embd);
 }
 
 static void add_tensors(maker *k)
@@ -342,9 +389,7 @@ static void add_tensors(maker *k)
         add_layer_tensor(k, i, "attn_v", more, s->n_embd, n_kv);
         add_layer_tensor(k, i, "attn_output", base, s->n_embd, s->n_embd);
         add_layer_tensor(k, i, "ffn_norm", PUNA_FORMAT_F32, s->n_embd, 0);
-        add_layer_tensor(k, i, "ffn_gate", base, s->n_embd, s->n_ff);
-        add_layer_tensor(k, i, "ffn_up", base, s->n_embd, s->n_ff);
-        add_layer_tensor(k, i, "ffn_down", more, s->n_ff, s->n_embd);
+        add_feed_forward(k, i, more);
     }
     add_norm(k, "output_norm.weight");
     add_matrix(k, "output.weight", fitting(output_format(&k->m), s->n_embd), s->n_embd, s->n_vocab,
@@ -366,6 +411,10 @@ static void add_numbers(maker *k, const char *recipe)
     puna_gguf_add_u32(w, "llama.feed_forward_length", (uint32_t)s->n_ff);
     puna_gguf_add_u32(w, "llama.attention.head_count", (uint32_t)s->n_head);
     puna_gguf_add_u32(w, "llama.attention.head_count_kv", (uint32_t)s->n_head_kv);
+    if (s->n_expert > 0) {
+        puna_gguf_add_u32(w, "llama.expert_count", (uint32_t)s->n_expert);
+        puna_gguf_add_u32(w, "llama.expert_used_count", (uint32_t)s->n_used);
+    }
     puna_gguf_add_f32(w, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
     puna_gguf_add_u32(w, "llama.rope.dimension_count", (uint32_t)(s->n_embd / s->n_head));
     puna_gguf_add_f32(w, "llama.rope.freq_base", 10000.0f);
@@ -505,7 +554,7 @@ puna_status puna_synthetic_write(const char *recipe, puna_gguf_sink *sink, void 
     TRY(read_recipe(&k.s, &k.m, recipe, err));
     TRY(puna_gguf_writer_open(&k.w, 0, err));
     k.n_pool = (int64_t)k.s.n_embd * k.s.n_ff < POOL_VALUES ? SMALL_POOL_VALUES : POOL_VALUES;
-    k.weights = calloc((size_t)k.s.n_layer * 9 + 3, sizeof *k.weights);
+    k.weights = calloc((size_t)k.s.n_layer * 10 + 3, sizeof *k.weights);
     k.pool = malloc(POOL_VALUES * sizeof(double)); /* no encoding needs more a value */
     k.values = malloc(POOL_VALUES * sizeof *k.values);
     k.piece = malloc(PIECE_BYTES);

@@ -1,7 +1,7 @@
 /* synthetic.h - made-up models for measuring: the sizes of a real one, random weights, a small
  * vocabulary of its own, as a GGUF file that every reader takes. A recipe is SHAPE:FORMAT, where
- *   SHAPE   a row of shapes.def, or KEY=N,... (layers embd ff heads kv vocab ctx), or both: the
- *           numbers then override the row: "llama-1b,layers=4"
+ *   SHAPE   a row of shapes.def, or KEY=N,... (layers embd ff heads kv vocab ctx experts used), or both:
+ *           the numbers then override the row: "llama-1b,layers=4"
  *   FORMAT  an encoding that can be written, or a mix as files in the wild have it: "q4_k_m"
  * The same recipe gives the same bytes on every machine. Refuses: making sense of text. */
 #ifndef PUNA_MODEL_SYNTHETIC_H

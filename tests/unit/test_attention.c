@@ -442,10 +442,12 @@ static void run_job(cache *c, int32_t pos, int32_t n, int32_t cut, float *y)
     static float stack[PUNA_ATTENTION_LEVELS * PART], parts[MAX_PARTS][PART];
     static int16_t codes[QUERIES * JOB_DIM];
     unsigned char *unpacked = malloc(puna_attention_unpacked_bytes(JOB_DIM, JOB_DIM));
+    const puna_span span = { .pos = pos, .n = n };
     puna_attention_job job = { .kernels = puna_attention_choose(puna_cpu_have()),
                                .p = &c->p,
                                .kv = &c->kv,
                                .blocks = c->blocks,
+                               .span = &span,
                                .pos = pos,
                                .n_rows = n,
                                .n_group = JOB_GROUP,
@@ -461,7 +463,7 @@ static void run_job(cache *c, int32_t pos, int32_t n, int32_t cut, float *y)
         fill(q + i * JOB_GROUP * JOB_DIM, (size_t)JOB_GROUP * JOB_DIM, &rng);
     }
     int32_t begin, end;
-    puna_attention_range(c->p.window, pos, n, &begin, &end);
+    puna_attention_range(&c->p, &span, pos, n, &begin, &end);
     puna_attention_queries(&job);
     if (!cut) {
         puna_attention_absorb(&job, begin, end, parts[0]);
@@ -511,10 +513,12 @@ static void check_batch(puna_format format, int32_t dim, int32_t pos, int32_t n_
                 j % PUNA_KV_BLOCK, x);
         }
     unsigned char *unpacked = malloc(puna_attention_unpacked_bytes(dim, dim));
+    const puna_span span = { .pos = pos, .n = n_rows };
     puna_attention_job job = { .kernels = puna_attention_choose(puna_cpu_have()),
                                .p = &p,
                                .kv = &kv,
                                .blocks = blocks,
+                               .span = &span,
                                .pos = pos,
                                .n_rows = n_rows,
                                .n_group = GROUP,
@@ -527,7 +531,7 @@ static void check_batch(puna_format format, int32_t dim, int32_t pos, int32_t n_
     const size_t n = (size_t)(n_rows * GROUP * dim);
     for (size_t i = 0; i < n; i++)
         q[i] = 2 * normal(&rng) / sqrtf((float)dim);
-    puna_attention_range(window, pos, n_rows, &begin, &end);
+    puna_attention_range(&p, &span, pos, n_rows, &begin, &end);
     for (int i = 0; i < 2; i++) {
         job.batch = i ? puna_attention_choose_batch(puna_cpu_have()) : NULL;
         puna_attention_queries(&job);

@@ -23,6 +23,13 @@ typedef struct traits {
     bool bias, qk_norm, full_norm, post_norm, parallel, factors, late_select, early_select;
     bool borrows;    /* from the third layer on, keys and values are those of two layers before */
     bool streams;    /* what a layer adds is weighted by what it read, and as long */
+    puna_mask mask;
+    bool sinks;
+    float alibi, temperature;
+    int32_t n_expert, n_used, n_group; /* a mixture */
+    puna_gating gating;
+    bool plain_experts, fused, expert_bias, expert_scale, weight_first, choice_bias;
+    float limit, up_offset;
     bool no_kernels; /* weights in an encoding that kernels.def does not know */
 } traits;
 
@@ -77,9 +84,11 @@ static puna_tensor *tensor(model *m, puna_format format, int32_t n_in, int32_t n
     return t;
 }
 
-static puna_tensor *matrix(model *m, int32_t n_in, int32_t n_out)
+static puna_tensor *matrices(model *m, int32_t n_in, int32_t n_out, int32_t n)
 {
-    puna_tensor *t = tensor(m, m->t.format, n_in, n_out, 0, 1 / sqrtf((float)n_in));
+    puna_tensor *t = tensor(m, m->t.format, n_in, n_out * n, 0, 1 / sqrtf((float)n_in));
+    t->ne[1] = (uint64_t)n_out;
+    t->ne[2] = (uint64_t)n;
     if (m->t.no_kernels) {
         puna_format_info *info = puna_arena_alloc(&m->arena, sizeof *info);
         *info = *t->format;
@@ -87,6 +96,11 @@ static puna_tensor *matrix(model *m, int32_t n_in, int32_t n_out)
         t->format = info;
     }
     return t;
+}
+
+static puna_tensor *matrix(model *m, int32_t n_in, int32_t n_out)
+{
+    return matrices(m, n_in, n_out, 1);
 }
 
 static puna_tensor *vector(model *m, int32_t n, float mean)
@@ -146,19 +160,65 @@ static puna_value attention(model *m, puna_value h, int32_t layer)
                                 .cache = cache,
                                 .window = window,
                                 .scale = 1 / sqrtf((float)t->head_dim),
-                                .softcap = t->softcap };
+                                .softcap = t->softcap,
+                                .mask = t->mask,
+                                .alibi = t->alibi,
+                                .temperature = t->temperature,
+                                .temperature_length = 9 };
+    const puna_tensor *sinks = t->sinks ? vector(m, t->n_head, 0.5f) : NULL;
     puna_value q = heads(m, h, t->n_head, layer);
     if (borrows)
-        return p_attention(g, q, &p, NULL, NULL);
+        return p_attention(g, q, &p, sinks, NULL);
     puna_value k = heads(m, h, t->n_head_kv, layer);
     puna_value v = linear(m, h, t->width, t->n_head_kv * t->head_dim_v);
     p_kv_store(g, k, v, cache);
-    return p_attention(g, q, &p, NULL, NULL);
+    return p_attention(g, q, &p, sinks, NULL);
+}
+
+/* Routers are F32, and their scores far apart: where two were as good, errors would choose. */
+static puna_value mixture(model *m, puna_value h)
+{
+    const traits *t = &m->t;
+    const int32_t n = t->n_expert, n_gate = t->fused ? 2 * t->n_ff : t->n_ff;
+    const puna_route_params route = { .gating = t->gating ? t->gating : PUNA_GATING_SOFTMAX,
+                                      .n_used = t->n_used,
+                                      .n_group = t->n_group,
+                                      .n_group_used = t->n_group / 2,
+                                      .normalise = t->n_used > 1,
+                                      .scale = 1.5f };
+    const puna_experts_params p = {
+        .n_used = t->n_used,
+        .gated = !t->plain_experts,
+        .fused = t->fused,
+        .weight_first = t->weight_first,
+        .glu = { .activation = t->activation, .limit = t->limit, .up_offset = t->up_offset },
+    };
+    puna_value scores =
+        p_linear(&m->plan, h, tensor(m, PUNA_FORMAT_F32, t->width, n, 0, 4 / sqrtf((float)t->width)), NULL);
+    puna_experts e = { .down = matrices(m, t->n_ff, t->width, n) };
+    if (p.gated)
+        e.gate = matrices(m, t->width, n_gate, n);
+    if (!p.fused)
+        e.up = matrices(m, t->width, t->n_ff, n);
+    if (t->expert_bias) {
+        e.gate_bias = p.gated ? vector(m, n_gate * n, 0) : NULL;
+        e.up_bias = p.fused ? NULL : vector(m, t->n_ff * n, 0);
+        e.down_bias = vector(m, t->width * n, 0);
+    }
+    if (t->expert_scale) {
+        e.gate_scale = p.gated ? vector(m, n, 1) : NULL;
+        e.up_scale = p.fused ? NULL : vector(m, n, 1);
+        e.down_scale = vector(m, n, 1);
+    }
+    return p_moe_ffn(&m->plan, h,
+                     p_moe_route(&m->plan, scores, t->choice_bias ? vector(m, n, 0) : NULL, &route), &e, &p);
 }
 
 static puna_value feed_forward(model *m, puna_value h)
 {
     const traits *t = &m->t;
+    if (t->n_expert)
+        return mixture(m, h);
     puna_value gate = linear(m, h, t->width, t->n_ff), up = linear(m, h, t->width, t->n_ff);
     return linear(m, p_glu(&m->plan, gate, up, &(puna_glu_params){ .activation = t->activation }), t->n_ff,
                   t->width);
@@ -427,14 +487,77 @@ static const traits variants[] = {
       .n_vocab = 31,
       .format = PUNA_FORMAT_F32,
       .n_rot = 128 },
+    { .name = "sinks", LLAMA, .n_rot = 16, .sinks = true, .window = 33 },
+    { .name = "alibi", LLAMA, .alibi = 8, .softcap = 4, .bias = true, .norm = PUNA_NORM_LAYER },
+    { .name = "chunks", LLAMA, .n_rot = 16, .mask = PUNA_MASK_CHUNK, .window = 40, .temperature = 0.3f },
+    { .name = "erf", LLAMA, .n_rot = 16, .activation = PUNA_ACT_GELU_ERF },
 };
-enum { N_VARIANTS = sizeof variants / sizeof *variants, LENGTH = 75 };
+
+/* Every token sees all of its sequence, which comes in one batch. */
+static const traits whole[] = {
+    { .name = "all", LLAMA, .n_rot = 16, .mask = PUNA_MASK_ALL },
+    { .name = "all near", LLAMA, .mask = PUNA_MASK_ALL, .window = 24, .alibi = 8, .sinks = true },
+};
+
+#define MIXTURE LLAMA, .n_rot = 16, .n_expert = 8, .n_used = 3
+
+static const traits mixtures[] = {
+    { .name = "experts", MIXTURE },
+    { .name = "odd experts",
+      .width = 37,
+      .n_layers = 2,
+      .n_head = 3,
+      .n_head_kv = 1,
+      .head_dim = 8,
+      .head_dim_v = 8,
+      .n_ff = 41,
+      .n_vocab = 59,
+      .n_expert = 5,
+      .n_used = 2,
+      .gating = PUNA_GATING_SIGMOID,
+      .choice_bias = true },
+    { .name = "plain experts",
+      MIXTURE,
+      .plain_experts = true,
+      .activation = PUNA_ACT_RELU_SQUARED,
+      .expert_bias = true },
+    { .name = "fused experts",
+      MIXTURE,
+      .fused = true,
+      .expert_bias = true,
+      .sinks = true,
+      .gating = PUNA_GATING_SOFTMAX_USED,
+      .activation = PUNA_ACT_GELU_QUICK,
+      .limit = 0.5f,
+      .up_offset = 1 },
+    { .name = "scaled experts",
+      MIXTURE,
+      .expert_scale = true,
+      .expert_bias = true,
+      .n_group = 4,
+      .early_select = true },
+    { .name = "weighted input",
+      LLAMA,
+      .n_rot = 16,
+      .n_expert = 4,
+      .n_used = 2,
+      .weight_first = true,
+      .gating = PUNA_GATING_SIGMOID,
+      .activation = PUNA_ACT_SOFTPLUS },
+    { .name = "one expert", LLAMA, .n_rot = 16, .n_expert = 6, .n_used = 1, .weight_first = true },
+};
+enum {
+    N_VARIANTS = sizeof variants / sizeof *variants,
+    N_WHOLE = sizeof whole / sizeof *whole,
+    N_MIXTURES = sizeof mixtures / sizeof *mixtures,
+    LENGTH = 75
+};
 
 static void every_trait_agrees_with_the_oracle(void)
 {
-    for (int i = 0; i < N_VARIANTS; i++) {
+    for (int i = 0; i < N_VARIANTS + N_MIXTURES; i++) {
         model m;
-        if (!build(&m, &variants[i], 11))
+        if (!build(&m, i < N_VARIANTS ? &variants[i] : &mixtures[i - N_VARIANTS], 11))
             return;
         float *want = evaluate(&puna_backend_ref, &m, (config){ 0 }, LENGTH, LENGTH, LENGTH);
         float *got = evaluate(&puna_backend_cpu, &m, (config){ 0 }, LENGTH, LENGTH, LENGTH);
@@ -449,6 +572,25 @@ static void every_trait_agrees_with_the_oracle(void)
         free(want);
         drop(&m);
     }
+}
+
+static void whole_sequences_agree_with_the_oracle(void)
+{
+    for (int i = 0; i < N_WHOLE; i++)
+        for (int32_t n = 1; n <= LENGTH; n += n < 3 ? 1 : 24) {
+            model m;
+            if (!build(&m, &whole[i], 26))
+                return;
+            float *want = evaluate(&puna_backend_ref, &m, (config){ 0 }, n, n, n);
+            float *got = evaluate(&puna_backend_cpu, &m, (config){ 0 }, n, n, n);
+            compare("whole", got, want, &m, n, 1e-5);
+            free(want);
+            want = evaluate(&puna_backend_cpu, &m, (config){ .n_threads = 3, .no_fusion = true }, n, n, n);
+            compare("whole, threads", got, want, &m, n, 0);
+            free(got);
+            free(want);
+            drop(&m);
+        }
 }
 
 /* A key on the edge between two codes may be rounded the other way: its numbers differ by 1e-7
@@ -489,9 +631,9 @@ static void fusion_and_threads_change_no_bit(void)
 {
     const config configs[] = { { .n_threads = 1 }, { .n_threads = 3 }, { .no_fusion = true } };
     enum { PREFIX = 37, SOME = PREFIX + 5 };
-    for (int i = 0; i < N_VARIANTS; i++) {
+    for (int i = 0; i < N_VARIANTS + N_MIXTURES; i++) {
         model m;
-        if (!build(&m, &variants[i], 13))
+        if (!build(&m, i < N_VARIANTS ? &variants[i] : &mixtures[i - N_VARIANTS], 13))
             return;
         float *want = evaluate(&puna_backend_cpu, &m, (config){ 0 }, SOME, PREFIX, 1);
         for (size_t k = 0; k < sizeof configs / sizeof *configs; k++) {
@@ -589,8 +731,11 @@ static void quantised_weights_agree_within_their_error(void)
     } formats[] = { { PUNA_FORMAT_F16, 1e-3 },  { PUNA_FORMAT_BF16, 1e-3 }, { PUNA_FORMAT_Q8_0, 3e-2 },
                     { PUNA_FORMAT_Q4_0, 3e-2 },  { PUNA_FORMAT_Q4_K, 3e-2 }, { PUNA_FORMAT_Q6_K, 3e-2 },
                     { PUNA_FORMAT_NVFP4, 3e-2 }, { PUNA_FORMAT_TQ1_0, 3e-2 }, { PUNA_FORMAT_Q1_0, 3e-2 } };
-    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+    for (size_t k = 0; k < 2 * sizeof formats / sizeof *formats; k++) {
+        const size_t i = k / 2;
         traits t = plain;
+        t.n_expert = t.n_used = k % 2 ? 3 : 0; /* all of them, for errors may choose others */
+        t.fused = i % 2;
         t.name = puna_format_get((uint32_t)formats[i].format)->name;
         t.format = formats[i].format;
         t.width = 256;
@@ -681,9 +826,9 @@ static void deterministic_logits_do_not_depend_on_batches(void)
 {
     static const char *const levels[] = { "scalar", "" };
     for (int k = 0; k < 2; k++)
-        for (int i = 0; i < N_VARIANTS; i++) {
+        for (int i = 0; i < N_VARIANTS + N_MIXTURES; i++) {
             model m;
-            if (!build(&m, &variants[i], 22))
+            if (!build(&m, i < N_VARIANTS ? &variants[i] : &mixtures[i - N_VARIANTS], 22))
                 return;
             check_one_way(&m, levels[k], i % 2, PUNA_REPACK_AUTO, LENGTH);
             drop(&m);
@@ -700,10 +845,13 @@ static void deterministic_logits_do_not_depend_on_batches(void)
         t.head_dim = t.head_dim_v = 64;
         t.n_rot = 64;
         model m;
-        for (int k = 0; k < 4 && formats[f].quantize; k++) {
+        for (int k = 0; k < 8 && formats[f].quantize; k++) {
+            t.n_expert = k < 4 ? 0 : 5;
+            t.n_used = 2;
+            t.n_ff = k < 4 ? 256 : 512;
             if (!build(&m, &t, 23))
                 return;
-            check_one_way(&m, levels[k % 2], k, k < 2 ? PUNA_REPACK_ON : PUNA_REPACK_OFF, 24);
+            check_one_way(&m, levels[k % 2], k % 4, k % 4 < 2 ? PUNA_REPACK_ON : PUNA_REPACK_OFF, 24);
             drop(&m);
         }
     }
@@ -872,6 +1020,7 @@ int main(int argc, char **argv)
 {
     const test_case cases[] = {
         TEST(every_trait_agrees_with_the_oracle),
+        TEST(whole_sequences_agree_with_the_oracle),
         TEST(caches_of_every_encoding_agree_with_the_oracle),
         TEST(fusion_and_threads_change_no_bit),
         TEST(sequences_in_one_batch_do_not_meet),

@@ -60,6 +60,11 @@ static void mixes_are_those_of_files_in_the_wild(void)
     static const char *const q8_0[][2] = { { "token_embd.weight", "q8_0" }, { "output.weight", "q8_0" } };
     check_formats("layers=8,embd=256,ff=256,heads=4,vocab=300:q4_k_m", q4_k_m, sizeof q4_k_m / sizeof *q4_k_m);
     check_formats("layers=2,embd=64,ff=192,heads=4,kv=2,vocab=300:Q4_K_M", narrow, sizeof narrow / sizeof *narrow);
+    static const char *const experts[][2] = { { "blk.0.ffn_gate_inp.weight", "f32" },
+                                              { "blk.0.ffn_up_exps.weight", "q4_k" },
+                                              { "blk.0.ffn_down_exps.weight", "q4_k" },
+                                              { "blk.1.ffn_down_exps.weight", "q6_k" } };
+    check_formats("moe-tiny:q4_k_m", experts, sizeof experts / sizeof *experts);
     check_formats("llama-tiny,layers=1:q4_0", q4_0, sizeof q4_0 / sizeof *q4_0);
     check_formats("LLAMA-tiny:Q8_0", q8_0, sizeof q8_0 / sizeof *q8_0);
 }
@@ -159,6 +164,8 @@ static void every_encoding_runs(void)
             check_model(recipe);
     }
     check_model("llama-tiny:q5_k_m");
+    check_model("moe-tiny:q4_k_m");
+    check_model("llama-tiny,experts=3,used=3:q8_0");
 }
 
 static void recipes_that_are_wrong_are_explained(void)
@@ -167,20 +174,29 @@ static void recipes_that_are_wrong_are_explained(void)
         const char *recipe, *message, *hint;
     } cases[] = {
         { "llama-1b", "got 'llama-1b', expected SHAPE:FORMAT, as llama-1b:q4_k_m", "" },
-        { "lama-1b:q4_0", "shape: got 'lama-1b', expected a name such as llama-1b, or layers=N,embd=N,ff=N,heads=N",
+        { "lama-1b:q4_0",
+          "shape: got 'lama-1b', expected a name such as llama-1b, or layers=N,embd=N,ff=N,heads=N",
           "did you mean llama-1b?" },
         { ":q4_0", "shape: got '', expected a name such as llama-1b, or layers=N,embd=N,ff=N,heads=N", "" },
-        { "llama-1b:q4_k_n", "format: got 'q4_k_n', expected an encoding that puna writes", "did you mean q4_k_m?" },
-        { "llama-1b:iq2_xxs", "format: got 'iq2_xxs', expected an encoding that puna writes", "did you mean iq4_xs?" },
+        { "llama-1b:q4_k_n", "format: got 'q4_k_n', expected an encoding that puna writes",
+          "did you mean q4_k_m?" },
+        { "llama-1b:iq2_xxs", "format: got 'iq2_xxs', expected an encoding that puna writes",
+          "did you mean iq4_xs?" },
         { "llama-1b:", "format: got '', expected an encoding that puna writes", "puna formats" },
         { "layers=2,embd=64:q4_0", "ff: got none, expected ff=N or the name of a shape", "" },
-        { "llama-1b,laers=2:q4_0", "got 'laers', expected one of layers, embd, ff, heads, kv, vocab, ctx", "did you mean layers?" },
+        { "llama-1b,laers=2:q4_0",
+          "got 'laers', expected one of layers, embd, ff, heads, kv, vocab, ctx, experts, used",
+          "did you mean layers?" },
         { "llama-1b,layers=0:q4_0", "layers: got '0', expected 1 to 4096", "" },
         { "llama-1b,layers=2x:q4_0", "layers: got '2x', expected 1 to 4096", "" },
-        { "llama-1b,layers=99999999999999999999:q4_0", "layers: got '99999999999999999999', expected 1 to 4096", "" },
+        { "llama-1b,layers=99999999999999999999:q4_0",
+          "layers: got '99999999999999999999', expected 1 to 4096", "" },
         { "llama-1b,vocab=259:q4_0", "vocab: got '259', expected 260 to 4194304", "" },
         { "llama-1b,heads=7:q4_0", "embd: got 2048, expected an even multiple of heads (7)", "" },
         { "llama-1b,heads=16,kv=3:q4_0", "heads: got 16, expected a multiple of kv (3)", "" },
+        { "llama-1b,experts=4:q4_0", "used: got 0, expected 1 to the number of experts (4)", "" },
+        { "moe-tiny,used=9:q4_0", "used: got 9, expected 1 to the number of experts (8)", "" },
+        { "llama-1b,used=1:q4_0", "used: got 1, expected 0 to the number of experts (0)", "" },
         { "layers=2,llama-1b:q4_0", "got 'llama-1b', expected KEY=N", "" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -25,41 +25,99 @@ static double relative(double got, double want)
 /* Every level that this processor can run, not only the one it would choose. */
 static void at_every_level(void (*check)(const puna_vector_kernels *v))
 {
-    static const uint32_t levels[] = { 0, PUNA_CPU_AVX2, PUNA_CPU_AVX2 | PUNA_CPU_AVX512_VNNI };
+    static const uint32_t levels[] = { 0, PUNA_CPU_NEON, PUNA_CPU_AVX2,
+                                       PUNA_CPU_AVX2 | PUNA_CPU_AVX512_VNNI };
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
         if ((levels[i] & puna_cpu_have()) == levels[i])
             check(puna_vector_choose(levels[i]));
 }
 
+static double exactly(puna_activation kind, double x)
+{
+    switch (kind) {
+    case PUNA_ACT_SILU:
+        return x / (1 + exp(-x));
+    case PUNA_ACT_GELU:
+        return x / (1 + exp(-2 * 0.79788456080286535588 * (x + 0.044715 * x * x * x)));
+    case PUNA_ACT_GELU_ERF:
+        return 0.5 * x * erfc(-x * 0.70710678118654752440);
+    case PUNA_ACT_GELU_QUICK:
+        return x / (1 + exp(-1.702 * x));
+    case PUNA_ACT_RELU_SQUARED:
+        return x > 0 ? x * x : 0;
+    case PUNA_ACT_SIGMOID:
+        return 1 / (1 + exp(-x));
+    case PUNA_ACT_TANH:
+        return tanh(x);
+    case PUNA_ACT_RELU:
+        return x > 0 ? x : 0;
+    default:
+        return x;
+    }
+}
+
+static const struct {
+    puna_activation kind;
+    float lowest; /* below, the argument of exp is large and single precision itself ends */
+    double bound;
+} activations[] = {
+    { PUNA_ACT_SILU, -20, 2e-6 },       { PUNA_ACT_GELU, -5.2f, 3e-6 }, { PUNA_ACT_GELU_ERF, -12.5f, 1e-6 },
+    { PUNA_ACT_GELU_QUICK, -12, 2e-6 }, { PUNA_ACT_RELU, -20, 0 },      { PUNA_ACT_RELU_SQUARED, -20, 1e-7 },
+    { PUNA_ACT_SIGMOID, -20, 2e-6 },    { PUNA_ACT_TANH, -20, 1e-6 },   { PUNA_ACT_IDENTITY, -20, 0 },
+};
+enum { N_ACTIVATIONS = sizeof activations / sizeof *activations };
+
 static void check_activations(const puna_vector_kernels *v)
 {
-    double worst_silu = 0, worst_gelu = 0, worst_tanh = 0;
-    for (float x = -20; x < 20; x += 0.00137f) {
-        float one = 1, y, cap = x;
-        double d = (double)x;
-        v->glu(PUNA_ACT_SILU, &x, &one, &y, 1);
-        worst_silu = fmax(worst_silu, relative((double)y, d / (1 + exp(-d))));
-        double u = 0.79788456080286535588 * (d + 0.044715 * d * d * d);
-        v->glu(PUNA_ACT_GELU, &x, &one, &y, 1);
-        if (u > -8) /* below, the argument of exp is large and single precision itself ends */
-            worst_gelu = fmax(worst_gelu, relative((double)y, d / (1 + exp(-2 * u))));
-        v->softcap(1, 3, &cap, 1);
-        worst_tanh = fmax(worst_tanh, relative((double)cap, 3 * tanh(d / 3)));
+    double worst_tanh = 0;
+    for (int i = 0; i < N_ACTIVATIONS; i++) {
+        double worst = 0;
+        for (float x = activations[i].lowest; x < 20; x += 0.00137f) {
+            const puna_glu_params p = { .activation = activations[i].kind };
+            float one = 1, y, gated;
+            v->act(activations[i].kind, &x, &y, 1);
+            v->glu(&p, &x, &one, &gated, 1);
+            CHECK(memcmp(&y, &gated, sizeof y) == 0);
+            worst = fmax(worst, relative((double)y, exactly(activations[i].kind, (double)x)));
+        }
+        if (getenv("SHOW"))
+            printf("%s: activation %d %.3g\n", v->name, (int)activations[i].kind, worst);
+        CHECK(worst <= activations[i].bound);
     }
-    if (getenv("SHOW"))
-        printf("%s: silu %.3g gelu %.3g tanh %.3g\n", v->name, worst_silu, worst_gelu, worst_tanh);
-    CHECK(worst_silu < 2e-6 && worst_gelu < 3e-6 && worst_tanh < 1e-6);
+    for (float x = -20; x < 20; x += 0.00137f) {
+        float cap = x;
+        v->softcap(1, 3, &cap, 1);
+        worst_tanh = fmax(worst_tanh, relative((double)cap, 3 * tanh((double)x / 3)));
+    }
+    CHECK(worst_tanh < 1e-6);
+}
+
+/* What is not a number stays so, far values stay what they are. */
+static void check_edges(const puna_vector_kernels *v)
+{
+    for (int i = 0; i < N_ACTIVATIONS; i++) {
+        const bool relu =
+            activations[i].kind == PUNA_ACT_RELU || activations[i].kind == PUNA_ACT_RELU_SQUARED;
+        const float x[3] = { NAN, 1e4f, -1e4f };
+        float y[3];
+        v->act(activations[i].kind, x, y, 3);
+        CHECK(relu || isnan(y[0]));
+        CHECK_NEAR((double)y[1], exactly(activations[i].kind, 1e4), 1e-6 * fabs((double)y[1]));
+        CHECK_NEAR((double)y[2], exactly(activations[i].kind, -1e4), 1e-6 * fabs((double)y[2]) + 1e-30);
+    }
 }
 
 static void activations_are_accurate(void)
 {
     at_every_level(check_activations);
+    at_every_level(check_edges);
 }
 
 /* A row cut anywhere gives the same bits: tails are not computed differently. */
 static void check_cuts(const puna_vector_kernels *v)
 {
-    enum { N = 43 };
+    enum { N = PUNA_VECTOR_SOME + 43 };
+    const puna_glu_params p = { .activation = PUNA_ACT_GELU, .limit = 3, .up_offset = 1 };
     puna_rng rng = puna_rng_make(21);
     float gate[N], up[N], whole[N], cut[N + 1];
     for (int i = 0; i < N; i++) {
@@ -68,9 +126,9 @@ static void check_cuts(const puna_vector_kernels *v)
     }
     for (size_t at = 1; at < N; at++) {
         cut[N] = 77;
-        v->glu(PUNA_ACT_GELU, gate, up, whole, N);
-        v->glu(PUNA_ACT_GELU, gate, up, cut, at);
-        v->glu(PUNA_ACT_GELU, gate + at, up + at, cut + at, N - at);
+        v->glu(&p, gate, up, whole, N);
+        v->glu(&p, gate, up, cut, at);
+        v->glu(&p, gate + at, up + at, cut + at, N - at);
         v->softcap(1, 2, whole, N);
         v->softcap(1, 2, cut, at);
         v->softcap(1, 2, cut + at, N - at);
@@ -134,7 +192,6 @@ static void check_ropes(const puna_vector_kernels *v, const float *x)
 
 static void check_element_wise(const puna_vector_kernels *v, const float *a, const float *b)
 {
-    static const puna_activation activations[] = { PUNA_ACT_SILU, PUNA_ACT_GELU, PUNA_ACT_RELU };
     float got[LONGEST], want[LONGEST];
     uint16_t half[LONGEST + 1], half_want[LONGEST];
 #define BOTH(what, CALL)                                                                                     \
@@ -150,9 +207,16 @@ static void check_element_wise(const puna_vector_kernels *v, const float *a, con
     }                                                                                                        \
     check_near(v, what, got, want, n);
     for (size_t n = 0; n <= LONGEST; n++) {
-        for (int i = 0; i < 3; i++) {
-            BOTH("glu", k->glu(activations[i], a, b, y, n))
+        for (int i = 0; i < N_ACTIVATIONS; i++) {
+            puna_glu_params p = { .activation = activations[i].kind };
+            BOTH("act", k->act(p.activation, a, y, n))
+            BOTH("glu", k->glu(&p, a, b, y, n))
+            p = (puna_glu_params){
+                .activation = p.activation, .limit = 0.8f, .late_limit = n % 2, .up_offset = 0.5f
+            };
+            BOTH("glu with limits", k->glu(&p, a, b, y, n))
         }
+        BOTH("accumulate", (memcpy(y, b, n * sizeof *y), k->accumulate(0.3f, a, y, n)))
         BOTH("add", k->add(a, b, y, n))
         BOTH("scale", k->scale(0.3f, a, y, n))
         BOTH("softcap", (memcpy(y, a, n * sizeof *y), k->softcap(0.5f, 2, y, n)))

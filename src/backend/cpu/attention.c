@@ -11,10 +11,26 @@
 /* Lower than any score, yet finite: a query that has seen no key yet keeps finite sums. */
 #define LOWEST (-3e38f)
 
-void puna_attention_range(int32_t window, int32_t pos, int32_t n_rows, int32_t *begin, int32_t *end)
+/* Keys [from, to). Both ends go on with the position. */
+typedef struct visible_keys {
+    int32_t from, to;
+} visible_keys;
+
+static visible_keys visible(const puna_attention_job *job, int32_t pos)
 {
-    *begin = window > 0 && pos >= window ? (pos - window + 1) / PUNA_KV_BLOCK : 0;
-    *end = (pos + n_rows - 1) / PUNA_KV_BLOCK + 1;
+    visible_keys k;
+    puna_visible(job->p, job->span, pos, &k.from, &k.to);
+    return k;
+}
+
+void puna_attention_range(const puna_attention_params *p, const puna_span *span, int32_t pos, int32_t n_rows,
+                          int32_t *begin, int32_t *end)
+{
+    visible_keys first, last;
+    puna_visible(p, span, pos, &first.from, &first.to);
+    puna_visible(p, span, pos + n_rows - 1, &last.from, &last.to);
+    *begin = first.from / PUNA_KV_BLOCK;
+    *end = (last.to - 1) / PUNA_KV_BLOCK + 1;
 }
 
 size_t puna_attention_unpacked_bytes(int32_t head_dim, int32_t head_dim_v)
@@ -74,17 +90,20 @@ void puna_attention_queries(puna_attention_job *job)
     }
 }
 
-/* Hides what the query at `pos` may not see of n keys from position `from` on. */
-static void mask(const puna_attention_params *p, float *s, int32_t pos, int32_t from, int32_t n)
+/* Hides what a query may not see of n keys from position `from` on. */
+static void mask(visible_keys seen, float *s, int32_t from, int32_t n)
 {
-    int32_t end = pos - from + 1;
-    for (int32_t j = end < 0 ? 0 : end; j < n; j++)
+    for (int32_t j = seen.to - from > 0 ? seen.to - from : 0; j < n; j++)
         s[j] = -INFINITY;
-    if (p->window <= 0 || pos - from < p->window)
-        return;
-    int32_t begin = pos - p->window + 1 - from;
-    for (int32_t j = 0; j < (begin < n ? begin : n); j++)
+    for (int32_t j = 0; j < (seen.from - from < n ? seen.from - from : n); j++)
         s[j] = -INFINITY;
+}
+
+/* Lowers the scores of n keys from position `from` on by their distance. */
+static void lower(float slope, float *s, int32_t pos, int32_t from, int32_t n)
+{
+    for (int32_t j = 0; j < n; j++)
+        s[j] -= slope * fabsf((float)(pos - from - j));
 }
 
 /* The keys and values of up to TILE_BLOCKS blocks from block `begin` on, ready for the kernels, and
@@ -147,7 +166,7 @@ static void unpack_tiles(const puna_attention_job *job, tiles *t)
 static void convert_tiles(const puna_attention_job *job, tiles *t)
 {
     const puna_attention_params *p = job->p;
-    const int32_t n_keys = job->pos + job->n_rows - t->begin * PUNA_KV_BLOCK;
+    const int32_t n_keys = visible(job, job->pos + job->n_rows - 1).to - t->begin * PUNA_KV_BLOCK;
     unsigned char *keys = job->unpacked,
                   *values = keys + converted_bytes(p->head_dim, PUNA_ATTENTION_TILE_BLOCKS);
     for (int32_t i = 0; i < t->end - t->begin; i++) {
@@ -245,26 +264,36 @@ static void fetch_values(const puna_attention_job *job, const tiles *t, int32_t 
             __builtin_prefetch((const char *)t->next_v[b] + at, 0, 2);
 }
 
+/* What the scores of query `at` over n keys from position `from` on are beside products. */
+static void adjust(const puna_attention_job *job, int32_t at, float *s, int32_t from, int32_t n, bool edge)
+{
+    const puna_attention_params *p = job->p;
+    const int32_t pos = job->pos + at / job->n_group;
+    if (p->softcap > 0)
+        job->softcap(1, p->softcap, s, (size_t)n);
+    if (job->slopes)
+        lower(job->slopes[at % job->n_group], s, pos, from, n);
+    if (edge)
+        mask(visible(job, pos), s, from, n);
+}
+
 /* Queries [first, first + m) of the job over tiles. */
 static void absorb_strip(puna_attention_job *job, int32_t first, int32_t m, const tiles *t)
 {
-    const puna_attention_params *p = job->p;
-    const int32_t low = job->pos + first / job->n_group, high = job->pos + (first + m - 1) / job->n_group;
-    const int32_t begin = t->begin, from = begin * PUNA_KV_BLOCK;
-    const int32_t end = t->end < high / PUNA_KV_BLOCK + 1 ? t->end : high / PUNA_KV_BLOCK + 1;
-    if (end <= begin || (p->window > 0 && end * PUNA_KV_BLOCK <= low - p->window + 1))
+    const visible_keys low = visible(job, job->pos + first / job->n_group),
+                       high = visible(job, job->pos + (first + m - 1) / job->n_group);
+    const int32_t begin = t->begin, from = begin * PUNA_KV_BLOCK, last = (high.to - 1) / PUNA_KV_BLOCK + 1;
+    const int32_t end = t->end < last ? t->end : last;
+    if (end <= begin || end * PUNA_KV_BLOCK <= low.from)
         return;
     float factor[PUNA_ATTENTION_BATCH];
     score_tiles(job, first, m, t, end - begin);
     int32_t n = (end - begin) * PUNA_KV_BLOCK;
-    int32_t n_keys = high + 1 - from < n ? high + 1 - from : n;
-    bool edge = low < from + n - 1 || (p->window > 0 && high - from >= p->window);
+    int32_t n_keys = high.to - from < n ? high.to - from : n;
+    const bool edge = low.to < from + n || high.from > from;
     for (int32_t i = 0; i < m; i++) {
         float *s = job->scores + i * PUNA_ATTENTION_TILE;
-        if (p->softcap > 0)
-            job->softcap(1, p->softcap, s, (size_t)n);
-        if (edge)
-            mask(p, s, job->pos + (first + i) / job->n_group, from, n);
+        adjust(job, first + i, s, from, n, edge);
         if (first == 0 && job->kernels->fetches && own_fetch(job))
             fetch_values(job, t, i, m);
         factor[i] = job->kernels->softmax(s, n, &job->highest[first + i], &job->total[first + i]);
@@ -349,11 +378,12 @@ void puna_attention_end(const puna_attention_job *job, const float *part, float 
 {
     size_t dim = (size_t)job->p->head_dim_v, group = (size_t)job->n_group, n = (size_t)n_queries(job);
     size_t padded = puna_kv_padded(job->p->head_dim_v);
-    const float *total = part + n * padded + n;
+    const float *highest = part + n * padded, *total = highest + n;
     for (size_t i = 0; i < n; i++) {
         float *out = y + i / group * y_stride + i % group * dim;
         const float *sums = part + i * padded;
-        float inverse = 1 / total[i];
+        const float sink = job->sinks ? expf(job->sinks[i % group] - highest[i]) : 0;
+        float inverse = 1 / (total[i] + sink);
         for (size_t d = 0; d < dim; d++)
             out[d] = sums[d] * inverse;
         if (puna_kv_is_rotated(job->kv->format))

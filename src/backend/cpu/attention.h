@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "ops/kv.h"
+#include "ops/run.h"
 
 enum {
     PUNA_ATTENTION_STRIP = 8,       /* queries that a kernel takes at once, at most */
@@ -93,8 +93,11 @@ typedef struct puna_attention_job {
     const puna_kv *kv;
     const int32_t *blocks; /* of the sequence */
     int32_t head_kv;
+    const puna_span *span; /* of the sequence: where its keys end */
+    const float *sinks;    /* [n_group], or NULL */
+    const float *slopes;   /* [n_group] of ALiBi, or NULL */
     int32_t pos, n_rows, n_group;
-    float *q;               /* [n_rows * n_group, head_dim], already times p->scale */
+    float *q;               /* [n_rows * n_group, head_dim], already times p->scale and the temperature */
     int16_t *codes;         /* [n_rows * n_group, padded head_dim], for quantised caches and batches */
     float *q_scale;         /* [n_rows * n_group], of the codes */
     float *sums;            /* [n_rows * n_group, padded head_dim_v] */
@@ -111,8 +114,9 @@ size_t puna_attention_unpacked_bytes(int32_t head_dim, int32_t head_dim_v);
 /* Sums, highest and total of n queries. */
 size_t puna_attention_part_floats(const puna_attention_params *p, size_t n);
 
-/* The blocks [*begin, *end) that the queries at pos .. pos + n_rows - 1 see some key of. */
-void puna_attention_range(int32_t window, int32_t pos, int32_t n_rows, int32_t *begin, int32_t *end);
+/* The blocks [*begin, *end) that the queries of a span at pos .. pos + n_rows - 1 see some key of. */
+void puna_attention_range(const puna_attention_params *p, const puna_span *span, int32_t pos, int32_t n_rows,
+                          int32_t *begin, int32_t *end);
 
 /* The queries, once they are in job->q: rotated and encoded as the cache wants them. Before anything else
  * is asked of the job, whose batch becomes NULL where it cannot be or does not pay. */
@@ -131,7 +135,7 @@ void puna_attention_absorb(puna_attention_job *job, int32_t begin, int32_t end, 
 void puna_attention_merge_nodes(puna_attention_job *job, float *parts, size_t stride, int32_t first,
                                 int32_t n);
 
-/* y[row * y_stride + group * head_dim_v + d] = sums / total, rotated back. */
+/* y[row * y_stride + group * head_dim_v + d] = sums / total, of which sinks have their part, rotated back. */
 void puna_attention_end(const puna_attention_job *job, const float *part, float *y, size_t y_stride);
 
 #endif

@@ -143,7 +143,9 @@ static void to_page(carver *c)
 
 /* The largest of everything a plan's steps ask for. */
 typedef struct needs {
-    size_t act[PUNA_ACT_KINDS], linear, part_floats, queries, part, unpacked, reference;
+    size_t act[PUNA_ACT_KINDS], act_all[PUNA_ACT_KINDS]; /* encoded rows of a thread, of a batch */
+    size_t linear, part_floats, queries, part, unpacked, reference;
+    size_t pairs, experts, hidden, results;
     int32_t width, head, n_head_kv, group;
 } needs;
 
@@ -152,15 +154,39 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-static void need_linears(needs *n, const puna_step *step, int32_t n_rows, bool deterministic)
+/* What does not fit cannot be carved either. */
+static size_t times(size_t a, size_t b)
 {
-    for (int32_t i = 0; i < step->n_linears; i++) {
-        const puna_linear *l = &step->linears[i].linear;
-        const puna_act kinds[2] = { l->act, puna_linear_act(l, n_rows, deterministic) };
-        for (int k = 0; k < 2; k++)
-            n->act[kinds[k]] = larger(n->act[kinds[k]], puna_act_bytes(kinds[k], l->n_in));
-        n->linear = larger(n->linear, puna_linear_scratch_bytes(l, n_rows));
+    size_t n;
+    return puna_mul_size(a, b, &n) ? n : SIZE_MAX;
+}
+
+/* of_thread, of_batch: how many rows each encodes for it. */
+static void need_linear(needs *n, const puna_worker *w, const puna_linear *l, size_t of_thread,
+                        size_t of_batch)
+{
+    const int32_t n_rows = of_batch < PUNA_WORKER_ROWS ? (int32_t)of_batch : PUNA_WORKER_ROWS;
+    const puna_act kinds[2] = { l->act, puna_linear_act(l, n_rows, w->options.deterministic) };
+    for (int k = 0; k < 2; k++) {
+        const size_t bytes = puna_act_bytes(kinds[k], l->n_in);
+        n->act[kinds[k]] = larger(n->act[kinds[k]], times(of_thread, bytes));
+        n->act_all[kinds[k]] = larger(n->act_all[kinds[k]], times(of_batch, bytes));
     }
+    n->linear = larger(n->linear, puna_linear_scratch_bytes(l, n_rows));
+}
+
+static void need_experts(needs *n, const puna_worker *w, const puna_step *step)
+{
+    const size_t n_used = (size_t)step->experts->p.experts.n_used, tokens = (size_t)w->options.max_tokens;
+    const size_t n_ff = (size_t)step->linears[step->down.linear].linear.n_in;
+    n->pairs = larger(n->pairs, times(tokens, n_used));
+    n->experts = larger(n->experts, step->experts->more[PUNA_EXPERTS_DOWN]->ne[2]);
+    n->hidden = larger(n->hidden, times(times(tokens, n_used), n_ff));
+    if (tokens > 1)
+        n->results = larger(n->results, times(times(tokens, n_used), (size_t)step->down.n_out));
+    for (int32_t i = 0; i < step->n_linears; i++)
+        need_linear(n, w, &step->linears[i].linear, i == step->down.linear ? n_used : 1,
+                    times(tokens, n_used));
 }
 
 static int32_t rows_of_group(const puna_worker *w, int32_t group)
@@ -174,7 +200,6 @@ static needs measure(const puna_worker *w)
 {
     needs n = { .width = 1, .head = 1, .n_head_kv = 1, .group = 1 };
     const puna_plan *plan = w->program->plan;
-    int32_t n_rows = w->options.max_tokens < PUNA_WORKER_ROWS ? w->options.max_tokens : PUNA_WORKER_ROWS;
     for (int32_t v = 0; v < plan->n_values; v++)
         n.width = plan->values[v].width > n.width ? plan->values[v].width : n.width;
     for (int32_t i = 0; i < plan->n_caches; i++) {
@@ -184,7 +209,10 @@ static needs measure(const puna_worker *w)
     }
     for (int32_t s = 0; s < w->steps->n_steps; s++) {
         const puna_step *step = &w->steps->steps[s];
-        need_linears(&n, step, n_rows, w->options.deterministic);
+        for (int32_t i = 0; i < step->n_linears && !step->experts; i++)
+            need_linear(&n, w, &step->linears[i].linear, 1, (size_t)w->options.max_tokens);
+        if (step->experts)
+            need_experts(&n, w, step);
         if (!step->attention)
             continue;
         const puna_attention_params *p = &step->attention->p.attention;
@@ -214,6 +242,7 @@ static void carve_thread(carver *c, puna_worker_thread *t, const needs *n)
     t->q = carve(c, n->queries * (size_t)n->head, sizeof(float));
     t->codes = carve(c, n->queries * puna_kv_padded(n->head), sizeof *t->codes);
     t->q_scale = carve(c, n->queries, sizeof(float));
+    t->slopes = carve(c, (size_t)n->group, sizeof(float));
     t->scores = carve(c, (size_t)PUNA_ATTENTION_BATCH * PUNA_ATTENTION_TILE, sizeof(float));
     t->unpacked = carve(c, n->unpacked, 1);
     t->part = carve(c, n->part, sizeof(float));
@@ -221,6 +250,12 @@ static void carve_thread(carver *c, puna_worker_thread *t, const needs *n)
     t->head = carve(c, (size_t)n->head, sizeof(float));
     t->half = carve(c, (size_t)n->head, sizeof(uint16_t));
     t->reference = carve(c, n->reference, sizeof(float));
+}
+
+/* The last is that of the angles. */
+static size_t n_phases(const puna_worker *w)
+{
+    return PUNA_WORKER_PHASES * (size_t)w->steps->n_steps + 1;
 }
 
 /* Everything a run touches; called twice, first to measure. */
@@ -232,8 +267,14 @@ static void carve_worker(carver *c, puna_worker *w, const needs *n)
     c->failed |= !puna_mul_size(w->steps->row_floats, tokens, &value_floats);
     w->values = carve(c, value_floats, sizeof(float));
     for (int kind = 0; kind < PUNA_ACT_KINDS; kind++)
-        w->act[kind] = carve(c, tokens, n->act[kind]);
-    w->phases = carve(c, 2 * (size_t)w->steps->n_steps + 1, sizeof *w->phases);
+        w->act[kind] = carve(c, n->act_all[kind], 1);
+    w->groups.pairs = carve(c, n->pairs, sizeof *w->groups.pairs);
+    w->groups.places = carve(c, n->pairs, sizeof *w->groups.places);
+    w->groups.starts = carve(c, n->experts + 1, sizeof *w->groups.starts);
+    w->groups.active = carve(c, n->experts, sizeof *w->groups.active);
+    w->groups.hidden = carve(c, n->hidden, sizeof *w->groups.hidden);
+    w->groups.results = carve(c, n->results, sizeof *w->groups.results);
+    w->phases = carve(c, n_phases(w), sizeof *w->phases);
     w->merges = carve(c, (size_t)PUNA_WORKER_SPLIT_TILES * (size_t)n->n_head_kv, sizeof *w->merges);
     w->parts = carve(c, n->part_floats, sizeof(float));
     w->tiles = carve(c, tokens, sizeof *w->tiles);
@@ -282,7 +323,7 @@ static puna_status take_memory(puna_worker *w, puna_error *err)
     carve_worker(&c, w, &n);
     for (int32_t i = 0; i < PUNA_WORKER_SPLIT_TILES * n.n_head_kv; i++)
         atomic_init(&w->merges[i].n, 0);
-    for (int32_t i = 0; i <= 2 * w->steps->n_steps; i++) {
+    for (size_t i = 0; i < n_phases(w); i++) {
         atomic_init(&w->phases[i].next, 0);
         atomic_init(&w->phases[i].done, 0);
     }
@@ -372,7 +413,7 @@ static puna_status worker_open(puna_worker **out, const puna_program *program,
 static int32_t fill_angles(puna_worker *w)
 {
     int32_t n_tokens = w->batch->n_tokens, begin, end, taken = 0;
-    puna_worker_phase *phase = &w->phases[2 * w->steps->n_steps];
+    puna_worker_phase *phase = puna_worker_phases(w, w->steps->n_steps);
     for (; puna_worker_take(w, phase, w->steps->n_ropes * n_tokens, 16, &begin, &end); taken += end - begin)
         for (int32_t u = begin; u < end; u++) {
             const puna_rope_table *table = &w->steps->ropes[u / n_tokens];
@@ -393,6 +434,9 @@ static void run_step(puna_worker *w, int thread, int32_t number)
     case PUNA_STEP_LINEAR:
         puna_worker_linear(w, thread, number);
         break;
+    case PUNA_STEP_EXPERTS:
+        puna_worker_experts(w, thread, number);
+        break;
     case PUNA_STEP_STORE:
     case PUNA_STEP_ATTENTION:
         puna_worker_attention(w, thread, number);
@@ -408,7 +452,8 @@ static void run_first(puna_worker *w, int thread)
 {
     int32_t taken = fill_angles(w);
     run_step(w, thread, 0);
-    puna_worker_finish(w, &w->phases[2 * w->steps->n_steps], w->steps->n_ropes * w->batch->n_tokens, taken);
+    puna_worker_finish(w, puna_worker_phases(w, w->steps->n_steps), w->steps->n_ropes * w->batch->n_tokens,
+                       taken);
 }
 
 static void run_all(void *user, int thread, int n_threads)

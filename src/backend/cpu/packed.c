@@ -17,12 +17,21 @@ enum {
     HUGE_PAGE = 2 << 20,
     JOB_BYTES = 1 << 20,     /* copied by a thread at once */
     THREAD_BYTES = 16 << 20, /* starting a thread costs as much as copying a few of these */
+    NODE_WEIGHTS = 3         /* matrices of a node, at most */
 };
 
 static int by_address(const void *a, const void *b)
 {
     const puna_tensor *x = ((const puna_packed_weight *)a)->weight, *y = ((const puna_packed_weight *)b)->weight;
     return (x > y) - (x < y);
+}
+
+/* The matrices of all experts: whole panels must belong to one, and to its gate or its up. */
+static bool experts_pack(const puna_node *node, const puna_tensor *weight, uint32_t allowed)
+{
+    const uint64_t n_rows =
+        node->p.experts.fused && weight == node->weight ? weight->ne[1] / 2 : weight->ne[1];
+    return n_rows % PUNA_PANEL_ROWS == 0 && puna_linear_packs(weight, allowed);
 }
 
 /* The matrices of a plan that can be packed, each once. */
@@ -33,6 +42,13 @@ static void collect(puna_packed *packed, const puna_plan *plan, uint32_t allowed
         const puna_node *node = &plan->nodes[i];
         if ((node->op == PUNA_OP_LINEAR || node->op == PUNA_OP_LOGITS) && puna_linear_packs(node->weight, allowed))
             packed->weights[n++].weight = node->weight;
+        if (node->op != PUNA_OP_MOE_FFN)
+            continue;
+        const puna_tensor *all[] = { node->weight, node->more[PUNA_EXPERTS_UP],
+                                     node->more[PUNA_EXPERTS_DOWN] };
+        for (size_t k = 0; k < sizeof all / sizeof *all; k++)
+            if (all[k] && experts_pack(node, all[k], allowed))
+                packed->weights[n++].weight = all[k];
     }
     qsort(packed->weights, (size_t)n, sizeof *packed->weights, by_address);
     for (int32_t i = 0; i < n; i++)
@@ -147,9 +163,10 @@ puna_status puna_packed_make(puna_packed *packed, const puna_plan *plan, uint32_
     *packed = (puna_packed){ 0 };
     if (repack == PUNA_REPACK_OFF)
         return PUNA_OK;
-    packed->weights = calloc((size_t)plan->n_nodes + 1, sizeof *packed->weights);
+    packed->weights = calloc(NODE_WEIGHTS * (size_t)plan->n_nodes + 1, sizeof *packed->weights);
     if (!packed->weights)
-        return puna_fail_memory(err, "packed weights", (size_t)plan->n_nodes * sizeof *packed->weights);
+        return puna_fail_memory(err, "packed weights",
+                                NODE_WEIGHTS * (size_t)plan->n_nodes * sizeof *packed->weights);
     collect(packed, plan, allowed);
     puna_status status = PUNA_OK;
     if (!sum_bytes(packed, &bytes))

@@ -66,12 +66,11 @@ static bool one_weight(const puna_node *node)
            (!node->bias || node->bias->ne[0] * puna_tensor_rows(node->bias) == group);
 }
 
-/* What attention.c computes; the scalar reference does the others. */
+/* What attention.c computes: all but biases by relative position, which the scalar reference does. */
 static bool attention_has(const puna_node *node)
 {
     const puna_attention_params *p = &node->p.attention;
-    return !p->v_in_k && node->in[1] < 0 && p->mask == PUNA_MASK_CAUSAL && p->alibi == 0 &&
-           p->temperature == 0 && !node->weight && !node->bias;
+    return !p->v_in_k && !p->far && node->in[1] < 0 && !node->bias;
 }
 
 /* Walks up from v through norms and rotations of single heads that nobody else reads. */
@@ -236,8 +235,7 @@ static void append_linear(compiler *c, puna_step *step, const puna_node *node)
 static const puna_node *glu_of(const compiler *c, const puna_node *node)
 {
     const puna_node *glu = only_reader(c, node->out);
-    if (!c->fusion || !glu || glu->op != PUNA_OP_GLU || !puna_vector_has(glu->p.glu.activation) ||
-        glu->p.glu.limit > 0 || glu->p.glu.up_offset != 0)
+    if (!c->fusion || !glu || glu->op != PUNA_OP_GLU || !puna_vector_has(glu->p.glu.activation))
         return NULL;
     const puna_node *gate = maker(c, glu->in[0]), *up = maker(c, glu->in[1]);
     bool fits = gate->op == PUNA_OP_LINEAR && up->op == PUNA_OP_LINEAR && gate->in[0] == up->in[0] &&
@@ -298,6 +296,64 @@ static void logits_step(compiler *c, int32_t i, puna_step *step)
     step->logits = node;
 }
 
+/* ---- experts ---------------------------------------------------------------------------- */
+
+static const float *floats(const puna_tensor *t)
+{
+    return t ? t->data : NULL;
+}
+
+/* The product of a matrix of all experts; counted among the step's by who reads it. */
+static int32_t add_experts(const compiler *c, puna_step *step, const puna_tensor *weight)
+{
+    step->linears[step->n_linears] =
+        (puna_step_linear){ .linear = puna_linear_choose(weight, c->allowed), .out = -1 };
+    return step->n_linears++;
+}
+
+static puna_step_part part_of(const puna_node *node, int32_t linear, const puna_tensor *weight, int bias,
+                              int scale)
+{
+    return (puna_step_part){ .linear = linear,
+                             .n_out = (int32_t)weight->ne[1],
+                             .stride = (int32_t)weight->ne[1],
+                             .bias = floats(node->more[bias]),
+                             .scale = floats(node->more[scale]) };
+}
+
+/* Rows of all experts are counted in 32 bits. */
+static bool experts_fit(const puna_node *node)
+{
+    const puna_tensor *const all[] = { node->weight, node->more[PUNA_EXPERTS_UP],
+                                       node->more[PUNA_EXPERTS_DOWN] };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i] && (all[i]->ne[0] > INT32_MAX || puna_tensor_rows(all[i]) > INT32_MAX))
+            return false;
+    return true;
+}
+
+static void experts_step(compiler *c, int32_t i, puna_step *step)
+{
+    const puna_node *node = &c->plan->nodes[i];
+    const puna_tensor *up = node->more[PUNA_EXPERTS_UP], *down = node->more[PUNA_EXPERTS_DOWN];
+    step->kind = PUNA_STEP_EXPERTS;
+    step->experts = node;
+    step->in = node->in[0];
+    step->per_output = per_output(c, node->in[0]);
+    step->gate.linear = -1;
+    if (node->p.experts.gated)
+        step->gate = part_of(node, add_experts(c, step, node->weight), node->weight, PUNA_EXPERTS_GATE_BIAS,
+                             PUNA_EXPERTS_GATE_SCALE);
+    if (node->p.experts.fused) {
+        step->up = step->gate;
+        step->gate.n_out = step->up.n_out = step->up.first = step->gate.stride / 2;
+    } else
+        step->up = part_of(node, add_experts(c, step, up), up, PUNA_EXPERTS_UP_BIAS, PUNA_EXPERTS_UP_SCALE);
+    step->down =
+        part_of(node, add_experts(c, step, down), down, PUNA_EXPERTS_DOWN_BIAS, PUNA_EXPERTS_DOWN_SCALE);
+    c->step_of[i] = c->out->n_steps;
+}
+
 /* ---- the list --------------------------------------------------------------------------- */
 
 /* Whether the chain makes what `node` reads, for as many rows as the chain has. */
@@ -339,6 +395,8 @@ static void compile_step(compiler *c, int32_t i)
         attention_step(c, node, step);
         mark_attention(c, step, number);
         c->step_of[i] = number;
+    } else if (node->op == PUNA_OP_MOE_FFN && experts_fit(node)) {
+        experts_step(c, i, step);
     } else {
         step->kind = PUNA_STEP_REFERENCE;
         c->step_of[i] = number;

@@ -21,6 +21,7 @@ typedef enum puna_step_kind {
     PUNA_STEP_LINEAR,    /* chain, encode, products */
     PUNA_STEP_STORE,     /* keys and values into the cache */
     PUNA_STEP_ATTENTION, /* maybe with the store before it */
+    PUNA_STEP_EXPERTS,   /* the routed experts of each row */
     PUNA_STEP_REFERENCE  /* a node that only the scalar reference computes */
 } puna_step_kind;
 
@@ -44,6 +45,15 @@ typedef struct puna_head_ops {
     const puna_node *node[PUNA_STEP_HEAD_OPS];
 } puna_head_ops;
 
+/* One of the products of every expert: rows of one of the step's matrices, which hold all experts one after the
+ * other. */
+typedef struct puna_step_part {
+    int32_t linear;               /* of the step's; -1: there is no such product */
+    int32_t first, n_out, stride; /* rows [first, first + n_out) of an expert's `stride` */
+    const float *bias;            /* [n_expert, stride], or NULL */
+    const float *scale;           /* [n_expert], or NULL */
+} puna_step_part;
+
 typedef struct puna_step {
     puna_step_kind kind;
     bool per_output;
@@ -60,6 +70,8 @@ typedef struct puna_step {
     const puna_node *attention, *store;
     puna_head_ops q, k;
     puna_value v;
+    const puna_node *experts;
+    puna_step_part gate, up, down;
     const puna_node *last; /* without fusion: the node this step is, for tracing */
 } puna_step;
 

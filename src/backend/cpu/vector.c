@@ -45,22 +45,57 @@ static void rope(puna_rope_pairing pairing, int32_t n_rot, const float *cosines,
     }
 }
 
+static float logistic(float x)
+{
+    return 1 / (1 + expf(-x));
+}
+
 static float activate(puna_activation activation, float x)
 {
     switch (activation) {
     case PUNA_ACT_SILU:
-        return x / (1 + expf(-x));
+        return x * logistic(x);
     case PUNA_ACT_GELU: /* 0.5 (1 + tanh u) is the logistic function of 2 u */
-        return x / (1 + expf(-1.5957691216057308f * (x + 0.044715f * x * x * x)));
-    default:
+        return x * logistic(1.5957691216057308f * (x + 0.044715f * x * x * x));
+    case PUNA_ACT_GELU_ERF:
+        return (float)(0.5 * (double)x * erfc((double)x * -0.70710678118654752440));
+    case PUNA_ACT_GELU_QUICK:
+        return x * logistic(1.702f * x);
+    case PUNA_ACT_RELU:
         return x > 0 ? x : 0;
+    case PUNA_ACT_RELU_SQUARED:
+        return x > 0 ? x * x : 0;
+    case PUNA_ACT_SIGMOID:
+        return logistic(x);
+    case PUNA_ACT_TANH:
+        return tanhf(x);
+    default:
+        return x;
     }
 }
 
-static void glu(puna_activation activation, const float *gate, const float *up, float *y, size_t n)
+static void act(puna_activation activation, const float *x, float *y, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        y[i] = activate(activation, gate[i]) * up[i];
+        y[i] = activate(activation, x[i]);
+}
+
+/* Comparisons with what is not a number leave it. */
+static void glu(const puna_glu_params *p, const float *gate, const float *up, float *y, size_t n)
+{
+    const float limit = p->limit > 0 ? p->limit : INFINITY;
+    const float early = p->late_limit ? INFINITY : limit, late = p->late_limit ? limit : INFINITY;
+    for (size_t i = 0; i < n; i++) {
+        const float a = activate(p->activation, gate[i] > early ? early : gate[i]);
+        const float u = up[i] > limit ? limit : up[i] < -limit ? -limit : up[i];
+        y[i] = (a > late ? late : a) * (u + p->up_offset);
+    }
+}
+
+static void accumulate(float factor, const float *x, float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] += factor * x[i];
 }
 
 static void add(const float *a, const float *b, float *y, size_t n)
@@ -91,7 +126,9 @@ const puna_vector_kernels puna_vector_scalar = {
     .name = "scalar",
     .norm = norm,
     .rope = rope,
+    .act = act,
     .glu = glu,
+    .accumulate = accumulate,
     .add = add,
     .scale = scale,
     .softcap = softcap,

@@ -1,7 +1,7 @@
 /* worker.h - one session's executor: the memory and threads of a run, and the functions that run
  * one step on one thread. Owns how a step's work is divided; refuses to choose kernels.
  *
- * A step is one or two phases of work. Work is taken from a phase in pieces that shrink towards
+ * A step is one or more phases of work. Work is taken from a phase in pieces that shrink towards
  * the end, and a phase is over when all its pieces are done, not when all threads have come: a
  * thread whose processor is taken away delays the others by the piece it holds, or not at all.
  * Who holds no piece may therefore read none of the phase's inputs. What a piece computes does not
@@ -28,7 +28,8 @@ enum {
     PUNA_WORKER_QUERIES = 32,           /* queries of an attention job, more for larger groups */
     PUNA_WORKER_BATCH_QUERIES = 64,     /* the same where they are computed in batches */
     PUNA_WORKER_SPLITS = 16,            /* key ranges of one query, at most */
-    PUNA_WORKER_SPLIT_TILES = 4         /* batches of more queries are not split */
+    PUNA_WORKER_SPLIT_TILES = 4,        /* batches of more queries are not split */
+    PUNA_WORKER_PHASES = 6              /* of a step, at most */
 };
 
 struct puna_program {
@@ -44,10 +45,10 @@ struct puna_program {
 /* What one thread may write without asking. */
 typedef struct puna_worker_thread {
     float *chain;          /* [PUNA_STEP_CHAIN, widest value] */
-    unsigned char *act[PUNA_ACT_KINDS]; /* one encoded row */
+    unsigned char *act[PUNA_ACT_KINDS]; /* one encoded row, or one for each expert of a row */
     float *tile;           /* [PUNA_WORKER_TILE] */
     void *linear;          /* scratch of puna_linear_run */
-    float *q, *q_scale, *scores; /* of an attention job, like the next four */
+    float *q, *q_scale, *scores, *slopes; /* of an attention job, like the next four */
     int16_t *codes;
     unsigned char *unpacked;
     float *part, *stack;
@@ -68,6 +69,18 @@ typedef struct puna_worker_counter {
     alignas(64) atomic_int n;
 } puna_worker_counter;
 
+/* The rows of a batch by the experts that they were sent to: a pair is a row and the k-th of its experts, its number
+ * row * n_used + k; those of one expert are neighbours, in the order of rows. */
+typedef struct puna_worker_groups {
+    int32_t *pairs;  /* [max pairs] which pair lies at a place */
+    int32_t *places; /* [max pairs] and where a pair lies */
+    int32_t *starts; /* [experts + 1] the first place of each expert */
+    int32_t *active; /* [experts] those that any row was sent to */
+    int32_t n_active;
+    float *hidden;  /* [max pairs, n_ff] in order of places */
+    float *results; /* [max pairs, n_out] the same, of batches of several rows */
+} puna_worker_groups;
+
 /* Rows [first, first + n) of a span: a job's queries, or rows stored into one block. */
 typedef struct puna_worker_piece {
     int32_t span, first, n;
@@ -86,10 +99,11 @@ struct puna_worker {
     puna_plan reference_plan; /* the plan, with this worker's places of values */
     int32_t tile_rows, max_width;
     float *values;         /* [steps->row_floats, max_tokens] */
-    unsigned char *act[PUNA_ACT_KINDS]; /* [max_tokens] encoded rows */
+    unsigned char *act[PUNA_ACT_KINDS]; /* [max_tokens, or pairs] encoded rows */
+    puna_worker_groups groups;
     float **angles;        /* per rope table [max_tokens, n_rot]: cosines, then sines */
     puna_worker_thread *threads;
-    puna_worker_phase *phases;   /* two per step, one for the angles */
+    puna_worker_phase *phases;   /* PUNA_WORKER_PHASES per step, one for the angles */
     puna_worker_counter *merges; /* [PUNA_WORKER_SPLIT_TILES, key/value heads] */
     float *parts;                /* what the ranges of split queries leave for merging */
     /* of the batch */
@@ -109,6 +123,11 @@ static inline float *puna_worker_row(const puna_worker *w, puna_value v, size_t 
     return w->values + info->offset * (size_t)w->options.max_tokens + row * (size_t)info->width;
 }
 
+static inline puna_worker_phase *puna_worker_phases(const puna_worker *w, int32_t number)
+{
+    return &w->phases[PUNA_WORKER_PHASES * (size_t)number];
+}
+
 static inline int32_t puna_worker_n_rows(const puna_worker *w, bool per_output)
 {
     return per_output ? w->batch->n_outputs : w->batch->n_tokens;
@@ -124,8 +143,27 @@ void puna_worker_finish(puna_worker *w, puna_worker_phase *phase, int32_t n, int
 /* One thread's part of a step; all threads call it. */
 void puna_worker_rows(puna_worker *w, int thread, int32_t number);
 void puna_worker_linear(puna_worker *w, int thread, int32_t number);
+void puna_worker_experts(puna_worker *w, int thread, int32_t number);
 void puna_worker_attention(puna_worker *w, int thread, int32_t number);
 void puna_worker_reference(puna_worker *w, int thread, int32_t number);
+
+/* Outputs in a unit of work: enough weight bytes that taking it costs nothing beside. */
+int32_t puna_worker_unit(const puna_linear *linear, int32_t n_rows);
+
+/* The most outputs of one piece, so that a piece of all rows stays in the second-level cache. Where matrices are
+ * multiplied by the processor that is large, and reading activations is what takes time: once for more outputs. */
+int32_t puna_worker_most_outputs(int32_t n_rows, bool batch);
+
+/* n encoded rows by outputs [begin, end) of a matrix. */
+void puna_worker_product(const puna_worker *w, int thread, const puna_linear *linear, puna_act act,
+                         const unsigned char *rows, int32_t n, int32_t begin, int32_t end, float *y,
+                         size_t stride);
+
+/* Where a product whose first output is `begin` must think its rows start, to fill memory from y on. */
+static inline float *puna_worker_shifted(float *y, size_t begin)
+{
+    return (float *)((uintptr_t)y - (uintptr_t)begin * sizeof *y);
+}
 
 /* Floats of parts that a plan's attention needs. */
 size_t puna_worker_part_floats(const puna_attention_params *p);

@@ -100,12 +100,12 @@ typedef struct ranges {
 } ranges;
 
 /* Into as few ranges as keep all threads busy: the first keys of each come from memory unasked for. */
-static ranges divide(const puna_worker *w, const puna_attention_params *p, int32_t pos)
+static ranges divide(const puna_worker *w, const puna_attention_params *p, const puna_span *span)
 {
     ranges r = { .node_blocks = PUNA_ATTENTION_LEAF_BLOCKS };
     const int32_t heads = p->n_head_kv * w->n_tiles, enough = (UNITS * w->n_threads + heads - 1) / heads;
     const int32_t most = enough < PUNA_WORKER_SPLITS ? enough : PUNA_WORKER_SPLITS;
-    puna_attention_range(p->window, pos, 1, &r.begin, &r.end);
+    puna_attention_range(p, span, span->pos, 1, &r.begin, &r.end);
     for (;; r.node_blocks *= 2) {
         r.first = r.begin / r.node_blocks;
         r.n = (r.end - 1) / r.node_blocks + 1 - r.first;
@@ -120,16 +120,22 @@ static puna_attention_job make_job(const puna_worker *w, int thread, const puna_
     const puna_attention_params *p = &step->attention->p.attention;
     const puna_span *span = &w->batch->spans[tile->span];
     const puna_worker_thread *own = &w->threads[thread];
+    const int32_t n_group = p->n_head / p->n_head_kv, first_head = head_kv * n_group;
+    for (int32_t i = 0; p->alibi > 0 && i < n_group; i++)
+        own->slopes[i] = puna_alibi_slope(p->alibi, first_head + i, p->n_head);
     return (puna_attention_job){
         .kernels = w->program->attention,
         .batch = w->options.deterministic ? NULL : w->program->attention_batch,
         .p = p,
         .kv = w->kv,
         .blocks = span->blocks,
+        .span = span,
+        .sinks = step->attention->weight ? (const float *)step->attention->weight->data + first_head : NULL,
+        .slopes = p->alibi > 0 ? own->slopes : NULL,
         .head_kv = head_kv,
         .pos = span->pos + tile->first,
         .n_rows = tile->n,
-        .n_group = p->n_head / p->n_head_kv,
+        .n_group = n_group,
         .q = own->q,
         .codes = own->codes,
         .q_scale = own->q_scale,
@@ -140,7 +146,7 @@ static puna_attention_job make_job(const puna_worker *w, int thread, const puna_
     };
 }
 
-/* The job's queries: copied, normalised, rotated, scaled, encoded. */
+/* The job's queries: copied, normalised, rotated, scaled (also by the temperature of their positions), encoded. */
 static void load_queries(const puna_worker *w, const puna_step *step, puna_attention_job *job,
                          int32_t first_row)
 {
@@ -151,7 +157,8 @@ static void load_queries(const puna_worker *w, const puna_step *step, puna_atten
         float *q = job->q + (size_t)i * dim;
         memcpy(q, puna_worker_row(w, step->q.in, row) + head * dim, dim * sizeof *q);
         apply(w, &step->q, row, (int32_t)dim, q);
-        w->program->vector->scale(job->p->scale, q, q, dim);
+        const int32_t pos = job->pos + i / job->n_group;
+        w->program->vector->scale(job->p->scale * puna_temperature(job->p, pos), q, q, dim);
     }
     puna_attention_queries(job);
 }
@@ -174,7 +181,7 @@ static void attend_tile(puna_worker *w, int thread, const puna_step *step, const
     puna_attention_job job = make_job(w, thread, step, tile, head_kv);
     float *part = w->threads[thread].part;
     int32_t begin, end, first_row = w->batch->spans[tile->span].first + tile->first;
-    puna_attention_range(job.p->window, job.pos, job.n_rows, &begin, &end);
+    puna_attention_range(job.p, job.span, job.pos, job.n_rows, &begin, &end);
     load_queries(w, step, &job, first_row);
     puna_attention_absorb(&job, begin, end, part);
     puna_attention_end(&job, part, output(w, &job, step, first_row), output_stride(&job));
@@ -212,7 +219,7 @@ static void attend_range(puna_worker *w, int thread, const puna_step *step, int3
 
 static ranges ranges_of(const puna_worker *w, const puna_attention_params *p, int32_t tile)
 {
-    return divide(w, p, w->batch->spans[w->tiles[tile].span].pos);
+    return divide(w, p, &w->batch->spans[w->tiles[tile].span]);
 }
 
 /* Unit u of few single rows: tiles in order, heads in order, ranges in order. The range that holds
@@ -247,7 +254,7 @@ static void attend_unit(puna_worker *w, int thread, const puna_step *step, int32
 void puna_worker_attention(puna_worker *w, int thread, int32_t number)
 {
     const puna_step *step = &w->steps->steps[number];
-    puna_worker_phase *phases = &w->phases[2 * number];
+    puna_worker_phase *phases = puna_worker_phases(w, number);
     if (step->store && (step->kind == PUNA_STEP_STORE || !w->single))
         store_all(w, thread, step, &phases[0]);
     if (step->kind == PUNA_STEP_STORE)

@@ -78,13 +78,22 @@ static void normalise(const puna_worker *w, const puna_node *node, const float *
                                  (size_t)p->group);
 }
 
+static void activate(const puna_worker *w, const puna_act_params *p, const float *x, float *y, size_t n)
+{
+    if (puna_vector_has(p->kind))
+        w->program->vector->act(p->kind, x, y, n);
+    else
+        for (size_t i = 0; i < n; i++)
+            y[i] = puna_activate(p, x[i]);
+}
+
 static void gate(const puna_worker *w, const puna_node *node, const float *a, const float *b, float *y,
                  size_t width)
 {
     const puna_glu_params *p = &node->p.glu;
     const size_t n_gate = (size_t)w->steps->values[node->in[0]].width;
-    if (puna_vector_has(p->activation) && p->limit == 0 && p->up_offset == 0 && n_gate == width)
-        w->program->vector->glu(p->activation, a, b, y, width);
+    if (puna_vector_has(p->activation) && n_gate == width)
+        w->program->vector->glu(p, a, b, y, width);
     else
         puna_glu_row(p, a, n_gate, b, y, width);
 }
@@ -127,8 +136,7 @@ static void row_op(const puna_worker *w, int thread, const puna_node *node, size
         rotate(w, node, row, a, y);
         break;
     case PUNA_OP_ACT:
-        for (size_t i = 0; i < width; i++)
-            y[i] = puna_activate(&node->p.act, a[i]);
+        activate(w, &node->p.act, a, y, width);
         break;
     case PUNA_OP_GLU:
         gate(w, node, a, b, y, width);
@@ -190,7 +198,7 @@ static const float *run_chain(puna_worker *w, int thread, const puna_step *step,
 void puna_worker_rows(puna_worker *w, int thread, int32_t number)
 {
     const puna_step *step = &w->steps->steps[number];
-    puna_worker_phase *phase = &w->phases[2 * number];
+    puna_worker_phase *phase = puna_worker_phases(w, number);
     int32_t begin, end, taken = 0, n_rows = puna_worker_n_rows(w, step->per_output);
     for (; puna_worker_take(w, phase, n_rows, 16, &begin, &end); taken += end - begin)
         for (int32_t r = begin; r < end; r++)
@@ -229,7 +237,7 @@ static void reference_row(const puna_worker *w, const puna_run *run, const puna_
 void puna_worker_reference(puna_worker *w, int thread, int32_t number)
 {
     const puna_node *node = w->steps->steps[number].last;
-    puna_worker_phase *phase = &w->phases[2 * number];
+    puna_worker_phase *phase = puna_worker_phases(w, number);
     const bool rows = row_by_row(node);
     const int32_t n = rows ? w->batch->n_tokens : 1;
     int32_t begin, end, taken = 0;
@@ -294,7 +302,7 @@ static bool in_place(const puna_worker *w, const puna_step *step, int32_t n_rows
 static void encode_rows(puna_worker *w, int thread, int32_t number, int32_t n_rows)
 {
     const puna_step *step = &w->steps->steps[number];
-    puna_worker_phase *phase = &w->phases[2 * number];
+    puna_worker_phase *phase = puna_worker_phases(w, number);
     int32_t begin, end, taken = 0;
     for (; puna_worker_take(w, phase, n_rows, 16, &begin, &end); taken += end - begin)
         for (int32_t r = begin; r < end; r++)
@@ -321,13 +329,24 @@ static encoded encoded_rows(puna_worker *w, int thread, const puna_step *step, i
 
 /* ---- products --------------------------------------------------------------------------- */
 
-/* Outputs in a unit of work: enough weight bytes that taking it costs nothing beside. */
-static int32_t unit_of(const puna_linear *l, int32_t n_rows)
+int32_t puna_worker_unit(const puna_linear *l, int32_t n_rows)
 {
     uint64_t chunk = l->chunk > 0 ? (uint64_t)l->chunk : 1, bytes = puna_tensor_row_bytes(l->weight) * chunk;
     uint64_t n = n_rows < 8 ? (8192 + bytes - 1) / (bytes ? bytes : 1) : (16 + chunk - 1) / chunk;
     uint64_t most = 4096 / chunk > 0 ? 4096 / chunk : 1;
     return (int32_t)((n < 1 ? 1 : n > most ? most : n) * chunk);
+}
+
+void puna_worker_product(const puna_worker *w, int thread, const puna_linear *linear, puna_act act,
+                         const unsigned char *rows, int32_t n, int32_t begin, int32_t end, float *y,
+                         size_t stride)
+{
+    const size_t row_bytes = puna_act_bytes(act, linear->n_in);
+    /* Whatever kernels sum in for many rows, for one it is one order. */
+    const int32_t at_once = w->options.deterministic && !linear->uniform ? 1 : n;
+    for (int32_t r = 0; r < n; r += at_once)
+        puna_linear_run(linear, act, rows + (size_t)r * row_bytes, at_once, y + (size_t)r * stride, stride,
+                        begin, end, w->threads[thread].linear);
 }
 
 /* Rows [first, first + n) of outputs [begin, end) of a product. */
@@ -336,14 +355,9 @@ static void product(puna_worker *w, int thread, const puna_step_linear *l, const
 {
     const puna_linear *linear = &l->linear;
     const puna_act act = act_of(w, linear, x->n_rows);
-    const size_t row_bytes = puna_act_bytes(act, linear->n_in);
     const unsigned char *rows = x->rows[act];
-    rows += (size_t)first * row_bytes;
-    /* Whatever kernels sum in for many rows, for one it is one order. */
-    int32_t at_once = w->options.deterministic && !linear->uniform ? 1 : n;
-    for (int32_t r = 0; r < n; r += at_once)
-        puna_linear_run(linear, act, rows + (size_t)r * row_bytes, at_once, y + (size_t)r * stride, stride,
-                        begin, end, w->threads[thread].linear);
+    rows += (size_t)first * puna_act_bytes(act, linear->n_in);
+    puna_worker_product(w, thread, linear, act, rows, n, begin, end, y, stride);
     if (l->bias)
         for (int32_t r = 0; r < n; r++) {
             float *at = y + (size_t)r * stride + begin;
@@ -367,12 +381,6 @@ static void run_piece(puna_worker *w, int thread, const puna_step *step, const e
     }
 }
 
-/* Where a product whose first output is `begin` must think its rows start, to fill a tile. */
-static float *shifted(float *tile, int32_t begin)
-{
-    return (float *)((uintptr_t)tile - (uintptr_t)begin * sizeof *tile);
-}
-
 /* Rows of logits lie wherever the batch wants each: several pass through the thread's tile. */
 static void run_logits(puna_worker *w, int thread, const puna_step *step, const encoded *x, int32_t n_rows,
                        int32_t begin, int32_t end)
@@ -382,7 +390,8 @@ static void run_logits(puna_worker *w, int thread, const puna_step *step, const 
     for (int32_t first = 0; first < n_rows; first += PUNA_WORKER_ROWS) {
         int32_t rows = n_rows - first < PUNA_WORKER_ROWS ? n_rows - first : PUNA_WORKER_ROWS;
         float *tile = rows == 1 ? w->batch->logits[first] + begin : w->threads[thread].tile;
-        product(w, thread, &step->linears[0], x, first, rows, begin, end, shifted(tile, begin), n);
+        product(w, thread, &step->linears[0], x, first, rows, begin, end,
+                puna_worker_shifted(tile, (size_t)begin), n);
         for (size_t r = 0; r < (size_t)rows; r++) {
             float *at = tile + r * n;
             if (scale != 1 || cap > 0)
@@ -403,17 +412,16 @@ static void run_gated(puna_worker *w, int thread, const puna_step *step, const e
         int32_t rows = n_rows - first < PUNA_WORKER_ROWS ? n_rows - first : PUNA_WORKER_ROWS;
         float *y = puna_worker_row(w, step->glu_out, (size_t)first);
         product(w, thread, &step->linears[0], x, first, rows, begin, end, y, stride);
-        product(w, thread, &step->linears[1], x, first, rows, begin, end, shifted(tile, begin), n);
+        product(w, thread, &step->linears[1], x, first, rows, begin, end,
+                puna_worker_shifted(tile, (size_t)begin), n);
         for (size_t r = 0; r < (size_t)rows; r++) {
             float *at = y + r * stride + begin;
-            w->program->vector->glu(step->glu->p.glu.activation, at, tile + r * n, at, n);
+            w->program->vector->glu(&step->glu->p.glu, at, tile + r * n, at, n);
         }
     }
 }
 
-/* The most outputs of one piece, so that a piece of all rows stays in the second-level cache. Where matrices are
- * multiplied by the processor that is large, and reading activations is what takes time: once for more outputs. */
-static int32_t most_outputs(int32_t n_rows, bool batch)
+int32_t puna_worker_most_outputs(int32_t n_rows, bool batch)
 {
     const int32_t floats = batch ? PUNA_WORKER_TILE : PUNA_WORKER_TILE / 4;
     return floats / (n_rows < 8 ? 8 : n_rows < PUNA_WORKER_ROWS ? n_rows : PUNA_WORKER_ROWS);
@@ -430,10 +438,10 @@ static division divide(const puna_worker *w, const puna_step *step, int32_t n_ro
 {
     division d = { .n = step->glu ? 1 : step->n_linears };
     bool batch = act_of(w, &step->linears[0].linear, n_rows) == PUNA_ACT_TILE;
-    int32_t most = most_outputs(n_rows, batch);
+    int32_t most = puna_worker_most_outputs(n_rows, batch);
     for (int32_t i = 0; i < d.n; i++) {
         const puna_linear *l = &step->linears[i].linear;
-        int32_t unit = unit_of(l, n_rows) * (batch ? 2 : 1);
+        int32_t unit = puna_worker_unit(l, n_rows) * (batch ? 2 : 1);
         d.unit[i] = unit < most ? unit : most;
         d.base[i + 1] = d.base[i] + (l->n_out + d.unit[i] - 1) / d.unit[i];
     }
@@ -465,7 +473,7 @@ static void run_units(puna_worker *w, int thread, const puna_step *step, const e
 void puna_worker_linear(puna_worker *w, int thread, int32_t number)
 {
     const puna_step *step = &w->steps->steps[number];
-    puna_worker_phase *phase = &w->phases[2 * number + 1];
+    puna_worker_phase *phase = &puna_worker_phases(w, number)[1];
     int32_t begin, end, taken = 0, n_rows = puna_worker_n_rows(w, step->per_output);
     if (n_rows == 0)
         return;

@@ -127,23 +127,104 @@ static inline float32x4_t relu(float32x4_t x)
     return vmaxnmq_f32(x, vdupq_n_f32(0)); /* 0 for NaN, as x > 0 ? x : 0 */
 }
 
-#define GLU(activate)                 \
-    for (size_t i = 0; i < n; i += 4) \
-    puna_neon_store(y + i, n - i,     \
-                    vmulq_f32(activate(puna_neon_load(gate + i, n - i)), puna_neon_load(up + i, n - i)))
+static inline float32x4_t gelu_quick(float32x4_t x)
+{
+    return logistic_times(x, vmulq_n_f32(x, 1.702f));
+}
 
-static void glu(puna_activation activation, const float *gate, const float *up, float *y, size_t n)
+static inline float32x4_t sigmoid(float32x4_t x)
+{
+    return logistic_times(vdupq_n_f32(1), x);
+}
+
+static inline float32x4_t relu_squared(float32x4_t x)
+{
+    const float32x4_t above = relu(x);
+    return vmulq_f32(above, above);
+}
+
+/* x times the normal distribution function, by vector.h's series; rounding of a square is made good, for below zero
+ * it decides all digits. */
+static inline float32x4_t gelu_erf(float32x4_t x)
+{
+    const float32x4_t one = vdupq_n_f32(1), two = vdupq_n_f32(2),
+                      a = vminq_f32(vdupq_n_f32(16), vabsq_f32(x));
+    const float32x4_t square = vmulq_f32(a, a), lost = vnegq_f32(vfmsq_f32(square, a, a));
+    float32x4_t e = puna_neon_exp(vmulq_n_f32(square, -0.5f));
+    e = vfmsq_f32(e, vmulq_f32(e, lost), vdupq_n_f32(0.5f));
+    const float32x4_t z = vmulq_n_f32(a, 0.70710678f);
+    const float32x4_t q = vdivq_f32(vsubq_f32(z, two), vaddq_f32(z, two));
+    float32x4_t p = vdupq_n_f32(-0.000397101716f);
+    p = vfmaq_f32(vdupq_n_f32(-0.00121833558f), p, q);
+    p = vfmaq_f32(vdupq_n_f32(0.00132086173f), p, q);
+    p = vfmaq_f32(vdupq_n_f32(0.00862425586f), p, q);
+    p = vfmaq_f32(vdupq_n_f32(-0.0080669186f), p, q);
+    p = vfmaq_f32(vdupq_n_f32(-0.0542031091f), p, q);
+    p = vfmaq_f32(vdupq_n_f32(0.164056983f), p, q);
+    p = vfmaq_f32(vdupq_n_f32(-0.166031454f), p, q);
+    p = vfmaq_f32(vdupq_n_f32(-0.0927640722f), p, q);
+    p = vfmaq_f32(vdupq_n_f32(1.27697839f), p, q);
+    const float32x4_t tail = vdivq_f32(vmulq_f32(vmulq_n_f32(e, 0.5f), p), vfmaq_f32(one, z, two));
+    return vmulq_f32(x, vbslq_f32(vcgeq_f32(x, vdupq_n_f32(0)), vsubq_f32(one, tail), tail));
+}
+
+#define ACT(activate)                 \
+    for (size_t i = 0; i < n; i += 4) \
+    puna_neon_store(y + i, n - i, activate(puna_neon_load(x + i, n - i)))
+
+static void act(puna_activation activation, const float *x, float *y, size_t n)
 {
     switch (activation) {
     case PUNA_ACT_SILU:
-        GLU(silu);
+        ACT(silu);
         break;
     case PUNA_ACT_GELU:
-        GLU(gelu);
+        ACT(gelu);
+        break;
+    case PUNA_ACT_GELU_ERF:
+        ACT(gelu_erf);
+        break;
+    case PUNA_ACT_GELU_QUICK:
+        ACT(gelu_quick);
+        break;
+    case PUNA_ACT_RELU:
+        ACT(relu);
+        break;
+    case PUNA_ACT_RELU_SQUARED:
+        ACT(relu_squared);
+        break;
+    case PUNA_ACT_SIGMOID:
+        ACT(sigmoid);
+        break;
+    case PUNA_ACT_TANH:
+        ACT(puna_neon_tanh);
         break;
     default:
-        GLU(relu);
-        break;
+        if (y != x)
+            memcpy(y, x, n * sizeof *y);
+    }
+}
+
+/* The activations of some values at a time, then what they are multiplied with. min and max return what
+ * is not a number when an operand is. */
+static void glu(const puna_glu_params *p, const float *gate, const float *up, float *y, size_t n)
+{
+    const float limit = p->limit > 0 ? p->limit : INFINITY;
+    const float32x4_t most = vdupq_n_f32(limit), least = vdupq_n_f32(-limit),
+                      offset = vdupq_n_f32(p->up_offset);
+    const float32x4_t early = vdupq_n_f32(p->late_limit ? INFINITY : limit),
+                      late = vdupq_n_f32(p->late_limit ? limit : INFINITY);
+    float some[PUNA_VECTOR_SOME];
+    for (size_t at = 0; at < n; at += PUNA_VECTOR_SOME) {
+        const size_t m = n - at < PUNA_VECTOR_SOME ? n - at : PUNA_VECTOR_SOME;
+        for (size_t i = 0; i < m; i += 4)
+            puna_neon_store(some + i, m - i, vminq_f32(early, puna_neon_load(gate + at + i, m - i)));
+        act(p->activation, some, some, m);
+        for (size_t i = 0; i < m; i += 4) {
+            const float32x4_t u = vmaxq_f32(least, vminq_f32(most, puna_neon_load(up + at + i, m - i)));
+            const float32x4_t a = vminq_f32(late, puna_neon_load(some + i, m - i));
+            puna_neon_store(y + at + i, m - i, vmulq_f32(a, vaddq_f32(u, offset)));
+        }
     }
 }
 
@@ -151,6 +232,13 @@ static void add(const float *a, const float *b, float *y, size_t n)
 {
     for (size_t i = 0; i < n; i += 4)
         puna_neon_store(y + i, n - i, vaddq_f32(puna_neon_load(a + i, n - i), puna_neon_load(b + i, n - i)));
+}
+
+static void accumulate(float factor, const float *x, float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i += 4)
+        puna_neon_store(y + i, n - i,
+                        vfmaq_n_f32(puna_neon_load(y + i, n - i), puna_neon_load(x + i, n - i), factor));
 }
 
 static void scale(float factor, const float *x, float *y, size_t n)
@@ -184,7 +272,9 @@ const puna_vector_kernels puna_vector_neon = {
     .name = "neon",
     .norm = norm,
     .rope = rope,
+    .act = act,
     .glu = glu,
+    .accumulate = accumulate,
     .add = add,
     .scale = scale,
     .softcap = softcap,

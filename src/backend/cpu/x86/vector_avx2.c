@@ -126,23 +126,105 @@ static inline __m256 relu(__m256 x)
     return _mm256_max_ps(x, _mm256_setzero_ps());
 }
 
-#define GLU(activate)                                                                                        \
-    for (size_t i = 0; i < n; i += 8)                                                                        \
-    puna_avx2_store(y + i, n - i,                                                                            \
-                    _mm256_mul_ps(activate(puna_avx2_load(gate + i, n - i)), puna_avx2_load(up + i, n - i)))
+static inline __m256 gelu_quick(__m256 x)
+{
+    return logistic_times(x, _mm256_mul_ps(x, _mm256_set1_ps(1.702f)));
+}
 
-static void glu(puna_activation activation, const float *gate, const float *up, float *y, size_t n)
+static inline __m256 sigmoid(__m256 x)
+{
+    return logistic_times(_mm256_set1_ps(1), x);
+}
+
+static inline __m256 relu_squared(__m256 x)
+{
+    const __m256 above = relu(x);
+    return _mm256_mul_ps(above, above);
+}
+
+/* x times the normal distribution function, by vector.h's series; rounding of a square is made good, for below zero
+ * it decides all digits. */
+static inline __m256 gelu_erf(__m256 x)
+{
+    const __m256 one = _mm256_set1_ps(1), half = _mm256_set1_ps(0.5f), two = _mm256_set1_ps(2);
+    const __m256 a = _mm256_min_ps(_mm256_set1_ps(16), _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x));
+    const __m256 square = _mm256_mul_ps(a, a), lost = _mm256_fmsub_ps(a, a, square);
+    __m256 e = puna_avx2_exp(_mm256_mul_ps(square, _mm256_set1_ps(-0.5f)));
+    e = _mm256_fnmadd_ps(_mm256_mul_ps(e, lost), half, e);
+    const __m256 z = _mm256_mul_ps(a, _mm256_set1_ps(0.70710678f));
+    const __m256 q = _mm256_div_ps(_mm256_sub_ps(z, two), _mm256_add_ps(z, two));
+    __m256 p = _mm256_set1_ps(-0.000397101716f);
+    p = _mm256_fmadd_ps(p, q, _mm256_set1_ps(-0.00121833558f));
+    p = _mm256_fmadd_ps(p, q, _mm256_set1_ps(0.00132086173f));
+    p = _mm256_fmadd_ps(p, q, _mm256_set1_ps(0.00862425586f));
+    p = _mm256_fmadd_ps(p, q, _mm256_set1_ps(-0.0080669186f));
+    p = _mm256_fmadd_ps(p, q, _mm256_set1_ps(-0.0542031091f));
+    p = _mm256_fmadd_ps(p, q, _mm256_set1_ps(0.164056983f));
+    p = _mm256_fmadd_ps(p, q, _mm256_set1_ps(-0.166031454f));
+    p = _mm256_fmadd_ps(p, q, _mm256_set1_ps(-0.0927640722f));
+    p = _mm256_fmadd_ps(p, q, _mm256_set1_ps(1.27697839f));
+    const __m256 tail = _mm256_div_ps(_mm256_mul_ps(_mm256_mul_ps(e, half), p), _mm256_fmadd_ps(z, two, one));
+    const __m256 above = _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_GE_OQ);
+    return _mm256_mul_ps(x, _mm256_blendv_ps(tail, _mm256_sub_ps(one, tail), above));
+}
+
+#define ACT(activate)                 \
+    for (size_t i = 0; i < n; i += 8) \
+    puna_avx2_store(y + i, n - i, activate(puna_avx2_load(x + i, n - i)))
+
+static void act(puna_activation activation, const float *x, float *y, size_t n)
 {
     switch (activation) {
     case PUNA_ACT_SILU:
-        GLU(silu);
+        ACT(silu);
         break;
     case PUNA_ACT_GELU:
-        GLU(gelu);
+        ACT(gelu);
+        break;
+    case PUNA_ACT_GELU_ERF:
+        ACT(gelu_erf);
+        break;
+    case PUNA_ACT_GELU_QUICK:
+        ACT(gelu_quick);
+        break;
+    case PUNA_ACT_RELU:
+        ACT(relu);
+        break;
+    case PUNA_ACT_RELU_SQUARED:
+        ACT(relu_squared);
+        break;
+    case PUNA_ACT_SIGMOID:
+        ACT(sigmoid);
+        break;
+    case PUNA_ACT_TANH:
+        ACT(puna_avx2_tanh);
         break;
     default:
-        GLU(relu);
-        break;
+        if (y != x)
+            memcpy(y, x, n * sizeof *y);
+    }
+}
+
+/* The activations of some values at a time, then what they are multiplied with. min and max return their second
+ * operand when one is not a number, which therefore stays. */
+static void glu(const puna_glu_params *p, const float *gate, const float *up, float *y, size_t n)
+{
+    const float limit = p->limit > 0 ? p->limit : INFINITY;
+    const __m256 most = _mm256_set1_ps(limit), least = _mm256_set1_ps(-limit),
+                 offset = _mm256_set1_ps(p->up_offset);
+    const __m256 early = _mm256_set1_ps(p->late_limit ? INFINITY : limit),
+                 late = _mm256_set1_ps(p->late_limit ? limit : INFINITY);
+    float some[PUNA_VECTOR_SOME];
+    for (size_t at = 0; at < n; at += PUNA_VECTOR_SOME) {
+        const size_t m = n - at < PUNA_VECTOR_SOME ? n - at : PUNA_VECTOR_SOME;
+        for (size_t i = 0; i < m; i += 8)
+            puna_avx2_store(some + i, m - i, _mm256_min_ps(early, puna_avx2_load(gate + at + i, m - i)));
+        act(p->activation, some, some, m);
+        for (size_t i = 0; i < m; i += 8) {
+            const __m256 u = _mm256_max_ps(least, _mm256_min_ps(most, puna_avx2_load(up + at + i, m - i)));
+            const __m256 a = _mm256_min_ps(late, puna_avx2_load(some + i, m - i));
+            puna_avx2_store(y + at + i, m - i, _mm256_mul_ps(a, _mm256_add_ps(u, offset)));
+        }
     }
 }
 
@@ -151,6 +233,14 @@ static void add(const float *a, const float *b, float *y, size_t n)
     for (size_t i = 0; i < n; i += 8)
         puna_avx2_store(y + i, n - i,
                         _mm256_add_ps(puna_avx2_load(a + i, n - i), puna_avx2_load(b + i, n - i)));
+}
+
+static void accumulate(float factor, const float *x, float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i += 8)
+        puna_avx2_store(y + i, n - i,
+                        _mm256_fmadd_ps(_mm256_set1_ps(factor), puna_avx2_load(x + i, n - i),
+                                        puna_avx2_load(y + i, n - i)));
 }
 
 static void scale(float factor, const float *x, float *y, size_t n)
@@ -188,7 +278,9 @@ const puna_vector_kernels puna_vector_avx2 = {
     .name = "avx2",
     .norm = norm,
     .rope = rope,
+    .act = act,
     .glu = glu,
+    .accumulate = accumulate,
     .add = add,
     .scale = scale,
     .softcap = softcap,

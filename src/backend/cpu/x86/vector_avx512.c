@@ -2,6 +2,7 @@
 #include "backend/cpu/vector.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "backend/cpu/x86/avx512.h"
 #include "backend/cpu/x86/math_avx512.h"
@@ -129,22 +130,105 @@ INLINE __m512 relu(__m512 x)
     return _mm512_max_ps(x, _mm512_setzero_ps());
 }
 
-#define GLU(activate)                                                                                        \
-    for (size_t i = 0; i < n; i += 16)                                                                       \
-    store_some(y + i, n - i, _mm512_mul_ps(activate(load_some(gate + i, n - i)), load_some(up + i, n - i)))
+INLINE __m512 gelu_quick(__m512 x)
+{
+    return logistic_times(x, _mm512_mul_ps(x, _mm512_set1_ps(1.702f)));
+}
 
-static void glu(puna_activation activation, const float *gate, const float *up, float *y, size_t n)
+INLINE __m512 sigmoid(__m512 x)
+{
+    return logistic_times(_mm512_set1_ps(1), x);
+}
+
+INLINE __m512 relu_squared(__m512 x)
+{
+    const __m512 above = relu(x);
+    return _mm512_mul_ps(above, above);
+}
+
+/* x times the normal distribution function, by vector.h's series; rounding of a square is made good, for below zero
+ * it decides all digits. */
+INLINE __m512 gelu_erf(__m512 x)
+{
+    const __m512 one = _mm512_set1_ps(1), half = _mm512_set1_ps(0.5f), two = _mm512_set1_ps(2);
+    const __m512 a = _mm512_min_ps(_mm512_set1_ps(16), _mm512_abs_ps(x));
+    const __m512 square = _mm512_mul_ps(a, a), lost = _mm512_fmsub_ps(a, a, square);
+    __m512 e = puna_avx512_exp(_mm512_mul_ps(square, _mm512_set1_ps(-0.5f)));
+    e = _mm512_fnmadd_ps(_mm512_mul_ps(e, lost), half, e);
+    const __m512 z = _mm512_mul_ps(a, _mm512_set1_ps(0.70710678f));
+    const __m512 q = _mm512_div_ps(_mm512_sub_ps(z, two), _mm512_add_ps(z, two));
+    __m512 p = _mm512_set1_ps(-0.000397101716f);
+    p = _mm512_fmadd_ps(p, q, _mm512_set1_ps(-0.00121833558f));
+    p = _mm512_fmadd_ps(p, q, _mm512_set1_ps(0.00132086173f));
+    p = _mm512_fmadd_ps(p, q, _mm512_set1_ps(0.00862425586f));
+    p = _mm512_fmadd_ps(p, q, _mm512_set1_ps(-0.0080669186f));
+    p = _mm512_fmadd_ps(p, q, _mm512_set1_ps(-0.0542031091f));
+    p = _mm512_fmadd_ps(p, q, _mm512_set1_ps(0.164056983f));
+    p = _mm512_fmadd_ps(p, q, _mm512_set1_ps(-0.166031454f));
+    p = _mm512_fmadd_ps(p, q, _mm512_set1_ps(-0.0927640722f));
+    p = _mm512_fmadd_ps(p, q, _mm512_set1_ps(1.27697839f));
+    const __m512 tail = _mm512_div_ps(_mm512_mul_ps(_mm512_mul_ps(e, half), p), _mm512_fmadd_ps(z, two, one));
+    const __mmask16 above = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_GE_OQ);
+    return _mm512_mul_ps(x, _mm512_mask_sub_ps(tail, above, one, tail));
+}
+
+#define ACT(activate)                  \
+    for (size_t i = 0; i < n; i += 16) \
+    store_some(y + i, n - i, activate(load_some(x + i, n - i)))
+
+static void act(puna_activation activation, const float *x, float *y, size_t n)
 {
     switch (activation) {
     case PUNA_ACT_SILU:
-        GLU(silu);
+        ACT(silu);
         break;
     case PUNA_ACT_GELU:
-        GLU(gelu);
+        ACT(gelu);
+        break;
+    case PUNA_ACT_GELU_ERF:
+        ACT(gelu_erf);
+        break;
+    case PUNA_ACT_GELU_QUICK:
+        ACT(gelu_quick);
+        break;
+    case PUNA_ACT_RELU:
+        ACT(relu);
+        break;
+    case PUNA_ACT_RELU_SQUARED:
+        ACT(relu_squared);
+        break;
+    case PUNA_ACT_SIGMOID:
+        ACT(sigmoid);
+        break;
+    case PUNA_ACT_TANH:
+        ACT(puna_avx512_tanh);
         break;
     default:
-        GLU(relu);
-        break;
+        if (y != x)
+            memcpy(y, x, n * sizeof *y);
+    }
+}
+
+/* The activations of some values at a time, then what they are multiplied with. min and max return their second
+ * operand when one is not a number, which therefore stays. */
+static void glu(const puna_glu_params *p, const float *gate, const float *up, float *y, size_t n)
+{
+    const float limit = p->limit > 0 ? p->limit : INFINITY;
+    const __m512 most = _mm512_set1_ps(limit), least = _mm512_set1_ps(-limit),
+                 offset = _mm512_set1_ps(p->up_offset);
+    const __m512 early = _mm512_set1_ps(p->late_limit ? INFINITY : limit),
+                 late = _mm512_set1_ps(p->late_limit ? limit : INFINITY);
+    float some[PUNA_VECTOR_SOME];
+    for (size_t at = 0; at < n; at += PUNA_VECTOR_SOME) {
+        const size_t m = n - at < PUNA_VECTOR_SOME ? n - at : PUNA_VECTOR_SOME;
+        for (size_t i = 0; i < m; i += 16)
+            store_some(some + i, m - i, _mm512_min_ps(early, load_some(gate + at + i, m - i)));
+        act(p->activation, some, some, m);
+        for (size_t i = 0; i < m; i += 16) {
+            const __m512 u = _mm512_max_ps(least, _mm512_min_ps(most, load_some(up + at + i, m - i)));
+            const __m512 a = _mm512_min_ps(late, load_some(some + i, m - i));
+            store_some(y + at + i, m - i, _mm512_mul_ps(a, _mm512_add_ps(u, offset)));
+        }
     }
 }
 
@@ -152,6 +236,13 @@ static void add(const float *a, const float *b, float *y, size_t n)
 {
     for (size_t i = 0; i < n; i += 16)
         store_some(y + i, n - i, _mm512_add_ps(load_some(a + i, n - i), load_some(b + i, n - i)));
+}
+
+static void accumulate(float factor, const float *x, float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i += 16)
+        store_some(y + i, n - i,
+                   _mm512_fmadd_ps(_mm512_set1_ps(factor), load_some(x + i, n - i), load_some(y + i, n - i)));
 }
 
 static void scale(float factor, const float *x, float *y, size_t n)
@@ -185,7 +276,9 @@ const puna_vector_kernels puna_vector_avx512 = {
     .name = "avx512",
     .norm = norm,
     .rope = rope,
+    .act = act,
     .glu = glu,
+    .accumulate = accumulate,
     .add = add,
     .scale = scale,
     .softcap = softcap,
