@@ -62,7 +62,7 @@ static int32_t closest(const puna_session *s)
 void puna_session_checkpoint(puna_session *s)
 {
     puna_blocks *b = &s->scheduler->blocks;
-    const size_t n_vocab = (size_t)s->model->net.hp.n_vocab;
+    const size_t n_output = (size_t)s->model->net.plan.n_output;
     if (s->slot < 0 || s->n_tokens == 0)
         return;
     if (at(s, s->n_tokens))
@@ -73,9 +73,9 @@ void puna_session_checkpoint(puna_session *s)
     if (c.slot < 0)
         return; /* as without: going back will take longer */
     puna_kv_state_copy(&b->kv, c.slot, s->slot);
-    c.logits = s->n_logits == s->n_tokens ? malloc(n_vocab * sizeof *c.logits) : NULL;
+    c.logits = s->n_logits == s->n_tokens ? malloc(n_output * sizeof *c.logits) : NULL;
     if (c.logits)
-        memcpy(c.logits, s->logits, n_vocab * sizeof *c.logits);
+        memcpy(c.logits, s->logits, n_output * sizeof *c.logits);
     s->checkpoints[s->n_checkpoints++] = c;
 }
 
@@ -87,7 +87,7 @@ void puna_session_restore(puna_session *s, int32_t n)
     if (n < s->n_tokens && c) {
         puna_kv_state_copy(&s->scheduler->blocks.kv, s->slot, c->slot);
         if (c->logits && s->n_logits != n) {
-            memcpy(s->logits, c->logits, (size_t)s->model->net.hp.n_vocab * sizeof *c->logits);
+            memcpy(s->logits, c->logits, (size_t)s->model->net.plan.n_output * sizeof *c->logits);
             s->n_logits = n;
         }
     }

@@ -67,7 +67,7 @@ struct puna_session {
     int32_t n_logits;          /* logits are those after this many tokens; 0 = none */
     int32_t *tokens;           /* [n_ctx] */
     int32_t *blocks, n_blocks; /* [blocks of n_ctx]; held: as many as the tokens take, between calls */
-    float *logits;             /* [n_vocab] */
+    float *logits;             /* [plan.n_output], or the vector */
     int32_t slot;              /* of its states; -1: the model has none */
     puna_checkpoint checkpoints[PUNA_CHECKPOINTS]; /* by n_tokens */
     int32_t n_checkpoints;

@@ -164,12 +164,22 @@ static puna_status open_files(puna_model *model, const char *path, const puna_pa
     return status ? status : open_vocab(model, path, params, err);
 }
 
+static puna_pooling find_pooling(const char *name)
+{
+    static const char *const names[] = { "off", "none", "mean", "cls", "last", "rank" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i], name) == 0)
+            return (puna_pooling)i;
+    return PUNA_POOLING_AUTO;
+}
+
 static puna_status open_weights(puna_model *model, const puna_params *params, puna_error *err)
 {
     model->backend = find_backend(params->texts[PUNA_KEY_backend]);
     if (!model->backend)
         return puna_fail(err, PUNA_ERR_ARGUMENT, "backend: got %s, expected cpu or ref", params->texts[PUNA_KEY_backend]);
-    TRY(puna_network_open(&model->net, model->container, (int32_t)puna_params_int(params, PUNA_KEY_ctx), err));
+    TRY(puna_network_open(&model->net, model->container, (int32_t)puna_params_int(params, PUNA_KEY_ctx),
+                          find_pooling(params->texts[PUNA_KEY_pooling]), err));
     model->has_weights = true;
     const char *repack = params->texts[PUNA_KEY_repack];
     puna_program_options options = { .isa = params->texts[PUNA_KEY_isa],
@@ -261,6 +271,11 @@ const char *puna_model_fingerprint(const puna_model *model)
 int32_t puna_model_n_vocab(const puna_model *model)
 {
     return model->has_weights ? model->net.hp.n_vocab : puna_vocab_n(model->vocab);
+}
+
+int32_t puna_model_n_embedding(const puna_model *model)
+{
+    return model->has_weights && model->net.plan.vectors ? model->net.plan.n_output : 0;
 }
 
 int32_t puna_model_n_ctx_train(const puna_model *model)

@@ -31,10 +31,12 @@ static puna_status open_parts(puna_scheduler *c, const puna_params *params, puna
     c->n_ctx = n_ctx > 0 ? (int32_t)n_ctx : model->net.hp.n_ctx_train;
     n_total = n_total > c->n_ctx ? n_total : c->n_ctx;
     c->n_batch = (int32_t)puna_params_int(params, PUNA_KEY_batch);
+    if (model->net.plan.whole && c->n_batch < c->n_ctx) /* a text is a batch */
+        c->n_batch = c->n_ctx < PUNA_MAX_BATCH ? c->n_ctx : PUNA_MAX_BATCH;
     if (c->n_batch > n_total)
         c->n_batch = (int32_t)n_total;
     TRY(allocate(c, err));
-    TRY(puna_sampler_open(&c->sampler, model->net.hp.n_vocab, err));
+    TRY(puna_sampler_open(&c->sampler, model->net.plan.n_output, err));
     puna_format format = puna_session_kv_format(model, params->texts[PUNA_KEY_kv_type]);
     TRY(puna_blocks_open(&c->blocks, &model->net.plan, puna_blocks_of((int32_t)n_total), PUNA_MAX_SLOTS, format, err));
     bool profile = puna_params_int(params, PUNA_KEY_profile) != 0;
@@ -91,7 +93,7 @@ void puna_scheduler_add(puna_scheduler *c, puna_session *s, const int32_t *token
                         float *logits)
 {
     puna_batch *b = &c->batch;
-    size_t n_vocab = (size_t)c->model->net.hp.n_vocab;
+    size_t n_output = (size_t)c->model->net.plan.n_output;
     assert(n > 0 && n <= puna_scheduler_room(c) && puna_blocks_of(s->n_tokens + n) <= s->n_blocks);
     c->members[b->n_spans] = s;
     c->spans[b->n_spans++] = (puna_span){ .first = b->n_tokens, .n = n, .pos = s->n_tokens, .blocks = s->blocks, .slot = s->slot };
@@ -100,7 +102,7 @@ void puna_scheduler_add(puna_scheduler *c, puna_session *s, const int32_t *token
         c->positions[b->n_tokens + i] = s->n_tokens + i;
     b->n_tokens += n;
     for (int32_t i = 0; i < n_outputs; i++) {
-        c->logits[b->n_outputs] = logits + (size_t)i * n_vocab;
+        c->logits[b->n_outputs] = logits + (size_t)i * n_output;
         c->output_rows[b->n_outputs++] = b->n_tokens - n_outputs + i;
     }
 }

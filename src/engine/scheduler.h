@@ -35,7 +35,7 @@ static inline int32_t puna_scheduler_room(const puna_scheduler *c)
 }
 
 /* Adds the n tokens after a session's last to the batch, at most once a batch; the last n_outputs of
- * them get logits, rows of n_vocab from `logits` on. The session has blocks for them, held by nobody else. */
+ * them get logits, rows of plan.n_output from `logits` on. The session has blocks for them, held by nobody else. */
 void puna_scheduler_add(puna_scheduler *c, puna_session *s, const int32_t *tokens, int32_t n, int32_t n_outputs,
                         float *logits);
 /* Evaluates the batch, which is empty afterwards. When it succeeds, its sessions hold its tokens. */

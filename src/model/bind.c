@@ -236,6 +236,19 @@ static puna_sets fused_sets(const puna_layer *l)
            (l->shared_gate_up ? PUNA_SET(SHARED) : 0);
 }
 
+/* Where files may have a gate of its own or one in front of what it gates: the other name of the two for this tensor. */
+static bool is_other_form(const puna_network *net, const puna_container *c, const binding *b, puna_sets wanted, int32_t layer)
+{
+    char name[PUNA_MAX_NAME_BYTES];
+    const bool fused = b->set == PUNA_SET_NUMBER_GATE_UP || b->set == PUNA_SET_NUMBER_GATE_UP_BIAS;
+    const bool alone = b->set == PUNA_SET_NUMBER_UP || b->set == PUNA_SET_NUMBER_UP_BIAS;
+    if (!(fused || alone) || !(wanted & PUNA_SET(UP)) || !(wanted & PUNA_SET(GATE_UP)))
+        return false;
+    snprintf(name, sizeof name, "blk.%d.%s", (int)layer, file_name(net->arch, "ffn_up.weight"));
+    const puna_tensor *t = puna_container_tensor(c, name);
+    return fused != (t && t->ne[1] == dimension(&net->hp, &net->hp.layers[layer], PUNA_DIM_FF2));
+}
+
 static puna_status bind_table(puna_network *net, const puna_container *c, void *base, int32_t layer, puna_error *err)
 {
     const puna_arch *arch = net->arch;
@@ -243,7 +256,7 @@ static puna_status bind_table(puna_network *net, const puna_container *c, void *
     const puna_sets wanted = (arch->needs | arch->may | PUNA_SETS_ALWAYS) & ~none;
     for (size_t i = 0; i < tables[layer >= 0].n; i++) {
         const binding *b = &tables[layer >= 0].rows[i];
-        if (wanted >> b->set & 1)
+        if ((wanted >> b->set & 1) && !is_other_form(net, c, b, wanted, layer))
             TRY(bind_one(net, c, b, base, layer, err));
     }
     puna_sets needed = arch->needs & ~none;

@@ -56,7 +56,8 @@ puna_value puna_build_attend(puna_network *net, puna_value q, puna_value k, puna
     puna_plan *g = &net->plan;
     const puna_hparams *hp = &net->hp;
     const puna_layer_hparams *lh = &hp->layers[il];
-    puna_cache_layout layout = { lh->n_head_kv, hp->head_dim_k, hp->head_dim_v, lh->window };
+    puna_cache_layout layout = { lh->n_head_kv, hp->head_dim_k, hp->head_dim_v,
+                                 hp->mask == PUNA_MASK_ALL ? 0 : lh->window };
     puna_attention_params p = {
         .n_head = lh->n_head, .n_head_kv = lh->n_head_kv,
         .head_dim = hp->head_dim_k, .head_dim_v = hp->head_dim_v,
@@ -93,7 +94,7 @@ static puna_value turned(puna_network *net, puna_value x, int32_t il, int32_t n_
 }
 
 /* The attention branch of layer il, up to its output projection. */
-static puna_value attention(puna_network *net, puna_value h, int32_t il)
+puna_value puna_build_attention(puna_network *net, puna_value h, int32_t il)
 {
     puna_plan *g = &net->plan;
     const puna_layer *l = &net->layers[il];
@@ -114,7 +115,7 @@ puna_value puna_build_dense(puna_network *net, puna_value h, int32_t il)
 {
     puna_plan *g = &net->plan;
     const puna_layer *l = &net->layers[il];
-    const puna_activation activation = net->arch->activation;
+    const puna_activation activation = net->hp.activation;
     const puna_glu_params p = { .activation = activation, .limit = net->hp.layers[il].ff_limit, .late_limit = true };
     puna_value gate = -1, y;
     if (l->ffn_gate)
@@ -130,7 +131,7 @@ puna_value puna_build_dense(puna_network *net, puna_value h, int32_t il)
 static puna_value shared(puna_network *net, puna_value h, const puna_layer *l, float limit)
 {
     puna_plan *g = &net->plan;
-    const puna_glu_params p = { .activation = net->arch->activation, .limit = limit, .late_limit = true };
+    const puna_glu_params p = { .activation = net->hp.activation, .limit = limit, .late_limit = true };
     puna_value gate = linear_scaled(net, h, l->shared_gate, NULL, l->shared_gate_scale);
     puna_value y = p_glu(g, gate, linear_scaled(net, h, l->shared_up, NULL, l->shared_up_scale), &p);
     y = linear_scaled(net, y, l->shared_down, NULL, l->shared_down_scale);
@@ -147,7 +148,7 @@ puna_value puna_build_experts(puna_network *net, puna_value h, puna_value scores
     puna_experts e = l->experts;
     puna_experts_params p = {
         .n_used = hp->route.n_used, .weight_first = hp->weight_first, .fused = l->expert_gate_up != NULL,
-        .glu = { .activation = net->arch->activation, .limit = hp->layers[il].expert_limit,
+        .glu = { .activation = net->hp.activation, .limit = hp->layers[il].expert_limit,
                  .late_limit = !hp->early_limit, .up_offset = hp->expert_up_offset },
     };
     if (p.fused)
@@ -168,9 +169,48 @@ puna_value puna_build_feed_forward(puna_network *net, puna_value h, int32_t il)
     return puna_build_experts(net, h, p_linear(&net->plan, h, l->router, l->router_bias), il);
 }
 
+/* ---- the end ---------------------------------------------------------------------------- */
+
+puna_value puna_build_needed_rows(puna_network *net, puna_value x)
+{
+    if (net->hp.pooling == PUNA_POOLING_MEAN)
+        return x;
+    return net->hp.pooling == PUNA_POOLING_CLS ? p_pool(&net->plan, x, PUNA_POOL_FIRST) : p_select_rows(&net->plan, x);
+}
+
+/* Scores of a text, or of a query beside a document. */
+static puna_value classify(puna_network *net, puna_value x)
+{
+    puna_plan *g = &net->plan;
+    if (!net->head && !net->head_output && !g->status)
+        g->status = puna_fail(&g->error, PUNA_ERR_FORMAT, "pooling: got rank, expected another: the model has no classifier "
+                              "(tensor cls.weight or cls.output.weight)");
+    if (net->head)
+        x = p_act(g, p_linear(g, x, net->head, net->head_bias), &(puna_act_params){ .kind = net->hp.rank_activation });
+    x = norm_if(net, x, net->head_norm, NULL);
+    return net->head_output ? p_linear(g, x, net->head_output, net->head_output_bias) : x;
+}
+
+void puna_build_end(puna_network *net, puna_value x)
+{
+    puna_plan *g = &net->plan;
+    const puna_hparams *hp = &net->hp;
+    if (hp->pooling == PUNA_POOLING_OFF) {
+        p_logits(g, x, net->output, net->output_bias, hp->logit_scale != 0 ? hp->logit_scale : 1, hp->logit_softcap);
+        return;
+    }
+    if (hp->pooling == PUNA_POOLING_MEAN)
+        x = p_pool(g, x, PUNA_POOL_MEAN);
+    if (hp->rank)
+        x = classify(net, x);
+    x = net->dense_2 ? p_linear(g, x, net->dense_2, NULL) : x;
+    x = net->dense_3 ? p_linear(g, x, net->dense_3, NULL) : x;
+    p_output(g, x);
+}
+
 /* ---- the whole -------------------------------------------------------------------------- */
 
-static puna_value embed(puna_network *net)
+puna_value puna_build_embedding(puna_network *net)
 {
     puna_plan *g = &net->plan;
     const puna_hparams *hp = &net->hp;
@@ -178,6 +218,8 @@ static puna_value embed(puna_network *net)
     if (net->arch->traits & PUNA_TRAIT_EMBEDDING_SQRT)
         scale = sqrtf((float)hp->n_embd);
     puna_value x = p_embed(g, net->embedding, &(puna_embed_params){ .scale = scale });
+    if (net->token_types) /* texts have one part, and its number is 0 */
+        x = p_add(g, x, p_embed(g, net->token_types, &(puna_embed_params){ .source = PUNA_EMBED_FIRST, .scale = 1 }));
     if (net->positions)
         x = p_add(g, x, p_embed(g, net->positions, &(puna_embed_params){ .source = PUNA_EMBED_POSITION, .scale = 1 }));
     return norm_if(net, x, net->embedding_norm, net->embedding_norm_bias);
@@ -193,10 +235,10 @@ static puna_value attention_branch(puna_network *net, puna_value h, int32_t il, 
 {
     puna_plan *g = &net->plan;
     const puna_layer *l = &net->layers[il];
-    puna_value o = net->arch->attention ? net->arch->attention(net, h, il) : attention(net, h, il);
-    if (last) { /* from here on only rows that get logits matter */
-        *x = p_select_rows(g, *x);
-        o = p_select_rows(g, o);
+    puna_value o = net->arch->attention ? net->arch->attention(net, h, il) : puna_build_attention(net, h, il);
+    if (last) {
+        *x = puna_build_needed_rows(net, *x);
+        o = puna_build_needed_rows(net, o);
     }
     o = puna_build_linear(net, o, l->wo, l->so, l->bo);
     if (net->hp.value_scale != 0 && net->hp.value_scale != 1)
@@ -222,7 +264,7 @@ static puna_value layer(puna_network *net, puna_value x, int32_t il)
     puna_value o = attention_branch(net, norm_if(net, l->attn_norm_2 ? x : h, l->attn_norm_2, l->attn_norm_2_bias), il,
                                     last, &rows);
     if (net->arch->traits & PUNA_TRAIT_PARALLEL || net->hp.parallel) {
-        h = last ? p_select_rows(g, h) : h;
+        h = last ? puna_build_needed_rows(net, h) : h;
         if (l->ffn_norm)
             h = puna_build_norm(net, rows, l->ffn_norm, l->ffn_norm_bias);
         return p_add(g, add_branch(net, rows, feed_forward_branch(net, h, rows, rows, il)), o);
@@ -237,10 +279,9 @@ void puna_build_decoder(puna_network *net)
     puna_plan *g = &net->plan;
     const puna_hparams *hp = &net->hp;
     p_layer(g, -1);
-    puna_value x = embed(net);
+    puna_value x = puna_build_embedding(net);
     for (int32_t il = 0; il < hp->n_layer; il++)
         x = layer(net, x, il);
     p_layer(g, -1);
-    x = puna_build_norm(net, x, net->output_norm, net->output_norm_bias);
-    p_logits(g, x, net->output, net->output_bias, hp->logit_scale != 0 ? hp->logit_scale : 1, hp->logit_softcap);
+    puna_build_end(net, puna_build_norm(net, x, net->output_norm, net->output_norm_bias));
 }

@@ -18,6 +18,18 @@ typedef struct puna_layer_hparams {
     float expert_limit, ff_limit; /* puna_glu_params.limit */
 } puna_layer_hparams;
 
+/* What a model makes of a text: logits, or vectors: one of each token (NONE), or one for all: the mean of theirs, the
+ * first's, the last's. RANK: what a classifier makes of that. AUTO is a wish: as the file and the architecture say. */
+typedef enum puna_pooling {
+    PUNA_POOLING_OFF,
+    PUNA_POOLING_NONE, /* from here on numbered as in GGUF, and one more */
+    PUNA_POOLING_MEAN,
+    PUNA_POOLING_CLS,
+    PUNA_POOLING_LAST,
+    PUNA_POOLING_RANK,
+    PUNA_POOLING_AUTO
+} puna_pooling;
+
 typedef struct puna_hparams {
     int32_t n_layer, n_embd, n_ctx_train, n_vocab;
     int32_t n_predict; /* layers at the end of the file that guess tokens further ahead: not run; n_layer is without */
@@ -43,6 +55,11 @@ typedef struct puna_hparams {
     float embedding_scale, residual_scale; /* 0 = 1 */
     float logit_scale, logit_softcap;      /* 0 = 1, 0 = none */
     bool parallel;                         /* as PUNA_TRAIT_PARALLEL */
+    puna_activation activation;            /* of the feed-forward part */
+    /* A vector in place of logits. A default other than OFF is that of an architecture without logits. */
+    puna_pooling pooling;                  /* never RANK: then the rows that the classifier is for */
+    bool rank;
+    puna_activation rank_activation;
     /* Experts. */
     int32_t n_expert, n_ff_expert, n_ff_shared;
     puna_route_params route;
@@ -59,6 +76,7 @@ typedef struct puna_keys {
     const puna_container *container;
     const char *arch;
     int32_t n_ctx; /* that will be asked for; 0 = what the model was trained with */
+    puna_pooling pooling; /* that is asked for */
     puna_status status;
     puna_error error;
 } puna_keys;
@@ -69,6 +87,8 @@ bool puna_key_has(const puna_keys *k, const char *suffix);
 int32_t puna_key_int(puna_keys *k, const char *suffix, int32_t absent, int32_t least, int32_t most);
 float puna_key_real(puna_keys *k, const char *suffix, float absent);
 bool puna_key_flag(puna_keys *k, const char *suffix, bool absent);
+
+bool puna_key_text_is(const puna_keys *k, const char *suffix, const char *want);
 
 /* Must be there. */
 void puna_key_need(puna_keys *k, const char *suffix);

@@ -42,13 +42,26 @@ static puna_status find_arch(puna_network *net, const puna_container *c, puna_er
     return puna_hint(err, PUNA_ERR_FORMAT, "puna formats");
 }
 
-static puna_status open_network(puna_network *net, const puna_container *c, int32_t n_ctx, puna_error *err)
+/* An architecture with a build function of its own may end in logits whatever is asked for. */
+static puna_status check_end(const puna_network *net, puna_error *err)
+{
+    if (net->plan.status)
+        return PUNA_OK; /* told when values are placed */
+    const bool wants = net->hp.pooling != PUNA_POOLING_OFF;
+    if (wants == net->plan.vectors && net->plan.n_output > 0)
+        return PUNA_OK;
+    return puna_fail(err, PUNA_ERR_FORMAT, "pooling: models of architecture %s give logits only", net->arch->name);
+}
+
+static puna_status open_network(puna_network *net, const puna_container *c, int32_t n_ctx, puna_pooling pooling,
+                                puna_error *err)
 {
     TRY(find_arch(net, c, err));
     const puna_arch *arch = net->arch;
-    puna_keys keys = { .container = c, .arch = arch->name, .n_ctx = n_ctx };
+    puna_keys keys = { .container = c, .arch = arch->name, .n_ctx = n_ctx, .pooling = pooling };
     net->hp = arch->defaults;
     net->hp.pairing = arch->pairing;
+    net->hp.activation = arch->activation;
     puna_hparams_read(&net->hp, &keys, &net->arena);
     if (!keys.status && arch->adjust)
         arch->adjust(&net->hp, &keys);
@@ -65,13 +78,15 @@ static puna_status open_network(puna_network *net, const puna_container *c, int3
         arch->build(net);
     else
         puna_build_decoder(net);
+    TRY(check_end(net, err));
     return puna_plan_place(&net->plan, true, err);
 }
 
-puna_status puna_network_open(puna_network *net, const puna_container *container, int32_t n_ctx, puna_error *err)
+puna_status puna_network_open(puna_network *net, const puna_container *container, int32_t n_ctx, puna_pooling pooling,
+                              puna_error *err)
 {
     *net = (puna_network){ 0 };
-    puna_status status = open_network(net, container, n_ctx, err);
+    puna_status status = open_network(net, container, n_ctx, pooling, err);
     if (status)
         puna_network_close(net);
     return status;

@@ -29,6 +29,7 @@ typedef struct puna_network {
     const puna_tensor *embedding, *embedding_norm, *embedding_norm_bias, *positions, *token_types;
     const puna_tensor *output_norm, *output_norm_bias, *output, *output_bias;
     const puna_tensor *rope_factors, *rope_long, *rope_short;
+    const puna_tensor *head, *head_bias, *head_norm, *head_output, *head_output_bias, *dense_2, *dense_3;
     puna_layer *layers;
     puna_plan plan;
     uint64_t n_parameters;
@@ -61,7 +62,7 @@ typedef enum puna_dim {
 /* The sets of tensors.def. */
 #define PUNA_SETS(X)                                                                                              \
     X(EMBEDDING) X(EMBEDDING_NORM) X(EMBEDDING_NORM_BIAS) X(POSITIONS) X(TOKEN_TYPES) X(OUTPUT_NORM)              \
-    X(OUTPUT_NORM_BIAS) X(OUTPUT) X(OUTPUT_BIAS) X(ROPE_FACTORS) X(ROPE_LONG_SHORT)                               \
+    X(OUTPUT_NORM_BIAS) X(OUTPUT) X(OUTPUT_BIAS) X(ROPE_FACTORS) X(ROPE_LONG_SHORT) X(HEAD)                       \
     X(ATTN_NORM) X(ATTN_NORM_BIAS) X(ATTN_NORM_2) X(QKV) X(QKV_BIAS) X(QKV_SCALE) X(QKV_FUSED) X(QKV_FUSED_BIAS)  \
     X(QKV_FUSED_SCALE) X(Q_NORM) X(Q_NORM_BIAS) X(K_NORM) X(K_NORM_BIAS) X(SINKS) X(ATTN_SUB_NORM) X(ATTN_GATE)   \
     X(O) X(O_BIAS) X(O_SCALE) X(ATTN_POST_NORM) X(ATTN_POST_NORM_BIAS)                                            \
@@ -144,8 +145,9 @@ struct puna_arch {
 const puna_arch *puna_arch_find(const char *name, size_t n);
 const puna_arch *puna_arch_at(size_t i); /* in arch.def's order; NULL past the end */
 
-/* Binds and records, for contexts of n_ctx tokens (0: as the model was trained). The container outlives the network. */
-puna_status puna_network_open(puna_network *net, const puna_container *container, int32_t n_ctx, puna_error *err);
+/* Binds and records, for contexts of n_ctx tokens (0: as the model was trained), for logits or vectors. The container outlives the network. */
+puna_status puna_network_open(puna_network *net, const puna_container *container, int32_t n_ctx, puna_pooling pooling,
+                              puna_error *err);
 void puna_network_close(puna_network *net);
 
 /* Binds every tensor that the architecture names. */
@@ -159,6 +161,14 @@ bool puna_key_tensor(const puna_keys *k, int32_t layer, const char *name);
 /* Records the decoder with the traits of net->arch into net->plan. */
 void puna_build_decoder(puna_network *net);
 
+/* Tokens to rows: with their positions and types, and normalised, where there are tensors for it. */
+puna_value puna_build_embedding(puna_network *net);
+
+/* Once the last layer has attended: the rows that are still needed. The mean needs all to the end. */
+puna_value puna_build_needed_rows(puna_network *net, puna_value x);
+/* The end of a plan: logits of normalised rows, or the vector that the model makes of them. */
+void puna_build_end(puna_network *net, puna_value x);
+
 puna_value puna_build_norm(puna_network *net, puna_value x, const puna_tensor *weight, const puna_tensor *bias);
 /* scale W x + bias; scale and bias may be NULL. */
 puna_value puna_build_linear(puna_network *net, puna_value x, const puna_tensor *w, const puna_tensor *scale,
@@ -167,6 +177,8 @@ puna_value puna_build_linear(puna_network *net, puna_value x, const puna_tensor 
 puna_value puna_build_rope(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim);
 /* Queries, keys and values of a layer's own kind, rotated, to what the heads saw: without the output matrix. */
 puna_value puna_build_attend(puna_network *net, puna_value q, puna_value k, puna_value v, int32_t il);
+/* From the layer's input to there. */
+puna_value puna_build_attention(puna_network *net, puna_value h, int32_t il);
 /* The feed-forward part without experts, and that with. */
 puna_value puna_build_dense(puna_network *net, puna_value h, int32_t il);
 puna_value puna_build_experts(puna_network *net, puna_value h, puna_value scores, int32_t il);

@@ -30,7 +30,7 @@ struct puna_batch {
     const puna_span *spans;     /* disjoint, in order, covering all rows */
     int32_t n_outputs;
     const int32_t *output_rows; /* [n_outputs], ascending; rows that get logits */
-    float *const *logits;       /* [n_outputs] rows of plan->n_vocab each, written by LOGITS */
+    float *const *logits;       /* [n_outputs] rows of plan->n_output each, written by LOGITS or OUTPUT */
 };
 
 enum { PUNA_PREFILL_ROWS = 8 }; /* from here on a run is limited by arithmetic, not by memory */

@@ -112,6 +112,9 @@ typedef struct puna_attention_params {
     float temperature_offset;
 } puna_attention_params;
 
+/* What a sequence's rows are made into one by: their mean, or the first of them. */
+typedef enum puna_pool_kind { PUNA_POOL_MEAN, PUNA_POOL_FIRST } puna_pool_kind;
+
 /* Numbered as in GGUF. */
 typedef enum puna_gating {
     PUNA_GATING_SOFTMAX = 1,
@@ -153,6 +156,7 @@ typedef struct puna_node {
         puna_route_params route;
         puna_experts_params experts;
         int32_t cache; /* KV_STORE */
+        puna_pool_kind pool;
         struct {
             float x, y;
         } add;
@@ -187,7 +191,8 @@ typedef struct puna_plan {
     int32_t n_nodes, n_values, n_caches, n_states;
     int32_t capacity_nodes, capacity_values, capacity_caches, capacity_states;
     int32_t layer;     /* recorded into nodes */
-    int32_t n_vocab;   /* width of the logits */
+    int32_t n_output;  /* width of what each output row gives: logits, or a vector */
+    bool vectors;      /* it is a vector */
     bool whole;        /* every row depends on all of its sequence: nothing can be evaluated in parts */
     size_t row_floats; /* scratch floats per row, set by puna_plan_place */
     puna_status status;
@@ -251,6 +256,10 @@ typedef struct puna_experts {
 puna_value p_moe_ffn(puna_plan *g, puna_value x, puna_value route, const puna_experts *e,
                      const puna_experts_params *p);
 puna_value p_select_rows(puna_plan *g, puna_value x);                               /* [T, w] -> [n_out, w] */
+/* Over the rows of the output row's sequence, which come in one batch. */
+puna_value p_pool(puna_plan *g, puna_value x, puna_pool_kind kind);                    /* [T, w] -> [n_out, w] */
+/* One of these ends a plan. */
 void p_logits(puna_plan *g, puna_value x, const puna_tensor *w, const puna_tensor *bias, float scale, float softcap);
+void p_output(puna_plan *g, puna_value x);
 
 #endif

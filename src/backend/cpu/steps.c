@@ -166,6 +166,12 @@ static bool is_row_op(const puna_node *node)
     }
 }
 
+/* A rotation is alone; a pool reads many rows of what an earlier step has made. */
+static bool begins_chain(const puna_node *node)
+{
+    return is_row_op(node) || node->op == PUNA_OP_ROPE || node->op == PUNA_OP_POOL;
+}
+
 /* A chain that selects rows runs on the selected ones only, so that nothing before the selection
  * may be read from outside. */
 static bool may_select(const compiler *c, const puna_step *step)
@@ -313,7 +319,7 @@ static void compile_step(compiler *c, int32_t i)
     puna_step *step = &c->out->steps[number];
     const puna_node *node = &c->plan->nodes[i];
     *step = (puna_step){ .residual = -1, .in = -1, .glu_out = -1, .last = node };
-    if (is_row_op(node) || node->op == PUNA_OP_ROPE) {
+    if (begins_chain(node)) {
         int32_t next = collect_chain(c, i, step);
         const puna_node *after = next < c->plan->n_nodes ? &c->plan->nodes[next] : NULL;
         if (after && chain_feeds(c, step, after) && after->op == PUNA_OP_LINEAR)
@@ -333,6 +339,9 @@ static void compile_step(compiler *c, int32_t i)
     } else if (node->op == PUNA_OP_ATTENTION && attention_has(node)) {
         attention_step(c, node, step);
         mark_attention(c, step, number);
+        c->step_of[i] = number;
+    } else if (node->op == PUNA_OP_OUTPUT) {
+        step->kind = PUNA_STEP_OUTPUT;
         c->step_of[i] = number;
     } else {
         step->kind = PUNA_STEP_REFERENCE;

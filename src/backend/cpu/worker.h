@@ -125,6 +125,7 @@ void puna_worker_finish(puna_worker *w, puna_worker_phase *phase, int32_t n, int
 void puna_worker_rows(puna_worker *w, int thread, int32_t number);
 void puna_worker_linear(puna_worker *w, int thread, int32_t number);
 void puna_worker_attention(puna_worker *w, int thread, int32_t number);
+void puna_worker_output(puna_worker *w, int32_t number);
 void puna_worker_reference(puna_worker *w, int thread, int32_t number);
 
 /* Floats of parts that a plan's attention needs. */
