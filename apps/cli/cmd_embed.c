@@ -26,8 +26,8 @@ typedef struct embedding_state {
     bool normalise, each, raw; /* each: a vector of every token */
     const text *now;           /* whose vectors come */
     float *vector;
-    json_t *rows;    /* with --json: of the text */
-    json_t *texts;   /* with --json: of all */
+    json_t *rows;     /* with --json: of the text */
+    json_t *texts;    /* with --json: of all */
     puna_table table; /* else, without --raw */
 } embedding_state;
 
@@ -44,7 +44,8 @@ static text *split_lines(const char *bytes, size_t n, size_t *n_texts)
     for (size_t at = 0; texts && at < n;) {
         const char *end = memchr(bytes + at, '\n', n - at);
         const size_t length = end ? (size_t)(end - bytes) - at : n - at;
-        texts[(*n_texts)++] = (text){ bytes + at, length > 0 && bytes[at + length - 1] == '\r' ? length - 1 : length };
+        texts[(*n_texts)++] =
+            (text){ bytes + at, length > 0 && bytes[at + length - 1] == '\r' ? length - 1 : length };
         at += length + 1;
     }
     return texts;
@@ -53,7 +54,15 @@ static text *split_lines(const char *bytes, size_t n, size_t *n_texts)
 /* Arguments are a text each; without any, the lines of -f FILE or of standard input. *memory is what they lie in. */
 static puna_status read_texts(puna_cli *cli, char **memory, text **texts, size_t *n, puna_error *err)
 {
-    if (cli->n_operands && !puna_cli_has(cli, PUNA_FLAG_file)) {
+    const char *ids = cli->flags[PUNA_FLAG_tokens];
+    if (ids && (cli->n_operands || puna_cli_has(cli, PUNA_FLAG_file)))
+        return puna_fail(err, PUNA_ERR_ARGUMENT, "embed: got both --tokens and a text, expected one");
+    if (ids) {
+        *texts = calloc(1, sizeof **texts);
+        *n = 1;
+        if (*texts)
+            **texts = (text){ ids, strlen(ids) };
+    } else if (cli->n_operands && !puna_cli_has(cli, PUNA_FLAG_file)) {
         *texts = calloc(cli->n_operands, sizeof **texts);
         for (*n = 0; *texts && *n < cli->n_operands; ++*n)
             (*texts)[*n] = (text){ cli->operands[*n], strlen(cli->operands[*n]) };
@@ -106,14 +115,26 @@ static int take(void *user, size_t position, const float *from)
     return s->cli->out_closed || s->cli->out_errno || puna_interrupt_seen();
 }
 
+/* Of the text, or as they were given. */
+static puna_status tokens_of(const embedding_state *s, int32_t **tokens, size_t *n, puna_error *err)
+{
+    const char *ids = s->cli->flags[PUNA_FLAG_tokens];
+    if (ids)
+        return puna_numbers_parse(ids, strlen(ids), "--tokens", 0, puna_model_n_vocab(s->model) - 1, tokens,
+                                  n, err);
+    const unsigned flags =
+        PUNA_TOKENS_ADD_SPECIAL | (puna_cli_has(s->cli, PUNA_FLAG_special) ? PUNA_TOKENS_PARSE_SPECIAL : 0);
+    return puna_tokenize(s->model, s->now->bytes, s->now->n, flags, tokens, n, err);
+}
+
 /* The vectors of one text. */
 static puna_status embed(embedding_state *s, puna_error *err)
 {
     int32_t *tokens = NULL;
     size_t n = 0;
-    const unsigned flags = PUNA_TOKENS_ADD_SPECIAL | (puna_cli_has(s->cli, PUNA_FLAG_special) ? PUNA_TOKENS_PARSE_SPECIAL : 0);
-    TRY(puna_tokenize(s->model, s->now->bytes, s->now->n, flags, &tokens, &n, err));
-    puna_status status = n ? PUNA_OK : puna_fail(err, PUNA_ERR_ARGUMENT, "got no tokens, expected at least one");
+    TRY(tokens_of(s, &tokens, &n, err));
+    puna_status status =
+        n ? PUNA_OK : puna_fail(err, PUNA_ERR_ARGUMENT, "got no tokens, expected at least one");
     s->rows = s->cli->json ? json_array() : NULL;
     if (status == PUNA_OK && s->each)
         status = puna_session_each(s->session, tokens, n, take, s, err);
@@ -124,7 +145,9 @@ static puna_status embed(embedding_state *s, puna_error *err)
     if (!s->rows)
         return status;
     json_t *rows = s->each ? s->rows : json_incref(json_array_get(s->rows, 0));
-    json_t *entry = rows ? json_pack("{s:I, s:o}", "tokens", (json_int_t)n, s->each ? "embeddings" : "embedding", rows) : NULL;
+    json_t *entry =
+        rows ? json_pack("{s:I, s:o}", "tokens", (json_int_t)n, s->each ? "embeddings" : "embedding", rows)
+             : NULL;
     if (!s->each)
         json_decref(s->rows);
     json_array_append_new(s->texts, entry);
@@ -152,7 +175,8 @@ static puna_status embed_all(embedding_state *s, const text *texts, size_t n, pu
 /* ---- the command ------------------------------------------------------------------------ */
 
 /* "mean", or NULL. */
-static puna_status read_pooling(const puna_model *model, json_t **summary, const char **pooling, puna_error *err)
+static puna_status read_pooling(const puna_model *model, json_t **summary, const char **pooling,
+                                puna_error *err)
 {
     char *json = NULL;
     TRY(puna_model_describe(model, "summary", &json, err));
@@ -160,8 +184,10 @@ static puna_status read_pooling(const puna_model *model, json_t **summary, const
     *pooling = json_string_value(json_object_get(json_object_get(*summary, "vectors"), "pooling"));
     if (*pooling)
         return PUNA_OK;
-    puna_fail(err, PUNA_ERR_ARGUMENT, "embed: model %s: gives logits, expected one that gives vectors", puna_model_name(model));
-    return puna_hint(err, PUNA_ERR_ARGUMENT, "--pooling last, or --pooling mean: the state that the logits would come from");
+    puna_fail(err, PUNA_ERR_ARGUMENT, "embed: model %s: gives logits, expected one that gives vectors",
+              puna_model_name(model));
+    return puna_hint(err, PUNA_ERR_ARGUMENT,
+                     "--pooling last, or --pooling mean: the state that the logits would come from");
 }
 
 static puna_status normalises(const puna_cli *cli, const char *pooling, bool *normalise, puna_error *err)
@@ -178,12 +204,16 @@ static puna_status print(embedding_state *s, const char *pooling, puna_error *er
     const char *name = puna_model_name(s->model);
     if (!s->cli->json)
         return s->raw ? PUNA_OK : puna_table_print(&s->table, s->cli, err);
-    return puna_out_json(s->cli, json_pack("{s:o, s:I, s:s, s:b, s:O}", "model", puna_cli_json_text(name, strlen(name)), "n_embedding",
-                                           (json_int_t)s->width, "pooling", pooling, "normalized", (int)s->normalise, "texts",
-                                           s->texts), err);
+    return puna_out_json(s->cli,
+                         json_pack("{s:o, s:I, s:s, s:b, s:O}", "model",
+                                   puna_cli_json_text(name, strlen(name)), "n_embedding",
+                                   (json_int_t)s->width, "pooling", pooling, "normalized", (int)s->normalise,
+                                   "texts", s->texts),
+                         err);
 }
 
-static puna_status embeddings_of(embedding_state *s, const text *texts, size_t n, const char *pooling, puna_error *err)
+static puna_status embeddings_of(embedding_state *s, const text *texts, size_t n, const char *pooling,
+                                 puna_error *err)
 {
     s->each = strcmp(pooling, "none") == 0;
     s->width = (size_t)puna_model_n_embedding(s->model);

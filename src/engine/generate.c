@@ -41,7 +41,8 @@ static puna_status need_logits(const puna_session *s, const char *what, puna_err
     if (puna_session_logits(s))
         return PUNA_OK;
     if (s->model->net.plan.vectors)
-        return puna_fail(err, PUNA_ERR_ARGUMENT, "%s: model %s: got one that gives vectors, expected one that gives logits", what,
+        return puna_fail(err, PUNA_ERR_ARGUMENT,
+                         "%s: model %s: got one that gives vectors, expected one that gives logits", what,
                          s->model->name);
     return puna_fail(err, PUNA_ERR_ARGUMENT, "%s: the session holds no logits, expected a sync before", what);
 }

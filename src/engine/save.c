@@ -67,7 +67,9 @@ puna_status puna_session_save(const puna_session *session, void **data, size_t *
 {
     puna_session *s = (puna_session *)(uintptr_t)session; /* walk takes both directions; saving only reads */
     bool logits = session->n_tokens > 0 && session->n_logits == session->n_tokens;
-    save_header header = { .kv_format = (uint32_t)s->scheduler->blocks.kv.format, .n_tokens = (uint32_t)s->n_tokens, .n_logits = logits,
+    save_header header = { .kv_format = (uint32_t)s->scheduler->blocks.kv.format,
+                           .n_tokens = (uint32_t)s->n_tokens,
+                           .n_logits = logits,
                            .n_output = (uint32_t)s->model->net.plan.n_output };
     memcpy(header.magic, magic, sizeof magic);
     memcpy(header.fingerprint, s->model->fingerprint, sizeof header.fingerprint);
@@ -89,7 +91,8 @@ static puna_status check_header(const puna_session *s, const save_header *h, siz
     if (memcmp(h->fingerprint, s->model->fingerprint, sizeof h->fingerprint) != 0)
         return puna_fail(err, PUNA_ERR_FORMAT, "saved session: model: got %.16s, expected %.16s", h->fingerprint, s->model->fingerprint);
     if (h->n_output != (uint32_t)s->model->net.plan.n_output || h->n_logits > 1)
-        return puna_fail(err, PUNA_ERR_FORMAT, "saved session: logits: got %u of %u, expected at most 1 of %d", h->n_logits,
+        return puna_fail(err, PUNA_ERR_FORMAT,
+                         "saved session: logits: got %u of %u, expected at most 1 of %d", h->n_logits,
                          h->n_output, (int)s->model->net.plan.n_output);
     if (h->kv_format != (uint32_t)s->scheduler->blocks.kv.format)
         return puna_fail(err, PUNA_ERR_FORMAT, "saved session: kv_type: got encoding %u, expected %u", h->kv_format,

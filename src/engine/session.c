@@ -187,7 +187,8 @@ static puna_status check_whole(const puna_session *s, size_t n_tokens, puna_erro
     const puna_network *net = &s->model->net;
     const int32_t most = s->scheduler->n_batch;
     if (net->plan.whole && net->positions && n_tokens > net->positions->ne[1])
-        return puna_fail(err, PUNA_ERR_CONTEXT, "context: got %zu tokens, expected at most %d: the model knows no more positions",
+        return puna_fail(err, PUNA_ERR_CONTEXT,
+                         "context: got %zu tokens, expected at most %d: the model knows no more positions",
                          n_tokens, (int)net->positions->ne[1]);
     if (!net->plan.whole || n_tokens <= (size_t)most)
         return PUNA_OK;

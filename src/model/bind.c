@@ -237,7 +237,8 @@ static puna_sets fused_sets(const puna_layer *l)
 }
 
 /* Where files may have a gate of its own or one in front of what it gates: the other name of the two for this tensor. */
-static bool is_other_form(const puna_network *net, const puna_container *c, const binding *b, puna_sets wanted, int32_t layer)
+static bool is_other_form(const puna_network *net, const puna_container *c, const binding *b,
+                          puna_sets wanted, int32_t layer)
 {
     char name[PUNA_MAX_NAME_BYTES];
     const bool fused = b->set == PUNA_SET_NUMBER_GATE_UP || b->set == PUNA_SET_NUMBER_GATE_UP_BIAS;

@@ -147,9 +147,13 @@ puna_value puna_build_experts(puna_network *net, puna_value h, puna_value scores
     const puna_layer *l = &net->layers[il];
     puna_experts e = l->experts;
     puna_experts_params p = {
-        .n_used = hp->route.n_used, .weight_first = hp->weight_first, .fused = l->expert_gate_up != NULL,
-        .glu = { .activation = net->hp.activation, .limit = hp->layers[il].expert_limit,
-                 .late_limit = !hp->early_limit, .up_offset = hp->expert_up_offset },
+        .n_used = hp->route.n_used,
+        .weight_first = hp->weight_first,
+        .fused = l->expert_gate_up != NULL,
+        .glu = { .activation = net->hp.activation,
+                 .limit = hp->layers[il].expert_limit,
+                 .late_limit = !hp->early_limit,
+                 .up_offset = hp->expert_up_offset },
     };
     if (p.fused)
         e.gate = l->expert_gate_up;
@@ -175,7 +179,8 @@ puna_value puna_build_needed_rows(puna_network *net, puna_value x)
 {
     if (net->hp.pooling == PUNA_POOLING_MEAN)
         return x;
-    return net->hp.pooling == PUNA_POOLING_CLS ? p_pool(&net->plan, x, PUNA_POOL_FIRST) : p_select_rows(&net->plan, x);
+    return net->hp.pooling == PUNA_POOLING_CLS ? p_pool(&net->plan, x, PUNA_POOL_FIRST)
+                                               : p_select_rows(&net->plan, x);
 }
 
 /* Scores of a text, or of a query beside a document. */
@@ -183,10 +188,12 @@ static puna_value classify(puna_network *net, puna_value x)
 {
     puna_plan *g = &net->plan;
     if (!net->head && !net->head_output && !g->status)
-        g->status = puna_fail(&g->error, PUNA_ERR_FORMAT, "pooling: got rank, expected another: the model has no classifier "
+        g->status = puna_fail(&g->error, PUNA_ERR_FORMAT,
+                              "pooling: got rank, expected another: the model has no classifier "
                               "(tensor cls.weight or cls.output.weight)");
     if (net->head)
-        x = p_act(g, p_linear(g, x, net->head, net->head_bias), &(puna_act_params){ .kind = net->hp.rank_activation });
+        x = p_act(g, p_linear(g, x, net->head, net->head_bias),
+                  &(puna_act_params){ .kind = net->hp.rank_activation });
     x = norm_if(net, x, net->head_norm, NULL);
     return net->head_output ? p_linear(g, x, net->head_output, net->head_output_bias) : x;
 }
@@ -196,7 +203,8 @@ void puna_build_end(puna_network *net, puna_value x)
     puna_plan *g = &net->plan;
     const puna_hparams *hp = &net->hp;
     if (hp->pooling == PUNA_POOLING_OFF) {
-        p_logits(g, x, net->output, net->output_bias, hp->logit_scale != 0 ? hp->logit_scale : 1, hp->logit_softcap);
+        p_logits(g, x, net->output, net->output_bias, hp->logit_scale != 0 ? hp->logit_scale : 1,
+                 hp->logit_softcap);
         return;
     }
     if (hp->pooling == PUNA_POOLING_MEAN)
@@ -219,7 +227,9 @@ puna_value puna_build_embedding(puna_network *net)
         scale = sqrtf((float)hp->n_embd);
     puna_value x = p_embed(g, net->embedding, &(puna_embed_params){ .scale = scale });
     if (net->token_types) /* texts have one part, and its number is 0 */
-        x = p_add(g, x, p_embed(g, net->token_types, &(puna_embed_params){ .source = PUNA_EMBED_FIRST, .scale = 1 }));
+        x = p_add(
+            g, x,
+            p_embed(g, net->token_types, &(puna_embed_params){ .source = PUNA_EMBED_FIRST, .scale = 1 }));
     if (net->positions)
         x = p_add(g, x, p_embed(g, net->positions, &(puna_embed_params){ .source = PUNA_EMBED_POSITION, .scale = 1 }));
     return norm_if(net, x, net->embedding_norm, net->embedding_norm_bias);

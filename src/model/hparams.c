@@ -191,7 +191,8 @@ static void read_rope_scaling(puna_keys *k, puna_hparams *hp)
     hp->long_factors = (k->n_ctx > 0 ? k->n_ctx : hp->n_ctx_train) > r->n_ctx_orig;
     char key[256];
     if (look_up(k, "rope.scaling.type", key) && !yarn && !puna_key_text_is(k, "rope.scaling.type", "none") &&
-        !puna_key_text_is(k, "rope.scaling.type", "linear") && !puna_key_text_is(k, "rope.scaling.type", "longrope") && !k->status)
+        !puna_key_text_is(k, "rope.scaling.type", "linear") &&
+        !puna_key_text_is(k, "rope.scaling.type", "longrope") && !k->status)
         k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s: this kind of position scaling is not supported", key);
     if (yarn) {
         r->yarn_ext = 1;
@@ -252,7 +253,8 @@ static puna_pooling pooling_of(puna_keys *k, const char *suffix, puna_pooling ab
     double value;
     if (!number(k, suffix, &value) || value == UINT32_MAX)
         return absent;
-    const puna_pooling pooling = (puna_pooling)(puna_key_int(k, suffix, 0, 0, PUNA_POOLING_RANK - 1) + PUNA_POOLING_NONE);
+    const puna_pooling pooling =
+        (puna_pooling)(puna_key_int(k, suffix, 0, 0, PUNA_POOLING_RANK - 1) + PUNA_POOLING_NONE);
     return absent == PUNA_POOLING_OFF && pooling == PUNA_POOLING_NONE ? PUNA_POOLING_OFF : pooling;
 }
 
@@ -264,8 +266,10 @@ static void read_pooling(puna_keys *k, puna_hparams *hp)
         hp->mask = PUNA_MASK_ALL;
     hp->pooling = k->pooling == PUNA_POOLING_AUTO ? pooling_of(k, "pooling_type", hp->pooling) : k->pooling;
     if (encoder && hp->pooling == PUNA_POOLING_OFF && !k->status)
-        k->status = puna_fail(&k->error, PUNA_ERR_ARGUMENT, "pooling: got off, expected another: models of architecture %s give "
-                              "vectors, not logits", k->arch);
+        k->status = puna_fail(&k->error, PUNA_ERR_ARGUMENT,
+                              "pooling: got off, expected another: models of architecture %s give "
+                              "vectors, not logits",
+                              k->arch);
     hp->rank_activation = PUNA_ACT_TANH;
     hp->rank = hp->pooling == PUNA_POOLING_RANK;
     if (hp->rank)

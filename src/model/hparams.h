@@ -57,7 +57,7 @@ typedef struct puna_hparams {
     bool parallel;                         /* as PUNA_TRAIT_PARALLEL */
     puna_activation activation;            /* of the feed-forward part */
     /* A vector in place of logits. A default other than OFF is that of an architecture without logits. */
-    puna_pooling pooling;                  /* never RANK: then the rows that the classifier is for */
+    puna_pooling pooling; /* never RANK: then the rows that the classifier is for */
     bool rank;
     puna_activation rank_activation;
     /* Experts. */

@@ -50,11 +50,12 @@ static puna_status check_end(const puna_network *net, puna_error *err)
     const bool wants = net->hp.pooling != PUNA_POOLING_OFF;
     if (wants == net->plan.vectors && net->plan.n_output > 0)
         return PUNA_OK;
-    return puna_fail(err, PUNA_ERR_FORMAT, "pooling: models of architecture %s give logits only", net->arch->name);
+    return puna_fail(err, PUNA_ERR_FORMAT, "pooling: models of architecture %s give logits only",
+                     net->arch->name);
 }
 
-static puna_status open_network(puna_network *net, const puna_container *c, int32_t n_ctx, puna_pooling pooling,
-                                puna_error *err)
+static puna_status open_network(puna_network *net, const puna_container *c, int32_t n_ctx,
+                                puna_pooling pooling, puna_error *err)
 {
     TRY(find_arch(net, c, err));
     const puna_arch *arch = net->arch;
@@ -82,8 +83,8 @@ static puna_status open_network(puna_network *net, const puna_container *c, int3
     return puna_plan_place(&net->plan, true, err);
 }
 
-puna_status puna_network_open(puna_network *net, const puna_container *container, int32_t n_ctx, puna_pooling pooling,
-                              puna_error *err)
+puna_status puna_network_open(puna_network *net, const puna_container *container, int32_t n_ctx,
+                              puna_pooling pooling, puna_error *err)
 {
     *net = (puna_network){ 0 };
     puna_status status = open_network(net, container, n_ctx, pooling, err);

@@ -60,17 +60,19 @@ typedef enum puna_dim {
 } puna_dim;
 
 /* The sets of tensors.def. */
-#define PUNA_SETS(X)                                                                                              \
-    X(EMBEDDING) X(EMBEDDING_NORM) X(EMBEDDING_NORM_BIAS) X(POSITIONS) X(TOKEN_TYPES) X(OUTPUT_NORM)              \
-    X(OUTPUT_NORM_BIAS) X(OUTPUT) X(OUTPUT_BIAS) X(ROPE_FACTORS) X(ROPE_LONG_SHORT) X(HEAD)                       \
-    X(ATTN_NORM) X(ATTN_NORM_BIAS) X(ATTN_NORM_2) X(QKV) X(QKV_BIAS) X(QKV_SCALE) X(QKV_FUSED) X(QKV_FUSED_BIAS)  \
-    X(QKV_FUSED_SCALE) X(Q_NORM) X(Q_NORM_BIAS) X(K_NORM) X(K_NORM_BIAS) X(SINKS) X(ATTN_SUB_NORM) X(ATTN_GATE)   \
-    X(O) X(O_BIAS) X(O_SCALE) X(ATTN_POST_NORM) X(ATTN_POST_NORM_BIAS)                                            \
-    X(FFN_NORM) X(FFN_NORM_BIAS) X(GATE) X(GATE_BIAS) X(UP) X(UP_BIAS) X(GATE_UP) X(GATE_UP_BIAS) X(DOWN)         \
-    X(DOWN_BIAS) X(FFN_SCALE) X(ACT_SCALE) X(FFN_SUB_NORM) X(FFN_POST_NORM) X(FFN_POST_NORM_BIAS)                 \
-    X(ROUTER) X(ROUTER_BIAS) X(CHOICE_BIAS) X(EXPERT_NORM) X(EXPERT_GATE) X(EXPERT_UP) X(EXPERT_GATE_UP)          \
-    X(EXPERT_DOWN) X(EXPERT_BIAS) X(EXPERT_SCALE) X(SHARED) X(SHARED_GATE_UP) X(SHARED_DOWN) X(SHARED_SCALE)      \
-    X(SHARED_WEIGHT)
+#define PUNA_SETS(X)                                                                                         \
+    X(EMBEDDING)                                                                                             \
+    X(EMBEDDING_NORM) X(EMBEDDING_NORM_BIAS) X(POSITIONS) X(TOKEN_TYPES) X(OUTPUT_NORM) X(OUTPUT_NORM_BIAS)  \
+        X(OUTPUT) X(OUTPUT_BIAS) X(ROPE_FACTORS) X(ROPE_LONG_SHORT) X(HEAD) X(ATTN_NORM) X(ATTN_NORM_BIAS)   \
+            X(ATTN_NORM_2) X(QKV) X(QKV_BIAS) X(QKV_SCALE) X(QKV_FUSED) X(QKV_FUSED_BIAS) X(QKV_FUSED_SCALE) \
+                X(Q_NORM) X(Q_NORM_BIAS) X(K_NORM) X(K_NORM_BIAS) X(SINKS) X(ATTN_SUB_NORM) X(ATTN_GATE)     \
+                    X(O) X(O_BIAS) X(O_SCALE) X(ATTN_POST_NORM) X(ATTN_POST_NORM_BIAS) X(FFN_NORM)           \
+                        X(FFN_NORM_BIAS) X(GATE) X(GATE_BIAS) X(UP) X(UP_BIAS) X(GATE_UP) X(GATE_UP_BIAS)    \
+                            X(DOWN) X(DOWN_BIAS) X(FFN_SCALE) X(ACT_SCALE) X(FFN_SUB_NORM) X(FFN_POST_NORM)  \
+                                X(FFN_POST_NORM_BIAS) X(ROUTER) X(ROUTER_BIAS) X(CHOICE_BIAS) X(EXPERT_NORM) \
+                                    X(EXPERT_GATE) X(EXPERT_UP) X(EXPERT_GATE_UP) X(EXPERT_DOWN)             \
+                                        X(EXPERT_BIAS) X(EXPERT_SCALE) X(SHARED) X(SHARED_GATE_UP)           \
+                                            X(SHARED_DOWN) X(SHARED_SCALE) X(SHARED_WEIGHT)
 
 typedef enum puna_set_number {
 #define X(name) PUNA_SET_NUMBER_##name,
@@ -146,8 +148,8 @@ const puna_arch *puna_arch_find(const char *name, size_t n);
 const puna_arch *puna_arch_at(size_t i); /* in arch.def's order; NULL past the end */
 
 /* Binds and records, for contexts of n_ctx tokens (0: as the model was trained), for logits or vectors. The container outlives the network. */
-puna_status puna_network_open(puna_network *net, const puna_container *container, int32_t n_ctx, puna_pooling pooling,
-                              puna_error *err);
+puna_status puna_network_open(puna_network *net, const puna_container *container, int32_t n_ctx,
+                              puna_pooling pooling, puna_error *err);
 void puna_network_close(puna_network *net);
 
 /* Binds every tensor that the architecture names. */

@@ -257,7 +257,7 @@ puna_value p_moe_ffn(puna_plan *g, puna_value x, puna_value route, const puna_ex
                      const puna_experts_params *p);
 puna_value p_select_rows(puna_plan *g, puna_value x);                               /* [T, w] -> [n_out, w] */
 /* Over the rows of the output row's sequence, which come in one batch. */
-puna_value p_pool(puna_plan *g, puna_value x, puna_pool_kind kind);                    /* [T, w] -> [n_out, w] */
+puna_value p_pool(puna_plan *g, puna_value x, puna_pool_kind kind); /* [T, w] -> [n_out, w] */
 /* One of these ends a plan. */
 void p_logits(puna_plan *g, puna_value x, const puna_tensor *w, const puna_tensor *bias, float scale, float softcap);
 void p_output(puna_plan *g, puna_value x);

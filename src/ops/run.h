@@ -50,7 +50,8 @@ void puna_affine_row(const puna_node *node, const float *x, float *y, size_t n);
 void puna_columns_row(const puna_node *node, const float *x, size_t n_in, float *y, size_t n);
 void puna_join_row(const puna_node *node, const float *a, size_t n_a, const float *b, float *y, size_t n);
 
-void puna_pooled_row(puna_pool_kind kind, const puna_batch *batch, const float *x, int32_t row, float *y, size_t n);
+void puna_pooled_row(puna_pool_kind kind, const puna_batch *batch, const float *x, int32_t row, float *y,
+                     size_t n);
 
 /* The experts of one row, of n: route[2 * n_used] as p_moe_route says. probs, choice: n floats of scratch each. */
 void puna_route_row(const puna_route_params *p, const float *scores, const float *bias, int32_t n, float *probs,

@@ -3,7 +3,10 @@
  * 2310.19923) and 3 (arXiv 2409.10173). Every token sees all others; what is left is a vector. */
 #include "model/network.h"
 
-#define TINY { .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 4, .head_dim = 16, .n_ff = 96, .n_vocab = 128 }
+#define TINY                                                                                                \
+    {                                                                                                       \
+        .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 4, .head_dim = 16, .n_ff = 96, .n_vocab = 128 \
+    }
 
 /* The norms after both branches have other names here. */
 static const puna_alias norms[] = {
@@ -14,11 +17,11 @@ static const puna_alias norms[] = {
     { NULL, NULL },
 };
 
-#define BERT                                                                                                          \
-    (PUNA_SET(EMBEDDING) | PUNA_SET(EMBEDDING_NORM) | PUNA_SET(EMBEDDING_NORM_BIAS) | PUNA_SET(QKV) | PUNA_SET(O) |   \
-     PUNA_SETS_POST_NORMS | PUNA_SET(ATTN_POST_NORM_BIAS) | PUNA_SET(FFN_POST_NORM_BIAS))
+#define BERT                                                                                          \
+    (PUNA_SET(EMBEDDING) | PUNA_SET(EMBEDDING_NORM) | PUNA_SET(EMBEDDING_NORM_BIAS) | PUNA_SET(QKV) | \
+     PUNA_SET(O) | PUNA_SETS_POST_NORMS | PUNA_SET(ATTN_POST_NORM_BIAS) | PUNA_SET(FFN_POST_NORM_BIAS))
 #define BERT_MAY (PUNA_SET(TOKEN_TYPES) | PUNA_SET(O_BIAS))
-#define ENCODER .norm_kind = PUNA_NORM_LAYER, .mask = PUNA_MASK_ALL, .pooling = PUNA_POOLING_MEAN
+#define ENCODER  .norm_kind = PUNA_NORM_LAYER, .mask = PUNA_MASK_ALL, .pooling = PUNA_POOLING_MEAN
 
 static puna_value layer(puna_network *net, puna_value x, int32_t il)
 {
@@ -97,7 +100,9 @@ static void nomic_moe_keys(puna_hparams *hp, puna_keys *k)
 {
     puna_key_need(k, "attention.layer_norm_epsilon");
     const int32_t every = puna_key_int(k, "moe_every_n_layers", 0, 0, 1 << 12);
-    puna_key_experts(k, hp, &(puna_expert_keys){ .gating = PUNA_GATING_SOFTMAX, .n_ff = hp->layers[0].n_ff, .n_shared = -1 });
+    puna_key_experts(
+        k, hp,
+        &(puna_expert_keys){ .gating = PUNA_GATING_SOFTMAX, .n_ff = hp->layers[0].n_ff, .n_shared = -1 });
     for (int32_t i = 0; i < hp->n_layer; i++)
         hp->layers[i].experts = hp->n_expert > 0 && every > 0 && i % every == 1;
 }
@@ -129,8 +134,8 @@ const puna_arch puna_arch_jina_bert_v2 = {
     .activation = PUNA_ACT_GELU,
     .defaults = { ENCODER },
     .needs = BERT | PUNA_SET(TOKEN_TYPES) | PUNA_SET(O_BIAS) | PUNA_SETS_PLAIN | PUNA_SET(DOWN_BIAS),
-    .may = PUNA_SETS_QK_NORM | PUNA_SET(Q_NORM_BIAS) | PUNA_SET(K_NORM_BIAS) | PUNA_SET(ATTN_NORM_2) | PUNA_SET(GATE) |
-           PUNA_SET(GATE_UP) | PUNA_SET(GATE_UP_BIAS) | PUNA_SET(UP_BIAS) | PUNA_SET(HEAD),
+    .may = PUNA_SETS_QK_NORM | PUNA_SET(Q_NORM_BIAS) | PUNA_SET(K_NORM_BIAS) | PUNA_SET(ATTN_NORM_2) |
+           PUNA_SET(GATE) | PUNA_SET(GATE_UP) | PUNA_SET(GATE_UP_BIAS) | PUNA_SET(UP_BIAS) | PUNA_SET(HEAD),
     .aliases = norms,
     .adjust = jina2_keys,
     .build = build,

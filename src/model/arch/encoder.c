@@ -2,7 +2,10 @@
  * 2412.13663), EuroBERT (arXiv 2503.05500), NeoBERT (arXiv 2502.19587), LLaMA as an encoder. */
 #include "model/network.h"
 
-#define TINY { .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 4, .head_dim = 16, .n_ff = 96, .n_vocab = 128 }
+#define TINY                                                                                                \
+    {                                                                                                       \
+        .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 4, .head_dim = 16, .n_ff = 96, .n_vocab = 128 \
+    }
 #define ENCODER .mask = PUNA_MASK_ALL, .pooling = PUNA_POOLING_MEAN
 
 /* The gate's activation, by the names that files give it. */
@@ -11,7 +14,10 @@ static puna_activation activation_of(const puna_keys *k)
     static const struct {
         const char *name;
         puna_activation activation;
-    } names[] = { { "silu", PUNA_ACT_SILU }, { "swish", PUNA_ACT_SILU }, { "swiglu", PUNA_ACT_SILU }, { "reglu", PUNA_ACT_RELU } };
+    } names[] = { { "silu", PUNA_ACT_SILU },
+                  { "swish", PUNA_ACT_SILU },
+                  { "swiglu", PUNA_ACT_SILU },
+                  { "reglu", PUNA_ACT_RELU } };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (puna_key_text_is(k, "hidden_activation", names[i].name))
             return names[i].activation;
@@ -30,8 +36,10 @@ static void modern_bert_keys(puna_hparams *hp, puna_keys *k)
     if (hp->rank && !puna_key_has(k, "classifier.pooling_type"))
         hp->pooling = PUNA_POOLING_MEAN;
     if (puna_key_int(k, "decision.block_count", 0, 0, 1 << 12) > 0 && !k->status)
-        k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.decision.block_count: got some, expected 0: blocks of "
-                              "decisions are not supported", k->arch);
+        k->status = puna_fail(&k->error, PUNA_ERR_FORMAT,
+                              "metadata %s.decision.block_count: got some, expected 0: blocks of "
+                              "decisions are not supported",
+                              k->arch);
 }
 
 /* Only the first layer may do without a norm: embeddings have just had one. */
@@ -39,8 +47,8 @@ static void modern_bert_build(puna_network *net)
 {
     for (int32_t i = 1; i < net->hp.n_layer && !net->plan.status; i++)
         if (!net->layers[i].attn_norm)
-            net->plan.status = puna_fail(&net->plan.error, PUNA_ERR_FORMAT, "tensor blk.%d.attn_norm.weight: got none, expected one",
-                                         (int)i);
+            net->plan.status = puna_fail(&net->plan.error, PUNA_ERR_FORMAT,
+                                         "tensor blk.%d.attn_norm.weight: got none, expected one", (int)i);
     puna_build_decoder(net);
 }
 
@@ -49,12 +57,19 @@ const puna_arch puna_arch_modern_bert = {
     .pairing = PUNA_ROPE_NEOX,
     .activation = PUNA_ACT_GELU,
     .defaults = { ENCODER, .norm_kind = PUNA_NORM_LAYER },
-    .needs = PUNA_SET(EMBEDDING) | PUNA_SET(EMBEDDING_NORM) | PUNA_SET(OUTPUT_NORM) | PUNA_SET(QKV) | PUNA_SET(O) |
-             PUNA_SET(FFN_NORM) | PUNA_SET(GATE_UP) | PUNA_SET(DOWN),
+    .needs = PUNA_SET(EMBEDDING) | PUNA_SET(EMBEDDING_NORM) | PUNA_SET(OUTPUT_NORM) | PUNA_SET(QKV) |
+             PUNA_SET(O) | PUNA_SET(FFN_NORM) | PUNA_SET(GATE_UP) | PUNA_SET(DOWN),
     .may = PUNA_SET(ATTN_NORM) | PUNA_SET(HEAD),
     .adjust = modern_bert_keys,
     .build = modern_bert_build,
-    .tiny = { .n_layer = 4, .n_embd = 64, .n_head = 4, .n_head_kv = 4, .head_dim = 16, .n_ff = 96, .n_vocab = 128, .window = 8 },
+    .tiny = { .n_layer = 4,
+              .n_embd = 64,
+              .n_head = 4,
+              .n_head_kv = 4,
+              .head_dim = 16,
+              .n_ff = 96,
+              .n_vocab = 128,
+              .window = 8 },
 };
 
 static void rms_keys(puna_hparams *hp, puna_keys *k)

@@ -194,7 +194,8 @@ void puna_ref_join(const puna_run *run, const puna_node *node)
         puna_join_row(node, a + r * n_a, n_a, b + r * n_b, y + r * (n_a + n_b), n_a + n_b);
 }
 
-void puna_pooled_row(puna_pool_kind kind, const puna_batch *batch, const float *x, int32_t row, float *y, size_t n)
+void puna_pooled_row(puna_pool_kind kind, const puna_batch *batch, const float *x, int32_t row, float *y,
+                     size_t n)
 {
     const puna_span *span = batch->spans;
     while (row >= span->first + span->n)
@@ -214,8 +215,8 @@ void puna_ref_pool(const puna_run *run, const puna_node *node)
     const size_t width = width_of(run, node->out);
     float *y = puna_run_value(run, node->out);
     for (int32_t r = 0; r < run->batch->n_outputs; r++)
-        puna_pooled_row(node->p.pool, run->batch, puna_run_value(run, node->in[0]), run->batch->output_rows[r],
-                      y + (size_t)r * width, width);
+        puna_pooled_row(node->p.pool, run->batch, puna_run_value(run, node->in[0]),
+                        run->batch->output_rows[r], y + (size_t)r * width, width);
 }
 
 void puna_ref_output(const puna_run *run, const puna_node *node)
