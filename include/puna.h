@@ -124,7 +124,8 @@ PUNA_API puna_status puna_synthesize(const char *recipe, puna_bytes_fn *each, vo
 /* ---- Tokens ------------------------------------------------------------------------- */
 
 enum {
-    PUNA_TOKENS_ADD_SPECIAL = 1,  /* begin/end tokens as the model's metadata says */
+    PUNA_TOKENS_ADD_SPECIAL = 1,  /* begin/end tokens as the model's metadata says; behind a text for an encoder, the token
+                                     with which its decoder begins to write: tokens before the first of those are encoded */
     PUNA_TOKENS_PARSE_SPECIAL = 2 /* special tokens in the text are read as such, not as text */
 };
 

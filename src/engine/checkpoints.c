@@ -14,6 +14,8 @@ int32_t puna_session_restorable(const puna_session *s, int32_t n)
     const puna_plan *plan = &s->model->net.plan;
     if (plan->whole)
         return n == s->n_tokens && n == s->request.n ? n : 0;
+    if (s->model->encoder) /* what was encoded stays while it is the same text */
+        return n >= s->n_encoded && s->n_encoded == s->request.n_encoded ? n : 0;
     if (plan->n_states == 0 || n == s->n_tokens)
         return n;
     for (int32_t i = s->n_checkpoints - 1; i >= 0; i--)

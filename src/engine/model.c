@@ -186,6 +186,8 @@ static puna_status open_weights(puna_model *model, const puna_params *params, pu
                                      .repack = strcmp(repack, "on") == 0    ? PUNA_REPACK_ON
                                                : strcmp(repack, "off") == 0 ? PUNA_REPACK_OFF
                                                                             : PUNA_REPACK_AUTO };
+    if (model->net.encoder.n_nodes > 0)
+        TRY(model->backend->program_open(&model->encoder, &model->net.encoder, &options, err));
     return model->backend->program_open(&model->program, &model->net.plan, &options, err);
 }
 
@@ -249,6 +251,8 @@ void puna_model_free(puna_model *model)
         return;
     if (model->program)
         model->backend->program_close(model->program);
+    if (model->encoder)
+        model->backend->program_close(model->encoder);
     if (model->has_weights)
         puna_network_close(&model->net);
     puna_template_free(model->compiled);

@@ -116,6 +116,7 @@ static puna_status read_payload(puna_session *s, const save_header *h, const voi
             return puna_fail(err, PUNA_ERR_FORMAT, "saved session: token %u: got %d, expected 0..%d", i, (int)s->tokens[i],
                              (int)s->model->net.hp.n_vocab - 1);
     s->n_tokens = (int32_t)h->n_tokens;
+    s->n_encoded = puna_session_boundary(s, s->tokens, h->n_tokens);
     s->n_logits = h->n_logits ? s->n_tokens : 0;
     puna_session_checkpoint(s);
     return PUNA_OK;

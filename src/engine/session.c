@@ -197,10 +197,34 @@ static puna_status check_whole(const puna_session *s, size_t n_tokens, puna_erro
     return puna_hint(err, PUNA_ERR_CONTEXT, "a larger batch (--batch N), or a shorter text");
 }
 
+int32_t puna_session_boundary(const puna_session *s, const int32_t *tokens, size_t n_tokens)
+{
+    size_t n = 0;
+    if (!s->model->encoder)
+        return 0;
+    while (n < n_tokens && tokens[n] != s->model->net.hp.decoder_start)
+        n++;
+    return (int32_t)n;
+}
+
+/* What an encoder reads, all of it at once, and then at least the token that the decoder's begin with. */
+static puna_status check_encoded(const puna_session *s, const int32_t *tokens, size_t n_tokens, puna_error *err)
+{
+    const int32_t n = puna_session_boundary(s, tokens, n_tokens), most = s->scheduler->n_batch;
+    if (!s->model->encoder || n_tokens == 0)
+        return PUNA_OK;
+    if (n == 0 || (size_t)n == n_tokens)
+        return puna_fail(err, PUNA_ERR_ARGUMENT, "tokens: got %s token %d, expected a text to read and then that token, with which the "
+                         "model begins to write", n ? "no" : "first the", (int)s->model->net.hp.decoder_start);
+    return n <= most ? PUNA_OK : puna_fail(err, PUNA_ERR_CONTEXT, "batch: got %d tokens to read, expected at most %d: this model "
+                                           "reads them all at once", (int)n, (int)most);
+}
+
 puna_status puna_session_check(const puna_session *s, const int32_t *tokens, size_t n_tokens, puna_error *err)
 {
     int32_t n_ctx = s->scheduler->n_ctx;
     TRY(check_whole(s, n_tokens, err));
+    TRY(check_encoded(s, tokens, n_tokens, err));
     if (n_tokens > (size_t)n_ctx) {
         puna_fail(err, PUNA_ERR_CONTEXT, "context: got %zu tokens, expected at most %d", n_tokens, (int)n_ctx);
         return puna_hint(err, PUNA_ERR_CONTEXT, "a larger context (--ctx N), or a shorter prompt");
@@ -241,6 +265,10 @@ static puna_status walk(puna_session *s, const int32_t *tokens, int32_t n, float
 {
     size_t n_output = (size_t)s->model->net.plan.n_output;
     int32_t rows = rows_at_once(s);
+    if (s->n_encoded > 0) {
+        puna_scheduler_add(s->scheduler, s, tokens, s->n_encoded, 0, NULL);
+        TRY(puna_scheduler_run(s->scheduler, err));
+    }
     while (s->n_tokens < n) {
         int32_t first = s->n_tokens, size = n - first < rows ? n - first : rows;
         puna_scheduler_add(s->scheduler, s, tokens + first, size, size, logits);
@@ -265,6 +293,7 @@ puna_status puna_session_each(puna_session *s, const int32_t *tokens, size_t n_t
     if (!logits)
         return puna_fail_memory(err, "logits", n_floats * sizeof *logits);
     puna_session_truncate(s, 0);
+    s->n_encoded = puna_session_boundary(s, tokens, n_tokens);
     puna_status status = puna_session_reserve(s, 0, (int32_t)n_tokens, err);
     if (!status)
         status = walk(s, tokens, (int32_t)n_tokens, logits, each, user, err);

@@ -123,6 +123,14 @@ static puna_status check_shape(const puna_network *net, const puna_tensor *t, co
     return PUNA_OK;
 }
 
+/* A layer of one kind, or (layer -1) what the model has but once. */
+typedef struct place {
+    const char *blocks;
+    void *base;
+    int32_t layer;
+    puna_sets none; /* what it has no use for */
+} place;
+
 /* What the architecture's files call it. */
 static const char *file_name(const puna_arch *arch, const char *name)
 {
@@ -132,16 +140,20 @@ static const char *file_name(const puna_arch *arch, const char *name)
     return name;
 }
 
-static puna_status bind_one(puna_network *net, const puna_container *c, const binding *b, void *base, int32_t layer,
-                            puna_error *err)
+static void full_name(const puna_network *net, const place *p, const char *name, char full[PUNA_MAX_NAME_BYTES])
+{
+    if (p->layer >= 0)
+        snprintf(full, PUNA_MAX_NAME_BYTES, "%s.%d.%s", p->blocks, (int)p->layer, file_name(net->arch, name));
+    else
+        snprintf(full, PUNA_MAX_NAME_BYTES, "%s", file_name(net->arch, name));
+}
+
+static puna_status bind_one(puna_network *net, const puna_container *c, const binding *b, const place *p, puna_error *err)
 {
     char name[PUNA_MAX_NAME_BYTES];
-    const puna_layer_hparams *lh = &net->hp.layers[layer < 0 ? 0 : layer];
-    const puna_tensor **field = (const puna_tensor **)(void *)((char *)base + b->offset);
-    if (layer >= 0)
-        snprintf(name, sizeof name, "blk.%d.%s", (int)layer, file_name(net->arch, b->name));
-    else
-        snprintf(name, sizeof name, "%s", file_name(net->arch, b->name));
+    const puna_layer_hparams *lh = &net->hp.layers[p->layer < 0 ? 0 : p->layer];
+    const puna_tensor **field = (const puna_tensor **)(void *)((char *)p->base + b->offset);
+    full_name(net, p, b->name, name);
     const puna_tensor *t = puna_container_tensor(c, name);
     if (!t)
         return PUNA_OK;
@@ -237,39 +249,40 @@ static puna_sets fused_sets(const puna_layer *l)
 }
 
 /* Where files may have a gate of its own or one in front of what it gates: the other name of the two for this tensor. */
-static bool is_other_form(const puna_network *net, const puna_container *c, const binding *b,
-                          puna_sets wanted, int32_t layer)
+static bool is_other_form(const puna_network *net, const puna_container *c, const binding *b, puna_sets wanted,
+                          const place *p)
 {
     char name[PUNA_MAX_NAME_BYTES];
     const bool fused = b->set == PUNA_SET_NUMBER_GATE_UP || b->set == PUNA_SET_NUMBER_GATE_UP_BIAS;
     const bool alone = b->set == PUNA_SET_NUMBER_UP || b->set == PUNA_SET_NUMBER_UP_BIAS;
     if (!(fused || alone) || !(wanted & PUNA_SET(UP)) || !(wanted & PUNA_SET(GATE_UP)))
         return false;
-    snprintf(name, sizeof name, "blk.%d.%s", (int)layer, file_name(net->arch, "ffn_up.weight"));
+    full_name(net, p, "ffn_up.weight", name);
     const puna_tensor *t = puna_container_tensor(c, name);
-    return fused != (t && t->ne[1] == dimension(&net->hp, &net->hp.layers[layer], PUNA_DIM_FF2));
+    return fused != (t && t->ne[1] == dimension(&net->hp, &net->hp.layers[p->layer], PUNA_DIM_FF2));
 }
 
-static puna_status bind_table(puna_network *net, const puna_container *c, void *base, int32_t layer, puna_error *err)
+static puna_status bind_table(puna_network *net, const puna_container *c, const place *p, puna_error *err)
 {
     const puna_arch *arch = net->arch;
-    const puna_sets none = layer < 0 ? 0 : without(net, &net->hp.layers[layer]);
-    const puna_sets wanted = (arch->needs | arch->may | PUNA_SETS_ALWAYS) & ~none;
-    for (size_t i = 0; i < tables[layer >= 0].n; i++) {
-        const binding *b = &tables[layer >= 0].rows[i];
-        if ((wanted >> b->set & 1) && !is_other_form(net, c, b, wanted, layer))
-            TRY(bind_one(net, c, b, base, layer, err));
+    const bool layer = p->layer >= 0;
+    const puna_sets wanted = (arch->needs | arch->may | PUNA_SETS_ALWAYS) & ~p->none;
+    for (size_t i = 0; i < tables[layer].n; i++) {
+        const binding *b = &tables[layer].rows[i];
+        if ((wanted >> b->set & 1) && !is_other_form(net, c, b, wanted, p))
+            TRY(bind_one(net, c, b, p, err));
     }
-    puna_sets needed = arch->needs & ~none;
-    if (layer >= 0)
-        needed &= ~fused_sets(base);
-    for (size_t i = 0; i < tables[layer >= 0].n; i++) {
-        const binding *b = &tables[layer >= 0].rows[i];
-        const puna_tensor *const *field = (const puna_tensor *const *)(const void *)((const char *)base + b->offset);
-        if ((needed >> b->set & 1) && !*field)
-            return layer < 0 ? puna_fail(err, PUNA_ERR_FORMAT, "tensor %s: got none, expected one", file_name(arch, b->name))
-                             : puna_fail(err, PUNA_ERR_FORMAT, "tensor blk.%d.%s: got none, expected one", (int)layer,
-                                         file_name(arch, b->name));
+    puna_sets needed = arch->needs & ~p->none;
+    if (layer)
+        needed &= ~fused_sets(p->base);
+    for (size_t i = 0; i < tables[layer].n; i++) {
+        const binding *b = &tables[layer].rows[i];
+        const puna_tensor *const *field = (const puna_tensor *const *)(const void *)((const char *)p->base + b->offset);
+        if ((needed >> b->set & 1) && !*field) {
+            char name[PUNA_MAX_NAME_BYTES];
+            full_name(net, p, b->name, name);
+            return puna_fail(err, PUNA_ERR_FORMAT, "tensor %s: got none, expected one", name);
+        }
     }
     return PUNA_OK;
 }
@@ -284,15 +297,30 @@ static bool named_in(const puna_network *net, bool layer, const char *name)
     return false;
 }
 
+/* The part of a name after "blk.N." of n layers, or NULL. */
+static const char *in_layer(const char *name, const char *blocks, int32_t n)
+{
+    const size_t length = blocks ? strlen(blocks) : 0;
+    int layer, at = 0;
+    if (!length || strncmp(name, blocks, length) != 0 || sscanf(name + length, ".%d.%n", &layer, &at) != 1 || at == 0)
+        return NULL;
+    return layer >= 0 && layer < n ? name + length + at : NULL;
+}
+
+static const char *layer_blocks(const puna_arch *arch)
+{
+    return arch->blocks ? arch->blocks : "blk";
+}
+
 /* The first tensor that no table names, for people to see. */
 static const char *first_unused(const puna_network *net, const puna_container *c)
 {
     for (size_t i = 0; i < puna_container_n_tensors(c); i++) {
         const char *name = puna_container_tensor_at(c, i)->name;
-        int layer, at = 0;
-        bool in_layer = sscanf(name, "blk.%d.%n", &layer, &at) == 1 && at > 0;
-        bool known = in_layer ? layer >= 0 && layer < net->hp.n_layer && named_in(net, true, name + at)
-                              : named_in(net, false, name);
+        const char *rest = in_layer(name, layer_blocks(net->arch), net->hp.n_layer);
+        if (!rest)
+            rest = in_layer(name, net->arch->encoder_blocks, net->hp.n_encoder);
+        const bool known = rest ? named_in(net, true, rest) : named_in(net, false, name);
         if (!known)
             return name;
     }
@@ -306,6 +334,20 @@ bool puna_key_tensor(const puna_keys *k, int32_t layer, const char *name)
     return puna_container_tensor(k->container, full) != NULL;
 }
 
+static puna_status bind_layers(puna_network *net, const puna_container *c, const char *blocks, int32_t n, puna_sets none,
+                               puna_layer **bound, puna_error *err)
+{
+    *bound = puna_arena_array(&net->arena, (size_t)n, sizeof **bound);
+    if (!*bound)
+        return puna_fail_memory(err, "layers", (size_t)n * sizeof **bound);
+    for (int32_t i = 0; i < n; i++) {
+        const puna_layer_hparams *lh = &net->hp.layers[i];
+        TRY(bind_table(net, c, &(place){ blocks, &(*bound)[i], i, none | without(net, lh) }, err));
+        TRY(split_fused(net, &(*bound)[i], lh, err));
+    }
+    return PUNA_OK;
+}
+
 puna_status puna_network_bind(puna_network *net, const puna_container *container, puna_error *err)
 {
     const puna_tensor *embedding = puna_container_tensor(container, "token_embd.weight");
@@ -316,14 +358,10 @@ puna_status puna_network_bind(puna_network *net, const puna_container *container
                          (unsigned long long)embedding->ne[1], PUNA_MAX_VOCAB);
     net->hp.n_vocab = (int32_t)embedding->ne[1];
     net->n_unused = (uint32_t)puna_container_n_tensors(container);
-    net->layers = puna_arena_array(&net->arena, (size_t)net->hp.n_layer, sizeof *net->layers);
-    if (!net->layers)
-        return puna_fail_memory(err, "layers", (size_t)net->hp.n_layer * sizeof *net->layers);
-    TRY(bind_table(net, container, net, -1, err));
-    for (int32_t i = 0; i < net->hp.n_layer; i++) {
-        TRY(bind_table(net, container, &net->layers[i], i, err));
-        TRY(split_fused(net, &net->layers[i], &net->hp.layers[i], err));
-    }
+    TRY(bind_table(net, container, &(place){ .base = net, .layer = -1 }, err));
+    TRY(bind_layers(net, container, layer_blocks(net->arch), net->hp.n_layer, 0, &net->layers, err));
+    if (net->hp.n_encoder > 0)
+        TRY(bind_layers(net, container, net->arch->encoder_blocks, net->hp.n_encoder, PUNA_SET(CROSS), &net->encoder_layers, err));
     if (!net->output)
         net->output = net->embedding;
     net->unused = net->n_unused ? first_unused(net, container) : NULL;

@@ -32,6 +32,8 @@ typedef enum puna_pooling {
 
 typedef struct puna_hparams {
     int32_t n_layer, n_embd, n_ctx_train, n_vocab;
+    int32_t n_encoder;     /* layers of an encoder before them; 0: none */
+    int32_t decoder_start; /* the token that what is written begins with */
     int32_t n_predict; /* layers at the end of the file that guess tokens further ahead: not run; n_layer is without */
     int32_t head_dim_k, head_dim_v;
     float rms_eps, layer_eps, norm_eps; /* norm_eps: that of norm_kind */
@@ -47,6 +49,7 @@ typedef struct puna_hparams {
     puna_mask mask;
     int32_t window;
     float attention_scale;             /* 0 = 1 / sqrt(head_dim_k) */
+    int32_t n_buckets;                 /* of positions relative to each other */
     float attention_softcap, clamp_qkv, value_scale;
     float temperature, temperature_offset;
     int32_t temperature_length;

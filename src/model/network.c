@@ -80,6 +80,8 @@ static puna_status open_network(puna_network *net, const puna_container *c, int3
     else
         puna_build_decoder(net);
     TRY(check_end(net, err));
+    if (net->encoder.n_nodes > 0)
+        TRY(puna_plan_place(&net->encoder, true, err));
     return puna_plan_place(&net->plan, true, err);
 }
 
@@ -96,6 +98,7 @@ puna_status puna_network_open(puna_network *net, const puna_container *container
 void puna_network_close(puna_network *net)
 {
     puna_plan_free(&net->plan);
+    puna_plan_free(&net->encoder);
     puna_arena_free(&net->arena);
     *net = (puna_network){ 0 };
 }

@@ -19,6 +19,7 @@ typedef struct puna_layer {
     puna_experts experts;
     const puna_tensor *shared_gate, *shared_gate_scale, *shared_up, *shared_up_scale, *shared_gate_up, *shared_down,
         *shared_down_scale, *shared_weight;
+    const puna_tensor *buckets, *cross_norm, *cross_q, *cross_k, *cross_v, *cross_o;
 } puna_layer;
 
 typedef struct puna_arch puna_arch;
@@ -32,6 +33,10 @@ typedef struct puna_network {
     const puna_tensor *head, *head_bias, *head_norm, *head_output, *head_output_bias, *dense_2, *dense_3;
     puna_layer *layers;
     puna_plan plan;
+    /* Of models that read a text before they write one: what reads it, over the same caches; without nodes: none. */
+    const puna_tensor *encoder_norm;
+    puna_layer *encoder_layers;
+    puna_plan encoder;
     uint64_t n_parameters;
     uint32_t n_unused; /* tensors of the file that nothing reads */
     const char *unused; /* the first of them, or NULL */
@@ -60,19 +65,17 @@ typedef enum puna_dim {
 } puna_dim;
 
 /* The sets of tensors.def. */
-#define PUNA_SETS(X)                                                                                         \
-    X(EMBEDDING)                                                                                             \
-    X(EMBEDDING_NORM) X(EMBEDDING_NORM_BIAS) X(POSITIONS) X(TOKEN_TYPES) X(OUTPUT_NORM) X(OUTPUT_NORM_BIAS)  \
-        X(OUTPUT) X(OUTPUT_BIAS) X(ROPE_FACTORS) X(ROPE_LONG_SHORT) X(HEAD) X(ATTN_NORM) X(ATTN_NORM_BIAS)   \
-            X(ATTN_NORM_2) X(QKV) X(QKV_BIAS) X(QKV_SCALE) X(QKV_FUSED) X(QKV_FUSED_BIAS) X(QKV_FUSED_SCALE) \
-                X(Q_NORM) X(Q_NORM_BIAS) X(K_NORM) X(K_NORM_BIAS) X(SINKS) X(ATTN_SUB_NORM) X(ATTN_GATE)     \
-                    X(O) X(O_BIAS) X(O_SCALE) X(ATTN_POST_NORM) X(ATTN_POST_NORM_BIAS) X(FFN_NORM)           \
-                        X(FFN_NORM_BIAS) X(GATE) X(GATE_BIAS) X(UP) X(UP_BIAS) X(GATE_UP) X(GATE_UP_BIAS)    \
-                            X(DOWN) X(DOWN_BIAS) X(FFN_SCALE) X(ACT_SCALE) X(FFN_SUB_NORM) X(FFN_POST_NORM)  \
-                                X(FFN_POST_NORM_BIAS) X(ROUTER) X(ROUTER_BIAS) X(CHOICE_BIAS) X(EXPERT_NORM) \
-                                    X(EXPERT_GATE) X(EXPERT_UP) X(EXPERT_GATE_UP) X(EXPERT_DOWN)             \
-                                        X(EXPERT_BIAS) X(EXPERT_SCALE) X(SHARED) X(SHARED_GATE_UP)           \
-                                            X(SHARED_DOWN) X(SHARED_SCALE) X(SHARED_WEIGHT)
+#define PUNA_SETS(X)                                                                                              \
+    X(EMBEDDING) X(EMBEDDING_NORM) X(EMBEDDING_NORM_BIAS) X(POSITIONS) X(TOKEN_TYPES) X(OUTPUT_NORM)              \
+    X(OUTPUT_NORM_BIAS) X(OUTPUT) X(OUTPUT_BIAS) X(ROPE_FACTORS) X(ROPE_LONG_SHORT)                               \
+    X(ATTN_NORM) X(ATTN_NORM_BIAS) X(ATTN_NORM_2) X(QKV) X(QKV_BIAS) X(QKV_SCALE) X(QKV_FUSED) X(QKV_FUSED_BIAS)  \
+    X(QKV_FUSED_SCALE) X(Q_NORM) X(Q_NORM_BIAS) X(K_NORM) X(K_NORM_BIAS) X(SINKS) X(ATTN_SUB_NORM) X(ATTN_GATE)   \
+    X(O) X(O_BIAS) X(O_SCALE) X(ATTN_POST_NORM) X(ATTN_POST_NORM_BIAS)                                            \
+    X(FFN_NORM) X(FFN_NORM_BIAS) X(GATE) X(GATE_BIAS) X(UP) X(UP_BIAS) X(GATE_UP) X(GATE_UP_BIAS) X(DOWN)         \
+    X(DOWN_BIAS) X(FFN_SCALE) X(ACT_SCALE) X(FFN_SUB_NORM) X(FFN_POST_NORM) X(FFN_POST_NORM_BIAS)                 \
+    X(ROUTER) X(ROUTER_BIAS) X(CHOICE_BIAS) X(EXPERT_NORM) X(EXPERT_GATE) X(EXPERT_UP) X(EXPERT_GATE_UP)          \
+    X(EXPERT_DOWN) X(EXPERT_BIAS) X(EXPERT_SCALE) X(SHARED) X(SHARED_GATE_UP) X(SHARED_DOWN) X(SHARED_SCALE)      \
+    X(SHARED_WEIGHT) X(HEAD) X(CROSS) X(BUCKETS)
 
 typedef enum puna_set_number {
 #define X(name) PUNA_SET_NUMBER_##name,
@@ -81,9 +84,9 @@ typedef enum puna_set_number {
     PUNA_N_SETS
 } puna_set_number;
 
-typedef uint64_t puna_sets;
+__extension__ typedef unsigned __int128 puna_sets;
 #define PUNA_SET(name) ((puna_sets)1 << PUNA_SET_NUMBER_##name)
-_Static_assert(PUNA_N_SETS <= 64, "sets of tensors fill 64 bits");
+_Static_assert(PUNA_N_SETS <= 128, "sets of tensors fill 128 bits");
 
 #define PUNA_SETS_QKV \
     (PUNA_SET(QKV) | PUNA_SET(QKV_BIAS) | PUNA_SET(QKV_SCALE) | PUNA_SET(QKV_FUSED) | PUNA_SET(QKV_FUSED_BIAS) | \
@@ -132,6 +135,7 @@ struct puna_arch {
     uint32_t traits;
     puna_hparams defaults;      /* what absent keys mean */
     puna_sets needs, may;       /* tensors; those of experts in layers that have any */
+    const char *blocks, *encoder_blocks; /* what layers are called; NULL: "blk", and none */
     const puna_alias *aliases;  /* ended by a NULL name; may be NULL */
     /* After the shared keys: those of the architecture. May be NULL. */
     void (*adjust)(puna_hparams *hp, puna_keys *keys);
@@ -147,7 +151,8 @@ struct puna_arch {
 const puna_arch *puna_arch_find(const char *name, size_t n);
 const puna_arch *puna_arch_at(size_t i); /* in arch.def's order; NULL past the end */
 
-/* Binds and records, for contexts of n_ctx tokens (0: as the model was trained), for logits or vectors. The container outlives the network. */
+/* Binds and records, for contexts of n_ctx tokens (0: as the model was trained), for logits or vectors. The container
+ * outlives the network. */
 puna_status puna_network_open(puna_network *net, const puna_container *container, int32_t n_ctx,
                               puna_pooling pooling, puna_error *err);
 void puna_network_close(puna_network *net);

@@ -95,8 +95,9 @@ typedef struct puna_rope_params {
     int32_t n_ctx_orig;
 } puna_rope_params;
 
-/* Which keys a query sees. A chunk: those of its own run of `window` positions. */
-typedef enum puna_mask { PUNA_MASK_CAUSAL, PUNA_MASK_CHUNK, PUNA_MASK_ALL } puna_mask;
+/* Which keys a query sees. A chunk: those of its own run of `window` positions. Encoded: those of what was encoded
+ * before its sequence began to be written, and nothing else; the others see nothing of that. */
+typedef enum puna_mask { PUNA_MASK_CAUSAL, PUNA_MASK_CHUNK, PUNA_MASK_ALL, PUNA_MASK_ENCODED } puna_mask;
 
 typedef struct puna_attention_params {
     int32_t n_head, n_head_kv, head_dim, head_dim_v;

@@ -150,23 +150,12 @@ static void the_unchanged_model_runs(void)
 }
 
 static const char *const keys[] = {
-    "llama.block_count",
-    "llama.embedding_length",
-    "llama.feed_forward_length",
-    "llama.context_length",
-    "llama.attention.head_count",
-    "llama.attention.head_count_kv",
-    "llama.rope.dimension_count",
-    "llama.attention.key_length",
-    "llama.attention.sliding_window",
-    "llama.expert_count",
-    "llama.pooling_type",
-    "llama.attention.causal",
-    "llama.attention.layer_norm_rms_epsilon",
-    "llama.rope.freq_base",
-    "llama.rope.scaling.factor",
-    "tokenizer.ggml.bos_token_id",
-    "tokenizer.ggml.eos_token_id",
+    "llama.block_count", "llama.embedding_length", "llama.feed_forward_length", "llama.context_length",
+    "llama.attention.head_count", "llama.attention.head_count_kv", "llama.rope.dimension_count",
+    "llama.attention.key_length", "llama.attention.sliding_window", "llama.expert_count",
+    "llama.pooling_type", "llama.attention.causal",
+    "llama.attention.layer_norm_rms_epsilon", "llama.rope.freq_base", "llama.rope.scaling.factor",
+    "tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id",
 };
 
 static void every_number_at_its_extremes(void)

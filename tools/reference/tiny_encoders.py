@@ -169,7 +169,37 @@ def gemma(folder, name, dense):
     c.close()
 
 
+def t5_block(c, b, gate, cross):
+    for part in ("attn_norm", "ffn_norm") + (("cross_attn_norm",) if cross else ()): c.norm(b + part)
+    for kind in ("attn_",) + (("cross_attn_",) if cross else ()):
+        for part in "qkv": c.matrix(b + kind + part, E, H * D)
+        c.matrix(b + kind + "o", H * D, E)
+    if gate: c.matrix(b + "ffn_gate", E, F)
+    c.matrix(b + "ffn_up", E, F); c.matrix(b + "ffn_down", F, E)
+
+
+def t5(folder, name, arch, gate, tied=False):
+    c = Case(folder, name, arch)
+    c.w.add_layer_norm_rms_eps(1e-6); c.w.add_key_length(D); c.w.add_value_length(D); c.w.add_relative_attn_buckets_count(8)
+    c.matrix("token_embd", E, V); c.norm("enc.output_norm")
+    for i in range(L):
+        t5_block(c, f"enc.blk.{i}.", gate, False)
+        if i == 0: c.add("enc.blk.0.attn_rel_b.weight", 8, H, scale=1.0)
+    if arch == "t5":
+        c.w.add_decoder_start_token_id(0)
+        c.norm("dec.output_norm")
+        for i in range(L):
+            t5_block(c, f"dec.blk.{i}.", gate, True)
+            if i == 0: c.add("dec.blk.0.attn_rel_b.weight", 8, H, scale=1.0)
+        if not tied: c.matrix("output", E, V)
+    c.close()
+
+
 CASES = {
+    "t5": lambda f, n: t5(f, n, "t5", True),
+    "t5-tied": lambda f, n: t5(f, n, "t5", False, True),
+    "t5encoder": lambda f, n: t5(f, n, "t5encoder", True),
+    "t5encoder-plain": lambda f, n: t5(f, n, "t5encoder", False),
     "bert": lambda f, n: bert(f, n, "bert", plain, positions=True, classifier=head),
     "bert-fused": lambda f, n: bert(f, n, "bert", plain, positions=True, fused=True, types=False),
     "nomic-bert": lambda f, n: bert(f, n, "nomic-bert", gated, rope=True, fused=True, bias=False),
