@@ -16,12 +16,13 @@
 #define PUNA_MAX_THREADS 256              /* beyond, one socket's memory limits everything */
 #define PUNA_MAX_PROCESSORS      1024             /* numbers of processors looked at: what cpu_set_t holds */
 #define PUNA_MAX_BATCH 2048               /* tokens evaluated at once: bounds activation memory */
-#define PUNA_MAX_SLOTS 512                /* states of sequences and copies of them, beside each other */
-#define PUNA_CHECKPOINT_TOKENS 512        /* evaluated between two copies of states */
+#define PUNA_MAX_SLOTS           512           /* states of sequences and copies of them, beside each other */
+#define PUNA_CHECKPOINT_TOKENS   512           /* evaluated between two copies of states */
 #define PUNA_MAX_TEXT_BYTES (1u << 30)    /* one text to tokenize: 1 GiB */
 #define PUNA_MAX_TEMPLATE_BYTES (1u << 20)/* a chat template; real ones are < 32 KiB */
 #define PUNA_MAX_TEMPLATE_DEPTH 200       /* nesting of expressions, blocks and calls */
 #define PUNA_MAX_TEMPLATE_STEPS 50000000  /* evaluation steps: a second or two, then refuse */
+#define PUNA_MAX_TEMPLATE_MS     10000     /* by the clock: for machines that are slow or busy */
 #define PUNA_MAX_TEMPLATE_OUTPUT (1u << 26)/* 64 MiB: 16 Mi tokens of 4 bytes */
 #define PUNA_MAX_TEMPLATE_MEMORY (1u << 29)/* values while rendering: 8 times the longest text */
 #define PUNA_MAX_JSON_DEPTH 128           /* nesting of JSON from outside */

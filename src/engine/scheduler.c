@@ -38,7 +38,8 @@ static puna_status open_parts(puna_scheduler *c, const puna_params *params, puna
     TRY(allocate(c, err));
     TRY(puna_sampler_open(&c->sampler, model->net.plan.n_output, err));
     puna_format format = puna_session_kv_format(model, params->texts[PUNA_KEY_kv_type]);
-    TRY(puna_blocks_open(&c->blocks, &model->net.plan, puna_blocks_of((int32_t)n_total), PUNA_MAX_SLOTS, format, err));
+    TRY(puna_blocks_open(&c->blocks, &model->net.plan, puna_blocks_of((int32_t)n_total), PUNA_MAX_SLOTS,
+                         format, err));
     bool profile = puna_params_int(params, PUNA_KEY_profile) != 0;
     if (profile)
         TRY(puna_profile_open(&c->profile, &model->net.plan, err));

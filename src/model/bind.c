@@ -17,8 +17,11 @@ typedef struct binding {
 enum { V = true, M = false };
 
 static const binding globals[] = {
-#define GLOBAL(set, kind, field, name, d0, d1, d2)                   \
-    { PUNA_SET_NUMBER_##set, kind, offsetof(puna_network, field), name, \
+#define GLOBAL(set, kind, field, name, d0, d1, d2) \
+    { PUNA_SET_NUMBER_##set,                       \
+      kind,                                        \
+      offsetof(puna_network, field),               \
+      name,                                        \
       { PUNA_DIM_##d0, PUNA_DIM_##d1, PUNA_DIM_##d2 } },
 #define LAYER(set, kind, field, name, d0, d1, d2)
 #include "model/tensors.def"
@@ -28,8 +31,11 @@ static const binding globals[] = {
 
 static const binding layers[] = {
 #define GLOBAL(set, kind, field, name, d0, d1, d2)
-#define LAYER(set, kind, field, name, d0, d1, d2)                  \
-    { PUNA_SET_NUMBER_##set, kind, offsetof(puna_layer, field), name, \
+#define LAYER(set, kind, field, name, d0, d1, d2) \
+    { PUNA_SET_NUMBER_##set,                      \
+      kind,                                       \
+      offsetof(puna_layer, field),                \
+      name,                                       \
       { PUNA_DIM_##d0, PUNA_DIM_##d1, PUNA_DIM_##d2 } },
 #include "model/tensors.def"
 #undef GLOBAL
@@ -43,8 +49,9 @@ static const struct {
 
 static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, puna_dim dim)
 {
-    const uint64_t q = (uint64_t)l->n_head * (uint64_t)hp->head_dim_k, k = (uint64_t)l->n_head_kv * (uint64_t)hp->head_dim_k;
-    const uint64_t v = (uint64_t)l->n_head_kv * (uint64_t)hp->head_dim_v;
+    const uint64_t dim_k = (uint64_t)puna_head_dim_k(hp, l), dim_v = (uint64_t)puna_head_dim_v(hp, l);
+    const uint64_t q = (uint64_t)l->n_head * dim_k, k = (uint64_t)l->n_head_kv * dim_k,
+                   v = (uint64_t)l->n_head_kv * dim_v;
     switch (dim) {
     case PUNA_DIM_ONE:
         return 1;
@@ -63,7 +70,7 @@ static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, p
     case PUNA_DIM_QKV:
         return q + k + v;
     case PUNA_DIM_O:
-        return (uint64_t)l->n_head * (uint64_t)hp->head_dim_v;
+        return (uint64_t)l->n_head * dim_v;
     case PUNA_DIM_HEADS:
         return (uint64_t)l->n_head;
     case PUNA_DIM_FF:
@@ -80,6 +87,14 @@ static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, p
         return (uint64_t)hp->n_ff_shared;
     case PUNA_DIM_FF_SHARED2:
         return 2 * (uint64_t)hp->n_ff_shared;
+    case PUNA_DIM_INPUT:
+        return (uint64_t)hp->n_layer_input;
+    case PUNA_DIM_INPUTS:
+        return (uint64_t)hp->n_layer_input * (uint64_t)hp->n_layer;
+    case PUNA_DIM_CHUNKS:
+        return (uint64_t)hp->n_chunk;
+    case PUNA_DIM_FF_CHUNK:
+        return (uint64_t)hp->n_ff_chunk;
     }
     return 0;
 }
@@ -123,15 +138,7 @@ static puna_status check_shape(const puna_network *net, const puna_tensor *t, co
     return PUNA_OK;
 }
 
-/* A layer of one kind, or (layer -1) what the model has but once. */
-typedef struct place {
-    const char *blocks;
-    void *base;
-    int32_t layer;
-    puna_sets none; /* what it has no use for */
-} place;
-
-/* What the architecture's files call it. */
+/* What the architecture's files call it first. */
 static const char *file_name(const puna_arch *arch, const char *name)
 {
     for (const puna_alias *a = arch->aliases; a && a->name; a++)
@@ -140,21 +147,69 @@ static const char *file_name(const puna_arch *arch, const char *name)
     return name;
 }
 
-static void full_name(const puna_network *net, const place *p, const char *name, char full[PUNA_MAX_NAME_BYTES])
+static const char *layer_blocks(const puna_arch *arch)
 {
-    if (p->layer >= 0)
-        snprintf(full, PUNA_MAX_NAME_BYTES, "%s.%d.%s", p->blocks, (int)p->layer, file_name(net->arch, name));
-    else
-        snprintf(full, PUNA_MAX_NAME_BYTES, "%s", file_name(net->arch, name));
+    return arch->blocks ? arch->blocks : "blk";
 }
 
-static puna_status bind_one(puna_network *net, const puna_container *c, const binding *b, const place *p, puna_error *err)
+/* With the number of its layer: in front, or where a name of the architecture's own has {}. */
+static void full_name(const char *blocks, const char *own, int32_t layer, char full[PUNA_MAX_NAME_BYTES])
 {
-    char name[PUNA_MAX_NAME_BYTES];
+    const char *mark = strstr(own, "{}");
+    if (layer >= 0 && mark)
+        snprintf(full, PUNA_MAX_NAME_BYTES, "%.*s%d%s", (int)(mark - own), own, (int)layer, mark + 2);
+    else if (layer >= 0)
+        snprintf(full, PUNA_MAX_NAME_BYTES, "%s.%d.%s", blocks, (int)layer, own);
+    else
+        snprintf(full, PUNA_MAX_NAME_BYTES, "%s", own);
+}
+
+bool puna_tensor_is_known(const char *name)
+{
+    for (size_t t = 0; t < 2; t++)
+        for (size_t i = 0; i < tables[t].n; i++)
+            if (strcmp(tables[t].rows[i].name, name) == 0)
+                return true;
+    return false;
+}
+
+static const puna_tensor *tensor_of(const puna_container *c, const char *blocks, int32_t layer, const char *own)
+{
+    char full[PUNA_MAX_NAME_BYTES];
+    full_name(blocks, own, layer, full);
+    return puna_container_tensor(c, full);
+}
+
+/* A layer of one kind, or (layer -1) what the model has but once. */
+typedef struct place {
+    const char *blocks;
+    void *base;
+    int32_t layer;
+    puna_sets none; /* what it has no use for */
+} place;
+
+/* By the first of its names that the file has. */
+static const puna_tensor *find_tensor(const puna_arch *arch, const puna_container *c, const place *p,
+                                      const char *name)
+{
+    bool renamed = false;
+    for (const puna_alias *a = arch->aliases; a && a->name; a++) {
+        if (strcmp(a->of, name) != 0)
+            continue;
+        renamed = true;
+        const puna_tensor *t = tensor_of(c, p->blocks, p->layer, a->name);
+        if (t)
+            return t;
+    }
+    return renamed ? NULL : tensor_of(c, p->blocks, p->layer, name);
+}
+
+static puna_status bind_one(puna_network *net, const puna_container *c, const binding *b, const place *p,
+                            puna_error *err)
+{
     const puna_layer_hparams *lh = &net->hp.layers[p->layer < 0 ? 0 : p->layer];
     const puna_tensor **field = (const puna_tensor **)(void *)((char *)p->base + b->offset);
-    full_name(net, p, b->name, name);
-    const puna_tensor *t = puna_container_tensor(c, name);
+    const puna_tensor *t = find_tensor(net->arch, c, p, b->name);
     if (!t)
         return PUNA_OK;
     TRY(check_shape(net, t, b, lh, err));
@@ -166,7 +221,8 @@ static puna_status bind_one(puna_network *net, const puna_container *c, const bi
 /* ---- fused tensors ---------------------------------------------------------------------- */
 
 /* Rows [from, from + n) of every matrix, or values of a vector, as a tensor of their own. */
-static const puna_tensor *rows_of(puna_network *net, const puna_tensor *t, uint64_t from, uint64_t n, puna_error *err)
+static const puna_tensor *rows_of(puna_network *net, const puna_tensor *t, uint64_t from, uint64_t n,
+                                  puna_error *err)
 {
     puna_tensor *part = t ? puna_arena_alloc(&net->arena, sizeof *part) : NULL;
     if (!part) {
@@ -188,20 +244,28 @@ static const puna_tensor *rows_of(puna_network *net, const puna_tensor *t, uint6
 }
 
 /* q, k and v lie one after another, as do a gate and what it gates. */
-static puna_status split_fused(puna_network *net, puna_layer *l, const puna_layer_hparams *lh, puna_error *err)
+static puna_status split_fused(puna_network *net, puna_layer *l, const puna_layer_hparams *lh,
+                               puna_error *err)
 {
     const uint64_t q = dimension(&net->hp, lh, PUNA_DIM_Q), k = dimension(&net->hp, lh, PUNA_DIM_K),
-                   v = dimension(&net->hp, lh, PUNA_DIM_V), ff = (uint64_t)lh->n_ff, shared = (uint64_t)net->hp.n_ff_shared;
+                   v = dimension(&net->hp, lh, PUNA_DIM_V), ff = (uint64_t)lh->n_ff,
+                   shared = (uint64_t)net->hp.n_ff_shared;
     const struct {
         const puna_tensor *whole, **part;
         uint64_t from, n;
     } parts[] = {
-        { l->wqkv, &l->wq, 0, q },           { l->wqkv, &l->wk, q, k },
-        { l->wqkv, &l->wv, q + k, v },       { l->bqkv, &l->bq, 0, q },
-        { l->bqkv, &l->bk, q, k },           { l->bqkv, &l->bv, q + k, v },
-        { l->ffn_gate_up, &l->ffn_gate, 0, ff }, { l->ffn_gate_up, &l->ffn_up, ff, ff },
-        { l->ffn_gate_up_bias, &l->ffn_gate_bias, 0, ff }, { l->ffn_gate_up_bias, &l->ffn_up_bias, ff, ff },
-        { l->shared_gate_up, &l->shared_gate, 0, shared }, { l->shared_gate_up, &l->shared_up, shared, shared },
+        { l->wqkv, &l->wq, 0, q },
+        { l->wqkv, &l->wk, q, k },
+        { l->wqkv, &l->wv, q + k, v },
+        { l->bqkv, &l->bq, 0, q },
+        { l->bqkv, &l->bk, q, k },
+        { l->bqkv, &l->bv, q + k, v },
+        { l->ffn_gate_up, &l->ffn_gate, 0, ff },
+        { l->ffn_gate_up, &l->ffn_up, ff, ff },
+        { l->ffn_gate_up_bias, &l->ffn_gate_bias, 0, ff },
+        { l->ffn_gate_up_bias, &l->ffn_up_bias, ff, ff },
+        { l->shared_gate_up, &l->shared_gate, 0, shared },
+        { l->shared_gate_up, &l->shared_up, shared, shared },
     };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (!parts[i].whole)
@@ -217,24 +281,29 @@ static puna_status split_fused(puna_network *net, puna_layer *l, const puna_laye
 
 /* ---- tables ----------------------------------------------------------------------------- */
 
-#define ATTENTION_SETS (PUNA_SETS_QKV | PUNA_SET(O))
+#define ATTENTION_SETS    (PUNA_SETS_QKV | PUNA_SET(O))
 #define FEED_FORWARD_SETS (PUNA_SETS_GATED | PUNA_SET(GATE_UP))
-#define EXPERT_SETS \
-    (PUNA_SETS_EXPERTS | PUNA_SETS_SHARED | PUNA_SET(SHARED_GATE_UP) | PUNA_SET(SHARED_WEIGHT) | PUNA_SET(CHOICE_BIAS) | \
-     PUNA_SET(EXPERT_BIAS) | PUNA_SET(ROUTER_BIAS) | PUNA_SET(EXPERT_NORM))
+#define EXPERT_SETS                                                                                  \
+    (PUNA_SETS_EXPERTS | PUNA_SETS_SHARED | PUNA_SET(SHARED_GATE_UP) | PUNA_SET(SHARED_WEIGHT) |     \
+     PUNA_SET(CHOICE_BIAS) | PUNA_SET(EXPERT_BIAS) | PUNA_SET(ROUTER_BIAS) | PUNA_SET(EXPERT_NORM) | \
+     PUNA_SET(BESIDE_EXPERTS) | PUNA_SET(CHUNK))
 
 /* What the architecture's layer of this kind has no use for. */
-static puna_sets without(const puna_network *net, const puna_layer_hparams *l)
+static puna_sets without(const puna_arch *arch, const puna_hparams *hp, const puna_layer_hparams *l)
 {
-    puna_sets none = l->experts ? 0 : EXPERT_SETS | PUNA_SET(EXPERT_GATE_UP) | PUNA_SET(EXPERT_SCALE);
-    if (l->experts && !(net->arch->traits & PUNA_TRAIT_DENSE_TOO))
+    puna_sets none =
+        l->experts ? 0
+                   : EXPERT_SETS | PUNA_SET(EXPERT_GATE_UP) | PUNA_SET(EXPERT_SCALE) | PUNA_SET(SHARED_SCALE);
+    if (l->experts && !(arch->traits & PUNA_TRAIT_DENSE_TOO))
         none |= FEED_FORWARD_SETS | PUNA_SETS_FFN_BIAS | PUNA_SET(FFN_SCALE);
-    if (net->hp.n_ff_shared == 0)
+    if (hp->n_ff_shared == 0)
         none |= PUNA_SETS_SHARED | PUNA_SET(SHARED_GATE_UP) | PUNA_SET(SHARED_WEIGHT);
-    if (!(net->arch->traits & PUNA_TRAIT_PARTS))
+    if (!(arch->traits & PUNA_TRAIT_PARTS))
         return none;
     if (l->n_head == 0)
         none |= ATTENTION_SETS | PUNA_SETS_QK_NORM;
+    if (l->n_head_kv == 0)
+        none |= PUNA_SETS_QKV;
     if (l->n_ff == 0)
         none |= FEED_FORWARD_SETS | PUNA_SETS_FFN_BIAS | PUNA_SET(FFN_SCALE) | PUNA_SET(FFN_NORM);
     return none;
@@ -249,24 +318,27 @@ static puna_sets fused_sets(const puna_layer *l)
 }
 
 /* Where files may have a gate of its own or one in front of what it gates: the other name of the two for this tensor. */
-static bool is_other_form(const puna_network *net, const puna_container *c, const binding *b, puna_sets wanted,
-                          const place *p)
+static bool is_other_form(const puna_network *net, const puna_container *c, const binding *b,
+                          puna_sets wanted, const place *p)
 {
-    char name[PUNA_MAX_NAME_BYTES];
     const bool fused = b->set == PUNA_SET_NUMBER_GATE_UP || b->set == PUNA_SET_NUMBER_GATE_UP_BIAS;
     const bool alone = b->set == PUNA_SET_NUMBER_UP || b->set == PUNA_SET_NUMBER_UP_BIAS;
     if (!(fused || alone) || !(wanted & PUNA_SET(UP)) || !(wanted & PUNA_SET(GATE_UP)))
         return false;
-    full_name(net, p, "ffn_up.weight", name);
-    const puna_tensor *t = puna_container_tensor(c, name);
+    const puna_tensor *t = find_tensor(net->arch, c, p, "ffn_up.weight");
     return fused != (t && t->ne[1] == dimension(&net->hp, &net->hp.layers[p->layer], PUNA_DIM_FF2));
+}
+
+static puna_sets wanted_of(const puna_arch *arch, puna_sets none)
+{
+    return (arch->needs | arch->may | (PUNA_SETS_ALWAYS & ~arch->never)) & ~none;
 }
 
 static puna_status bind_table(puna_network *net, const puna_container *c, const place *p, puna_error *err)
 {
     const puna_arch *arch = net->arch;
     const bool layer = p->layer >= 0;
-    const puna_sets wanted = (arch->needs | arch->may | PUNA_SETS_ALWAYS) & ~p->none;
+    const puna_sets wanted = wanted_of(arch, p->none);
     for (size_t i = 0; i < tables[layer].n; i++) {
         const binding *b = &tables[layer].rows[i];
         if ((wanted >> b->set & 1) && !is_other_form(net, c, b, wanted, p))
@@ -277,22 +349,31 @@ static puna_status bind_table(puna_network *net, const puna_container *c, const 
         needed &= ~fused_sets(p->base);
     for (size_t i = 0; i < tables[layer].n; i++) {
         const binding *b = &tables[layer].rows[i];
-        const puna_tensor *const *field = (const puna_tensor *const *)(const void *)((const char *)p->base + b->offset);
+        const puna_tensor *const *field =
+            (const puna_tensor *const *)(const void *)((const char *)p->base + b->offset);
         if ((needed >> b->set & 1) && !*field) {
             char name[PUNA_MAX_NAME_BYTES];
-            full_name(net, p, b->name, name);
+            full_name(p->blocks, file_name(arch, b->name), p->layer, name);
             return puna_fail(err, PUNA_ERR_FORMAT, "tensor %s: got none, expected one", name);
         }
     }
     return PUNA_OK;
 }
 
+/* Whether the architecture's files may call a tensor so. */
+static bool goes_by(const puna_arch *arch, const char *of, const char *name)
+{
+    for (const puna_alias *a = arch->aliases; a && a->name; a++)
+        if (strcmp(a->of, of) == 0 && strcmp(a->name, name) == 0)
+            return true;
+    return strcmp(file_name(arch, of), name) == 0;
+}
+
 static bool named_in(const puna_network *net, bool layer, const char *name)
 {
-    const puna_sets wanted = net->arch->needs | net->arch->may | PUNA_SETS_ALWAYS;
+    const puna_sets wanted = net->arch->needs | net->arch->may | (PUNA_SETS_ALWAYS & ~net->arch->never);
     for (size_t i = 0; i < tables[layer].n; i++)
-        if ((wanted >> tables[layer].rows[i].set & 1) &&
-            strcmp(file_name(net->arch, tables[layer].rows[i].name), name) == 0)
+        if ((wanted >> tables[layer].rows[i].set & 1) && goes_by(net->arch, tables[layer].rows[i].name, name))
             return true;
     return false;
 }
@@ -302,14 +383,10 @@ static const char *in_layer(const char *name, const char *blocks, int32_t n)
 {
     const size_t length = blocks ? strlen(blocks) : 0;
     int layer, at = 0;
-    if (!length || strncmp(name, blocks, length) != 0 || sscanf(name + length, ".%d.%n", &layer, &at) != 1 || at == 0)
+    if (!length || strncmp(name, blocks, length) != 0 ||
+        sscanf(name + length, ".%d.%n", &layer, &at) != 1 || at == 0)
         return NULL;
     return layer >= 0 && layer < n ? name + length + at : NULL;
-}
-
-static const char *layer_blocks(const puna_arch *arch)
-{
-    return arch->blocks ? arch->blocks : "blk";
 }
 
 /* The first tensor that no table names, for people to see. */
@@ -317,6 +394,8 @@ static const char *first_unused(const puna_network *net, const puna_container *c
 {
     for (size_t i = 0; i < puna_container_n_tensors(c); i++) {
         const char *name = puna_container_tensor_at(c, i)->name;
+        if (net->arch->aliases && strstr(net->arch->aliases[0].name ? net->arch->aliases[0].name : "", "{}"))
+            return NULL; /* names of its own pattern: only their number is known */
         const char *rest = in_layer(name, layer_blocks(net->arch), net->hp.n_layer);
         if (!rest)
             rest = in_layer(name, net->arch->encoder_blocks, net->hp.n_encoder);
@@ -327,22 +406,53 @@ static const char *first_unused(const puna_network *net, const puna_container *c
     return NULL;
 }
 
-bool puna_key_tensor(const puna_keys *k, int32_t layer, const char *name)
+/* Those that stand in place of others are among them. */
+static void shapes_of(const puna_arch *arch, const puna_hparams *hp, const place *p, puna_shape_fn *each,
+                      void *user)
 {
-    char full[PUNA_MAX_NAME_BYTES];
-    snprintf(full, sizeof full, "blk.%d.%s", (int)layer, name);
-    return puna_container_tensor(k->container, full) != NULL;
+    const puna_layer_hparams *l = &hp->layers[p->layer < 0 ? 0 : p->layer];
+    const puna_sets wanted = wanted_of(arch, p->none);
+    char name[PUNA_MAX_NAME_BYTES];
+    for (size_t i = 0; i < tables[p->layer >= 0].n; i++) {
+        const binding *b = &tables[p->layer >= 0].rows[i];
+        uint64_t ne[3];
+        if (!(wanted >> b->set & 1))
+            continue;
+        for (int d = 0; d < 3; d++)
+            ne[d] = dimension(hp, l, b->dims[d]);
+        full_name(p->blocks, file_name(arch, b->name), p->layer, name);
+        each(user, name, ne);
+    }
 }
 
-static puna_status bind_layers(puna_network *net, const puna_container *c, const char *blocks, int32_t n, puna_sets none,
-                               puna_layer **bound, puna_error *err)
+void puna_arch_shapes(const puna_arch *arch, const puna_hparams *hp, puna_shape_fn *each, void *user)
+{
+    shapes_of(arch, hp, &(place){ .layer = -1 }, each, user);
+    for (int32_t i = 0; i < hp->n_layer; i++)
+        shapes_of(arch, hp, &(place){ layer_blocks(arch), NULL, i, without(arch, hp, &hp->layers[i]) }, each,
+                  user);
+    for (int32_t i = 0; i < hp->n_encoder; i++)
+        shapes_of(arch, hp,
+                  &(place){ arch->encoder_blocks, NULL, i,
+                            PUNA_SET(CROSS) | without(arch, hp, &hp->layers[i]) },
+                  each, user);
+}
+
+bool puna_key_tensor(const puna_keys *k, int32_t layer, const char *name)
+{
+    return tensor_of(k->container, "blk", layer, name) != NULL;
+}
+
+static puna_status bind_layers(puna_network *net, const puna_container *c, const char *blocks, int32_t n,
+                               puna_sets none, puna_layer **bound, puna_error *err)
 {
     *bound = puna_arena_array(&net->arena, (size_t)n, sizeof **bound);
     if (!*bound)
         return puna_fail_memory(err, "layers", (size_t)n * sizeof **bound);
     for (int32_t i = 0; i < n; i++) {
         const puna_layer_hparams *lh = &net->hp.layers[i];
-        TRY(bind_table(net, c, &(place){ blocks, &(*bound)[i], i, none | without(net, lh) }, err));
+        const place p = { blocks, &(*bound)[i], i, none | without(net->arch, &net->hp, lh) };
+        TRY(bind_table(net, c, &p, err));
         TRY(split_fused(net, &(*bound)[i], lh, err));
     }
     return PUNA_OK;
@@ -350,18 +460,20 @@ static puna_status bind_layers(puna_network *net, const puna_container *c, const
 
 puna_status puna_network_bind(puna_network *net, const puna_container *container, puna_error *err)
 {
-    const puna_tensor *embedding = puna_container_tensor(container, "token_embd.weight");
+    const char *name = file_name(net->arch, "token_embd.weight");
+    const puna_tensor *embedding = puna_container_tensor(container, name);
     if (!embedding)
-        return puna_fail(err, PUNA_ERR_FORMAT, "tensor token_embd.weight: got none, expected one");
+        return puna_fail(err, PUNA_ERR_FORMAT, "tensor %s: got none, expected one", name);
     if (embedding->ne[1] > PUNA_MAX_VOCAB)
-        return puna_fail(err, PUNA_ERR_FORMAT, "tensor token_embd.weight: dim[1]: got %llu, expected at most %u",
+        return puna_fail(err, PUNA_ERR_FORMAT, "tensor %s: dim[1]: got %llu, expected at most %u", name,
                          (unsigned long long)embedding->ne[1], PUNA_MAX_VOCAB);
     net->hp.n_vocab = (int32_t)embedding->ne[1];
     net->n_unused = (uint32_t)puna_container_n_tensors(container);
     TRY(bind_table(net, container, &(place){ .base = net, .layer = -1 }, err));
     TRY(bind_layers(net, container, layer_blocks(net->arch), net->hp.n_layer, 0, &net->layers, err));
     if (net->hp.n_encoder > 0)
-        TRY(bind_layers(net, container, net->arch->encoder_blocks, net->hp.n_encoder, PUNA_SET(CROSS), &net->encoder_layers, err));
+        TRY(bind_layers(net, container, net->arch->encoder_blocks, net->hp.n_encoder, PUNA_SET(CROSS),
+                        &net->encoder_layers, err));
     if (!net->output)
         net->output = net->embedding;
     net->unused = net->n_unused ? first_unused(net, container) : NULL;

@@ -4,7 +4,8 @@
 
 #include "model/network.h"
 
-puna_value puna_build_norm(puna_network *net, puna_value x, const puna_tensor *weight, const puna_tensor *bias)
+puna_value puna_build_norm(puna_network *net, puna_value x, const puna_tensor *weight,
+                           const puna_tensor *bias)
 {
     if (!weight && !(net->arch->traits & PUNA_TRAIT_BARE_NORMS))
         return x;
@@ -17,6 +18,15 @@ static puna_value norm_if(puna_network *net, puna_value x, const puna_tensor *we
     return weight ? puna_build_norm(net, x, weight, bias) : x;
 }
 
+/* After a branch. */
+static puna_value post_norm(puna_network *net, puna_value x, const puna_tensor *weight,
+                            const puna_tensor *bias)
+{
+    const puna_hparams *hp = &net->hp;
+    const float eps = hp->post_norm_eps > 0 ? hp->post_norm_eps : hp->norm_eps;
+    return weight ? p_norm(&net->plan, x, weight, bias, hp->norm_kind, eps) : x;
+}
+
 puna_value puna_build_linear(puna_network *net, puna_value x, const puna_tensor *w, const puna_tensor *scale,
                              const puna_tensor *bias)
 {
@@ -26,8 +36,8 @@ puna_value puna_build_linear(puna_network *net, puna_value x, const puna_tensor 
 }
 
 /* In the feed-forward part the bias is scaled too. */
-static puna_value linear_scaled(puna_network *net, puna_value x, const puna_tensor *w, const puna_tensor *bias,
-                                const puna_tensor *scale)
+static puna_value linear_scaled(puna_network *net, puna_value x, const puna_tensor *w,
+                                const puna_tensor *bias, const puna_tensor *scale)
 {
     puna_value y = p_linear(&net->plan, x, w, bias);
     return scale ? p_affine(&net->plan, y, 1, scale, NULL, 0) : y;
@@ -41,7 +51,9 @@ puna_value puna_build_rope(puna_network *net, puna_value x, int32_t il, int32_t 
     const bool window = hp->layers[il].window > 0;
     puna_rope_params p = window ? hp->rope_window : hp->rope;
     const puna_tensor *factors = net->rope_factors;
-    if (!factors)
+    if (window && hp->window_plain)
+        factors = NULL;
+    else if (!factors)
         factors = hp->long_factors ? net->rope_long : net->rope_short;
     p.pairing = hp->pairing;
     p.n_head = n_head;
@@ -51,27 +63,45 @@ puna_value puna_build_rope(puna_network *net, puna_value x, int32_t il, int32_t 
     return p_rope(&net->plan, x, &p, factors);
 }
 
-puna_value puna_build_attend(puna_network *net, puna_value q, puna_value k, puna_value v, int32_t il)
+int32_t puna_build_cache(puna_network *net, int32_t il)
 {
-    puna_plan *g = &net->plan;
+    const puna_layer_hparams *lh = &net->hp.layers[il];
+    const puna_cache_layout layout = { lh->n_head_kv, puna_head_dim_k(&net->hp, lh),
+                                       puna_head_dim_v(&net->hp, lh),
+                                       net->hp.mask == PUNA_MASK_ALL ? 0 : lh->window };
+    return p_cache(&net->plan, &layout);
+}
+
+puna_value puna_build_attend_over(puna_network *net, puna_value q, int32_t cache, int32_t il)
+{
     const puna_hparams *hp = &net->hp;
     const puna_layer_hparams *lh = &hp->layers[il];
-    puna_cache_layout layout = { lh->n_head_kv, hp->head_dim_k, hp->head_dim_v,
-                                 hp->mask == PUNA_MASK_ALL ? 0 : lh->window };
+    const int32_t head_dim = puna_head_dim_k(hp, lh);
     puna_attention_params p = {
-        .n_head = lh->n_head, .n_head_kv = lh->n_head_kv,
-        .head_dim = hp->head_dim_k, .head_dim_v = hp->head_dim_v,
-        .cache = p_cache(g, &layout), .mask = hp->mask, .window = lh->window,
-        .scale = hp->attention_scale > 0 ? hp->attention_scale : 1 / sqrtf((float)hp->head_dim_k),
-        .softcap = hp->attention_softcap, .alibi = hp->alibi,
+        .n_head = lh->n_head,
+        .n_head_kv = lh->n_head_kv,
+        .head_dim = head_dim,
+        .head_dim_v = puna_head_dim_v(hp, lh),
+        .cache = cache,
+        .mask = hp->mask,
+        .window = lh->window,
+        .scale = hp->attention_scale > 0 ? hp->attention_scale : 1 / sqrtf((float)head_dim),
+        .softcap = hp->attention_softcap,
+        .alibi = hp->alibi,
     };
     if (hp->temperature != 0 && (lh->no_rope || !hp->temperature_unrotated)) {
         p.temperature = hp->temperature;
         p.temperature_length = hp->temperature_length;
         p.temperature_offset = hp->temperature_offset;
     }
-    p_kv_store(g, k, v, p.cache);
-    return p_attention(g, q, &p, net->layers[il].sinks, NULL);
+    return p_attention(&net->plan, q, &p, net->layers[il].sinks, NULL);
+}
+
+puna_value puna_build_attend(puna_network *net, puna_value q, puna_value k, puna_value v, int32_t il)
+{
+    const int32_t cache = puna_build_cache(net, il);
+    p_kv_store(&net->plan, k, v, cache);
+    return puna_build_attend_over(net, q, cache, il);
 }
 
 static puna_value qkv(puna_network *net, puna_value h, const puna_tensor *w, const puna_tensor *scale,
@@ -82,14 +112,14 @@ static puna_value qkv(puna_network *net, puna_value h, const puna_tensor *w, con
 }
 
 /* A query or key through norm and rotation, in the architecture's order. */
-static puna_value turned(puna_network *net, puna_value x, int32_t il, int32_t n_head, const puna_tensor *weight,
-                         const puna_tensor *bias)
+static puna_value turned(puna_network *net, puna_value x, int32_t il, int32_t n_head,
+                         const puna_tensor *weight, const puna_tensor *bias)
 {
     const bool late = net->arch->traits & PUNA_TRAIT_QK_NORM_LATE;
     if (!late)
         x = norm_if(net, x, weight, bias);
     if (!net->hp.layers[il].no_rope)
-        x = puna_build_rope(net, x, il, n_head, net->hp.head_dim_k);
+        x = puna_build_rope(net, x, il, n_head, puna_head_dim_k(&net->hp, &net->hp.layers[il]));
     return late ? norm_if(net, x, weight, bias) : x;
 }
 
@@ -105,7 +135,8 @@ puna_value puna_build_attention(puna_network *net, puna_value h, int32_t il)
     k = turned(net, k, il, lh->n_head_kv, l->k_norm, l->k_norm_bias);
     puna_value o = puna_build_attend(net, q, k, v, il);
     if (l->attn_gate)
-        o = p_glu(g, p_linear(g, h, l->attn_gate, NULL), o, &(puna_glu_params){ .activation = net->arch->attn_gate });
+        o = p_glu(g, p_linear(g, h, l->attn_gate, NULL), o,
+                  &(puna_glu_params){ .activation = net->arch->attn_gate });
     return norm_if(net, o, l->attn_sub_norm, NULL);
 }
 
@@ -116,7 +147,9 @@ puna_value puna_build_dense(puna_network *net, puna_value h, int32_t il)
     puna_plan *g = &net->plan;
     const puna_layer *l = &net->layers[il];
     const puna_activation activation = net->hp.activation;
-    const puna_glu_params p = { .activation = activation, .limit = net->hp.layers[il].ff_limit, .late_limit = true };
+    const puna_glu_params p = { .activation = activation,
+                                .limit = net->hp.layers[il].ff_limit,
+                                .late_limit = true };
     puna_value gate = -1, y;
     if (l->ffn_gate)
         gate = linear_scaled(net, h, l->ffn_gate, l->ffn_gate_bias, l->ffn_gate_scale);
@@ -136,7 +169,8 @@ static puna_value shared(puna_network *net, puna_value h, const puna_layer *l, f
     puna_value y = p_glu(g, gate, linear_scaled(net, h, l->shared_up, NULL, l->shared_up_scale), &p);
     y = linear_scaled(net, y, l->shared_down, NULL, l->shared_down_scale);
     if (l->shared_weight)
-        y = p_glu(g, p_linear(g, h, l->shared_weight, NULL), y, &(puna_glu_params){ .activation = PUNA_ACT_SIGMOID });
+        y = p_glu(g, p_linear(g, h, l->shared_weight, NULL), y,
+                  &(puna_glu_params){ .activation = PUNA_ACT_SIGMOID });
     return y;
 }
 
@@ -218,7 +252,7 @@ void puna_build_end(puna_network *net, puna_value x)
 
 /* ---- the whole -------------------------------------------------------------------------- */
 
-puna_value puna_build_embedding(puna_network *net)
+puna_value puna_build_embed(puna_network *net)
 {
     puna_plan *g = &net->plan;
     const puna_hparams *hp = &net->hp;
@@ -231,7 +265,9 @@ puna_value puna_build_embedding(puna_network *net)
             g, x,
             p_embed(g, net->token_types, &(puna_embed_params){ .source = PUNA_EMBED_FIRST, .scale = 1 }));
     if (net->positions)
-        x = p_add(g, x, p_embed(g, net->positions, &(puna_embed_params){ .source = PUNA_EMBED_POSITION, .scale = 1 }));
+        x = p_add(
+            g, x,
+            p_embed(g, net->positions, &(puna_embed_params){ .source = PUNA_EMBED_POSITION, .scale = 1 }));
     return norm_if(net, x, net->embedding_norm, net->embedding_norm_bias);
 }
 
@@ -253,7 +289,7 @@ static puna_value attention_branch(puna_network *net, puna_value h, int32_t il, 
     o = puna_build_linear(net, o, l->wo, l->so, l->bo);
     if (net->hp.value_scale != 0 && net->hp.value_scale != 1)
         o = p_affine(g, o, net->hp.value_scale, NULL, NULL, 0);
-    return norm_if(net, o, l->attn_post_norm, l->attn_post_norm_bias);
+    return post_norm(net, o, l->attn_post_norm, l->attn_post_norm_bias);
 }
 
 static puna_value feed_forward_branch(puna_network *net, puna_value h, puna_value x, puna_value y, int32_t il)
@@ -261,18 +297,17 @@ static puna_value feed_forward_branch(puna_network *net, puna_value h, puna_valu
     const puna_layer *l = &net->layers[il];
     puna_value f = net->arch->feed_forward ? net->arch->feed_forward(net, h, x, y, il)
                                            : puna_build_feed_forward(net, h, il);
-    return norm_if(net, f, l->ffn_post_norm, l->ffn_post_norm_bias);
+    return post_norm(net, f, l->ffn_post_norm, l->ffn_post_norm_bias);
 }
 
-static puna_value layer(puna_network *net, puna_value x, int32_t il)
+puna_value puna_build_layer(puna_network *net, puna_value x, int32_t il, bool last)
 {
     puna_plan *g = &net->plan;
     const puna_layer *l = &net->layers[il];
-    const bool last = il == net->hp.n_layer - 1;
     p_layer(g, il);
     puna_value h = puna_build_norm(net, x, l->attn_norm, l->attn_norm_bias), rows = x;
-    puna_value o = attention_branch(net, norm_if(net, l->attn_norm_2 ? x : h, l->attn_norm_2, l->attn_norm_2_bias), il,
-                                    last, &rows);
+    puna_value o = attention_branch(
+        net, norm_if(net, l->attn_norm_2 ? x : h, l->attn_norm_2, l->attn_norm_2_bias), il, last, &rows);
     if (net->arch->traits & PUNA_TRAIT_PARALLEL || net->hp.parallel) {
         h = last ? puna_build_needed_rows(net, h) : h;
         if (l->ffn_norm)
@@ -284,14 +319,17 @@ static puna_value layer(puna_network *net, puna_value x, int32_t il)
     return add_branch(net, y, feed_forward_branch(net, h, rows, y, il));
 }
 
+void puna_build_output(puna_network *net, puna_value x)
+{
+    p_layer(&net->plan, -1);
+    puna_build_end(net, puna_build_norm(net, x, net->output_norm, net->output_norm_bias));
+}
+
 void puna_build_decoder(puna_network *net)
 {
-    puna_plan *g = &net->plan;
-    const puna_hparams *hp = &net->hp;
-    p_layer(g, -1);
-    puna_value x = puna_build_embedding(net);
-    for (int32_t il = 0; il < hp->n_layer; il++)
-        x = layer(net, x, il);
-    p_layer(g, -1);
-    puna_build_end(net, puna_build_norm(net, x, net->output_norm, net->output_norm_bias));
+    p_layer(&net->plan, -1);
+    puna_value x = puna_build_embed(net);
+    for (int32_t il = 0; il < net->hp.n_layer; il++)
+        x = puna_build_layer(net, x, il, il == net->hp.n_layer - 1);
+    puna_build_output(net, x);
 }

@@ -44,7 +44,7 @@ static puna_value layer(puna_network *net, puna_value x, int32_t il)
 static void build(puna_network *net)
 {
     p_layer(&net->plan, -1);
-    puna_value x = puna_build_embedding(net);
+    puna_value x = puna_build_embed(net);
     for (int32_t il = 0; il < net->hp.n_layer; il++)
         x = layer(net, x, il);
     p_layer(&net->plan, -1);

@@ -64,7 +64,7 @@ static puna_value encode(puna_network *net, int32_t n_layer, const puna_tensor *
 {
     puna_plan *g = &net->plan;
     p_layer(g, -1);
-    puna_value x = puna_build_embedding(net);
+    puna_value x = puna_build_embed(net);
     for (int32_t il = 0; il < n_layer; il++) {
         p_layer(g, il);
         puna_value o = attend_itself(net, x, il, ENCODER_CACHE, PUNA_MASK_ALL);
@@ -132,7 +132,7 @@ static void t5_build(puna_network *net)
         return;
     add_caches(net);
     p_layer(g, -1);
-    puna_value x = puna_build_embedding(net);
+    puna_value x = puna_build_embed(net);
     for (int32_t il = 0; il < net->hp.n_layer; il++)
         x = decoder_layer(net, x, il);
     p_layer(g, -1);

@@ -58,11 +58,13 @@ int32_t puna_relative_bucket(int32_t pos, int32_t j, int32_t n_buckets, bool bot
     const int32_t first = both_ways && j > pos ? n : 0;
     if (distance < exact)
         return first + distance;
-    const int32_t far = exact + (int32_t)floor(log((double)distance / exact) / log(128.0 / exact) * (n - exact));
+    const int32_t far =
+        exact + (int32_t)floor(log((double)distance / exact) / log(128.0 / exact) * (n - exact));
     return first + (far < n - 1 ? far : n - 1);
 }
 
-void puna_visible(const puna_attention_params *p, const puna_span *span, int32_t pos, int32_t *from, int32_t *to)
+void puna_visible(const puna_attention_params *p, const puna_span *span, int32_t pos, int32_t *from,
+                  int32_t *to)
 {
     *from = p->mask == PUNA_MASK_CAUSAL ? span->n_encoded : 0;
     *to = pos + 1;
@@ -154,9 +156,13 @@ void puna_ref_attention(const puna_run *run, const puna_node *node)
         for (int32_t i = 0; i < span->n; i++)
             for (int32_t h = 0; h < p->n_head; h++) {
                 const size_t at = (size_t)(span->first + i) * (size_t)p->n_head + (size_t)h;
-                const query one = { .span = span, .q = q + at * (size_t)p->head_dim, .head = h, .pos = span->pos + i,
+                const query one = { .span = span,
+                                    .q = q + at * (size_t)p->head_dim,
+                                    .head = h,
+                                    .pos = span->pos + i,
                                     .scale = (double)p->scale * (double)puna_temperature(p, span->pos + i),
-                                    .slope = p->alibi > 0 ? (double)puna_alibi_slope(p->alibi, h, p->n_head) : 0 };
+                                    .slope =
+                                        p->alibi > 0 ? (double)puna_alibi_slope(p->alibi, h, p->n_head) : 0 };
                 attend(run, node, one, y + at * (size_t)p->head_dim_v);
             }
     }
