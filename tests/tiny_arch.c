@@ -57,6 +57,66 @@ static const struct {
     { "dots1", { "attention.head_count_kv", HEADS, false } },
     { "cogvlm", { "attention.head_count_kv", HEADS, false } },
     { "llama4", { "block_count", 4, false } },
+    { "minicpm3", { "attention.head_count_kv", HEADS, false } },
+    { "plm", { "attention.head_count_kv", HEADS, false } },
+    { "deepseek2-ocr", { "attention.head_count_kv", HEADS, false } },
+    { "deepseek4", { "attention.head_count_kv", 1, false } },
+    { "deepseek2", { "attention.head_count_kv", 1, false } },
+    { "mistral4", { "attention.head_count_kv", 1, false } },
+    { "deepseek32", { "attention.head_count_kv", 1, false } },
+    { "glm-dsa", { "attention.head_count_kv", 1, false } },
+    { "dots3note", { "attention.head_count_kv", 1, false } },
+    { "hy_v4", { "attention.head_count_kv", 1, false } },
+    { "deepseek4", { "expert_gating_func", 4, false } },
+};
+
+/* Latent attention, in both layouts. */
+static const char *const absorbed[] = { "deepseek2", "mistral4", "deepseek32", "glm-dsa", "dots3note", "hy_v4", NULL };
+static const char *const expanded[] = { "minicpm3", "plm", NULL };
+static const char *const selecting[] = { "deepseek32", "glm-dsa", "dots3note", "hy_v4", "deepseek4", NULL };
+
+static const key absorbed_keys[] = {
+    { "attention.key_length", 32, false },     { "attention.value_length", 24, false },
+    { "attention.key_length_mla", 20, false }, { "attention.value_length_mla", 16, false },
+    { "attention.kv_lora_rank", 24, false },   { "attention.q_lora_rank", 40, false },
+    { "rope.dimension_count", 8, false },      { "attention.key_length_mla_swa", 18, false },
+    { "attention.value_length_mla_swa", 14, false }, { "attention.kv_lora_rank_swa", 20, false },
+    { "attention.key_length_swa", 28, false }, { "attention.value_length_swa", 20, false },
+    { "rope.freq_base_swa", 5000, true },
+};
+
+static const key expanded_keys[] = {
+    { "attention.key_length", 20, false },   { "attention.value_length", 16, false },
+    { "attention.kv_lora_rank", 24, false }, { "attention.q_lora_rank", 40, false },
+    { "rope.dimension_count", 8, false },
+};
+
+/* Fewer keys than there are tokens, so that some are not looked at. */
+static const key selecting_keys[] = {
+    { "attention.indexer.head_count", 16, false },
+    { "attention.indexer.key_length", 128, false },
+    { "attention.indexer.top_k", 5, false },
+};
+
+static const key hyper_keys[] = {
+    { "hyper_connection.count", 4, false },
+    { "hyper_connection.epsilon", 1e-3, true },
+    { "hyper_connection.magnitude", 1.5, true },
+    { "hyper_connection.sinkhorn_iterations", 3, false },
+};
+
+/* The other engine looks at all keys unless it fuses attention, which rounds: so many blocks that all are chosen. */
+static const key block_keys[] = {
+    { "attention.indexer.head_count", HEADS_KV, false }, { "attention.indexer.key_length", 16, false },
+    { "attention.indexer.top_k", 128, false },           { "attention.indexer.block_size", 4, false },
+    { "attention.indexer.local_blocks", 1, false },
+};
+
+static const key deepseek4_keys[] = {
+    { "attention.key_length", 64, false },         { "attention.value_length", 64, false },
+    { "attention.q_lora_rank", 40, false },        { "rope.dimension_count", 8, false },
+    { "attention.output_group_count", 2, false },  { "attention.output_lora_rank", 12, false },
+    { "attention.compress_rope_freq_base", 40000, true }, { "hash_layer_count", 1, false },
 };
 
 static void add_keys(gguf_builder *b, const char *arch, const key *list, size_t n)
@@ -90,7 +150,7 @@ static const char *const fused[] = { "bailingmoe2", "bloom",   "cogvlm",    "dbr
 static const char *const unbiased[] = { "bailingmoe2", "dbrx", "falcon", NULL };
 /* Who wants flags of layers with a window, not a period. */
 static const char *const flags[] = {
-    "cohere2moe", "granite_swa", "maple", "mimo2", "spark2_5", "step35", NULL
+    "cohere2moe", "dots3note", "granite_swa", "maple", "mimo2", "spark2_5", "step35", NULL
 };
 /* Which exist with experts only, though their first layers may have none. */
 static const char *const mixtures[] = { "afmoe",        "arctic",     "bailingmoe", "bailingmoe2",
@@ -98,7 +158,9 @@ static const char *const mixtures[] = { "afmoe",        "arctic",     "bailingmo
                                         "glm4moe",      "hy_v3",      "laguna",     "llama4",
                                         "mimo2",        "olmoe",      "phimoe",     "qwen2moe",
                                         "qwen3moe",     "qwen3vlmoe", "step35",     "ernie4_5-moe",
-                                        "smallthinker", "grok",       NULL };
+                                        "smallthinker", "grok",       "deepseek2",  "deepseek2-ocr",
+                                         "mistral4",     "deepseek32", "glm-dsa",    "dots3note",
+                                         "hy_v4",        "minimax-m3", "deepseek4",  NULL };
 static const char *const long_factors[] = { "phi3", "phimoe", NULL };
 
 static void add_flag(gguf_builder *b, const char *arch, const char *suffix, bool flag)
@@ -115,6 +177,30 @@ static void add_list(gguf_builder *b, const char *arch, const char *suffix, cons
     snprintf(name, sizeof name, "%s.%s", arch, suffix);
     gguf_add_array(b, name, PUNA_META_U32, n);
     gguf_add_bytes(b, values, n * sizeof *values);
+}
+
+/* Of attention to something else than every token's key and value of every head. */
+static void add_latent(gguf_builder *b, const char *arch)
+{
+    const bool deepseek4 = strcmp(arch, "deepseek4") == 0, hy_v4 = strcmp(arch, "hy_v4") == 0;
+    if (listed(arch, absorbed))
+        add_keys(b, arch, absorbed_keys, sizeof absorbed_keys / sizeof *absorbed_keys);
+    if (listed(arch, expanded))
+        add_keys(b, arch, expanded_keys, sizeof expanded_keys / sizeof *expanded_keys);
+    if (listed(arch, selecting))
+        add_keys(b, arch, selecting_keys, sizeof selecting_keys / sizeof *selecting_keys);
+    if (listed(arch, selecting) && !deepseek4 && strcmp(arch, "deepseek32") != 0)
+        add_list(b, arch, "attention.indexer.types", (const uint32_t[LAYERS]){ 1, 0 }, LAYERS);
+    if (deepseek4 || hy_v4)
+        add_keys(b, arch, hyper_keys, sizeof hyper_keys / sizeof *hyper_keys);
+    if (deepseek4 || hy_v4)
+        add_keys(b, arch, &(key){ "swiglu_clamp_exp", 0.5, true }, 1);
+    if (strcmp(arch, "minimax-m3") == 0)
+        add_keys(b, arch, block_keys, sizeof block_keys / sizeof *block_keys);
+    if (!deepseek4)
+        return;
+    add_keys(b, arch, deepseek4_keys, sizeof deepseek4_keys / sizeof *deepseek4_keys);
+    add_list(b, arch, "attention.compress_ratios", (const uint32_t[LAYERS]){ 0, 4 }, LAYERS);
 }
 
 static void add_metadata(gguf_builder *b, const puna_arch *arch, bool experts)
@@ -137,6 +223,7 @@ static void add_metadata(gguf_builder *b, const puna_arch *arch, bool experts)
         add_list(b, arch->name, "attention.sliding_window_pattern", (const uint32_t[LAYERS]){ 0, 1 }, LAYERS);
     if (experts)
         add_keys(b, arch->name, expert_keys, sizeof expert_keys / sizeof *expert_keys);
+    add_latent(b, arch->name);
     gguf_add_text(b, "tokenizer.ggml.model", "test");
     gguf_add_texts(b, "tokenizer.ggml.tokens", tokens, TINY_VOCAB);
     gguf_add_array(b, "tokenizer.ggml.scores", PUNA_META_F32, TINY_VOCAB);
@@ -193,6 +280,9 @@ static bool left_out(const char *arch, const char *name)
         return true; /* only where there are 64 layers */
     if (strstr(name, ".attn_qkv."))
         return !listed(arch, fused) || (listed(arch, unbiased) && ends_with(name, ".bias"));
+    const bool latent = listed(arch, absorbed) || listed(arch, expanded) || strcmp(arch, "deepseek4") == 0;
+    if (latent && !strstr(name, ".indexer.") && (strstr(name, ".attn_q.") || strstr(name, ".attn_k.") || strstr(name, ".attn_v.")))
+        return strcmp(arch, "plm") != 0 || !ends_with(name, ".attn_q.weight");
     for (size_t i = 0; listed(arch, fused) && i < sizeof parts / sizeof *parts; i++)
         if (ends_with(name, parts[i]))
             return true;
@@ -217,7 +307,17 @@ static void choose_sizes(const filling *f, const char *name, uint64_t ne[3])
     const uint64_t dim = (uint64_t)f->hp->head_dim_k;
     const bool of_query = strstr(name, "attn_q_norm") != NULL, of_key = strstr(name, "attn_k_norm") != NULL;
     const uint64_t heads = (uint64_t)(of_key ? l->n_head_kv : l->n_head);
-    if (of_query || of_key) {
+    if (strcmp(f->arch->name, "dots3note") == 0 && of_key)
+        ne[0] = (uint64_t)f->hp->n_rot, ne[1] = 1;
+    else if (strcmp(f->arch->name, "hy_v4") == 0 && strstr(name, "attn_gate"))
+        ne[1] = (uint64_t)(l->n_head * f->hp->latent.head_dim_v);
+    else if (strcmp(f->arch->name, "dots3note") == 0 && strstr(name, "attn_gate"))
+        ne[1] = (uint64_t)l->n_head;
+    else if (strstr(name, "attn_output_a"))
+        ne[0] = dim * heads / (uint64_t)f->hp->n_out_group, ne[1] = (uint64_t)(f->hp->n_lora_o * f->hp->n_out_group), ne[2] = 1;
+    else if (strstr(name, "tid2eid"))
+        ne[0] = (uint64_t)f->hp->route.n_used;
+    else if (of_query || of_key) {
         ne[0] = over_all_heads(f->arch->name) ? dim * heads : dim;
         ne[1] = per_head(f->arch->name) ? heads : 1;
         if (strcmp(f->arch->name, "talkie") == 0) { /* a gain for each head */
@@ -236,6 +336,17 @@ static void choose_sizes(const filling *f, const char *name, uint64_t ne[3])
         ne[d] = ne[d] ? ne[d] : dim * heads;
 }
 
+/* Numbers of experts. */
+static void add_table(const filling *f, const char *name, const uint64_t ne[3])
+{
+    int32_t numbers[2 * TINY_VOCAB];
+    const size_t n = (size_t)(ne[0] * ne[1]);
+    assert(n <= sizeof numbers / sizeof *numbers && f->hp->n_expert > 1);
+    for (size_t i = 0; i < n; i++)
+        numbers[i] = (int32_t)((i * 7 / 5 + i % 2) % (size_t)f->hp->n_expert);
+    gguf_add_tensor(f->b, name, PUNA_FORMAT_I32, 2, ne, numbers, n * sizeof *numbers);
+}
+
 /* Matrices keep the size of what they multiply; what scales is near 1, what is added near 0. */
 static void add_tensor(void *user, const char *name, const uint64_t shape[3])
 {
@@ -249,6 +360,10 @@ static void add_tensor(void *user, const char *name, const uint64_t shape[3])
     const bool one = ends_with(name, "norm.weight") || ends_with(name, ".scale") ||
                      ends_with(name, "scales") || strncmp(name, "rope_", 5) == 0 ||
                      ends_with(name, "norm_2.weight") || ends_with(name, "norm_exps.weight");
+    if (strstr(name, "tid2eid")) {
+        add_table(f, name, ne);
+        return;
+    }
     const double size = one ? 0.2 : ne[1] > 1 && !ends_with(name, ".bias") ? 1.7 / sqrt((double)ne[0]) : 0.3;
     assert(n <= MAX_VALUES);
     for (size_t i = 0; i < n; i++)

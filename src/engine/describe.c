@@ -82,7 +82,7 @@ static json_int_t kv_bytes_per_token(const puna_model *model, puna_format format
         const puna_cache_layout *c = &net->plan.caches[i];
         size_t k = 0, v = 0;
         puna_kv_tile_bytes(format, c->head_dim_k, true, &k);
-        puna_kv_tile_bytes(format, c->head_dim_v, false, &v);
+        puna_kv_tile_bytes(format, c->v_in_k ? 0 : c->head_dim_v, false, &v);
         bytes += (json_int_t)(k + v) / PUNA_KV_BLOCK * c->n_head;
     }
     return bytes;

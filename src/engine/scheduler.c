@@ -29,6 +29,11 @@ static puna_status open_parts(puna_scheduler *c, const puna_params *params, puna
     const puna_model *model = c->model;
     int64_t n_ctx = puna_params_int(params, PUNA_KEY_ctx), n_total = puna_params_int(params, PUNA_KEY_ctx_total);
     c->n_ctx = n_ctx > 0 ? (int32_t)n_ctx : model->net.hp.n_ctx_train;
+    const int32_t most = model->net.plan.n_ctx_most;
+    if (most > 0 && c->n_ctx > most) {
+        puna_fail(err, PUNA_ERR_ARGUMENT, "option ctx: got %d, expected at most %d", (int)c->n_ctx, (int)most);
+        return puna_hint(err, PUNA_ERR_ARGUMENT, "open the model with the context that its sessions will have");
+    }
     n_total = n_total > c->n_ctx ? n_total : c->n_ctx;
     c->n_batch = (int32_t)puna_params_int(params, PUNA_KEY_batch);
     if ((model->net.plan.whole || model->encoder) && c->n_batch < c->n_ctx) /* a text is a batch */

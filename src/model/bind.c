@@ -49,9 +49,11 @@ static const struct {
 
 static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, puna_dim dim)
 {
-    const uint64_t dim_k = (uint64_t)puna_head_dim_k(hp, l), dim_v = (uint64_t)puna_head_dim_v(hp, l);
-    const uint64_t q = (uint64_t)l->n_head * dim_k, k = (uint64_t)l->n_head_kv * dim_k,
-                   v = (uint64_t)l->n_head_kv * dim_v;
+    const puna_latent *m = l->window > 0 ? &hp->latent_window : &hp->latent;
+    const uint64_t dim_k = (uint64_t)(m->n_lora ? m->head_dim_k : puna_head_dim_k(hp, l));
+    const uint64_t dim_v = (uint64_t)(m->n_lora ? m->head_dim_v : puna_head_dim_v(hp, l)), n_head = (uint64_t)l->n_head;
+    const uint64_t q = n_head * dim_k, k = (uint64_t)l->n_head_kv * dim_k, v = (uint64_t)l->n_head_kv * dim_v;
+    const uint64_t n_rot = (uint64_t)(l->window > 0 ? hp->n_rot_window : hp->n_rot);
     switch (dim) {
     case PUNA_DIM_ONE:
         return 1;
@@ -70,9 +72,9 @@ static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, p
     case PUNA_DIM_QKV:
         return q + k + v;
     case PUNA_DIM_O:
-        return (uint64_t)l->n_head * dim_v;
+        return n_head * dim_v;
     case PUNA_DIM_HEADS:
-        return (uint64_t)l->n_head;
+        return n_head;
     case PUNA_DIM_FF:
         return (uint64_t)l->n_ff;
     case PUNA_DIM_FF2:
@@ -87,6 +89,40 @@ static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, p
         return (uint64_t)hp->n_ff_shared;
     case PUNA_DIM_FF_SHARED2:
         return 2 * (uint64_t)hp->n_ff_shared;
+    case PUNA_DIM_LORA_Q:
+        return (uint64_t)hp->n_lora_q;
+    case PUNA_DIM_LORA_KV:
+        return (uint64_t)m->n_lora;
+    case PUNA_DIM_KV_A:
+        return (uint64_t)m->n_lora + n_rot;
+    case PUNA_DIM_KV_B:
+        return n_head * ((uint64_t)m->n_nope + dim_v);
+    case PUNA_DIM_NOPE:
+        return (uint64_t)m->n_nope;
+    case PUNA_DIM_HEAD_V:
+        return dim_v;
+    case PUNA_DIM_INDEX_HEADS:
+        return (uint64_t)hp->indexer.n_head;
+    case PUNA_DIM_INDEX:
+        return (uint64_t)hp->indexer.head_dim;
+    case PUNA_DIM_INDEX_Q:
+        return (uint64_t)hp->indexer.n_head * (uint64_t)hp->indexer.head_dim;
+    case PUNA_DIM_STREAMS:
+        return (uint64_t)hp->hyper.n * (uint64_t)hp->n_embd;
+    case PUNA_DIM_STREAM:
+        return (uint64_t)hp->hyper.n;
+    case PUNA_DIM_HYPER:
+        return (uint64_t)hp->hyper.n * (uint64_t)(hp->hyper.n_balance > 0 ? 2 + hp->hyper.n : 2);
+    case PUNA_DIM_HYPER_SCALES:
+        return hp->hyper.n_balance > 0 ? 3 : 2;
+    case PUNA_DIM_LORA_O:
+        return (uint64_t)hp->n_out_group * (uint64_t)hp->n_lora_o;
+    case PUNA_DIM_COMPRESS:
+        return (uint64_t)l->compress;
+    case PUNA_DIM_COMPRESS_K:
+        return l->indexer == PUNA_INDEXER_OWN ? 2 * dim_k : dim_k;
+    case PUNA_DIM_COMPRESS_INDEX:
+        return 2 * (uint64_t)hp->indexer.head_dim;
     case PUNA_DIM_INPUT:
         return (uint64_t)hp->n_layer_input;
     case PUNA_DIM_INPUTS:
@@ -288,6 +324,9 @@ static puna_status split_fused(puna_network *net, puna_layer *l, const puna_laye
      PUNA_SET(CHOICE_BIAS) | PUNA_SET(EXPERT_BIAS) | PUNA_SET(ROUTER_BIAS) | PUNA_SET(EXPERT_NORM) | \
      PUNA_SET(BESIDE_EXPERTS) | PUNA_SET(CHUNK))
 
+#define INDEXER_SETS \
+    (PUNA_SET(INDEXER) | PUNA_SET(INDEXER_DIRECT) | PUNA_SET(INDEX_QUERY) | PUNA_SET(INDEX_COMPRESSOR))
+
 /* What the architecture's layer of this kind has no use for. */
 static puna_sets without(const puna_arch *arch, const puna_hparams *hp, const puna_layer_hparams *l)
 {
@@ -298,6 +337,11 @@ static puna_sets without(const puna_arch *arch, const puna_hparams *hp, const pu
         none |= FEED_FORWARD_SETS | PUNA_SETS_FFN_BIAS | PUNA_SET(FFN_SCALE);
     if (hp->n_ff_shared == 0)
         none |= PUNA_SETS_SHARED | PUNA_SET(SHARED_GATE_UP) | PUNA_SET(SHARED_WEIGHT);
+    none |= hp->n_lora_q > 0 ? 0 : PUNA_SET(LORA_Q);
+    none |= hp->absorbed ? PUNA_SET(KV_B) : PUNA_SET(LATENT_HEADS);
+    none |= l->indexer == PUNA_INDEXER_OWN ? 0 : INDEXER_SETS;
+    none |= l->compress > 0 ? 0 : PUNA_SET(COMPRESSOR);
+    none |= l - hp->layers < hp->n_expert_table ? PUNA_SET(CHOICE_BIAS) : PUNA_SET(EXPERT_TABLE);
     if (!(arch->traits & PUNA_TRAIT_PARTS))
         return none;
     if (l->n_head == 0)

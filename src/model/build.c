@@ -47,6 +47,12 @@ static puna_value linear_scaled(puna_network *net, puna_value x, const puna_tens
 
 puna_value puna_build_rope(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim)
 {
+    return puna_build_rope_paired(net, x, il, n_head, head_dim, net->hp.pairing);
+}
+
+puna_value puna_build_rope_paired(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim,
+                                  puna_rope_pairing pairing)
+{
     const puna_hparams *hp = &net->hp;
     const bool window = hp->layers[il].window > 0;
     puna_rope_params p = window ? hp->rope_window : hp->rope;
@@ -55,7 +61,7 @@ puna_value puna_build_rope(puna_network *net, puna_value x, int32_t il, int32_t 
         factors = NULL;
     else if (!factors)
         factors = hp->long_factors ? net->rope_long : net->rope_short;
-    p.pairing = hp->pairing;
+    p.pairing = pairing;
     p.n_head = n_head;
     p.head_dim = head_dim;
     p.n_rot = window ? hp->n_rot_window : hp->n_rot;
@@ -66,9 +72,10 @@ puna_value puna_build_rope(puna_network *net, puna_value x, int32_t il, int32_t 
 int32_t puna_build_cache(puna_network *net, int32_t il)
 {
     const puna_layer_hparams *lh = &net->hp.layers[il];
-    const puna_cache_layout layout = { lh->n_head_kv, puna_head_dim_k(&net->hp, lh),
-                                       puna_head_dim_v(&net->hp, lh),
-                                       net->hp.mask == PUNA_MASK_ALL ? 0 : lh->window };
+    const puna_cache_layout layout = { .n_head = lh->n_head_kv,
+                                       .head_dim_k = puna_head_dim_k(&net->hp, lh),
+                                       .head_dim_v = puna_head_dim_v(&net->hp, lh),
+                                       .window = net->hp.mask == PUNA_MASK_ALL ? 0 : lh->window };
     return p_cache(&net->plan, &layout);
 }
 
@@ -93,6 +100,11 @@ puna_value puna_build_attend_over(puna_network *net, puna_value q, int32_t cache
         p.temperature = hp->temperature;
         p.temperature_length = hp->temperature_length;
         p.temperature_offset = hp->temperature_offset;
+    }
+    if (net->selected >= 0) {
+        p.n_lists = hp->indexer.n_lists;
+        p.key_block = hp->indexer.key_block;
+        return p_attention_selected(&net->plan, q, net->selected, &p, net->layers[il].sinks);
     }
     return p_attention(&net->plan, q, &p, net->layers[il].sinks, NULL);
 }
@@ -149,7 +161,8 @@ puna_value puna_build_dense(puna_network *net, puna_value h, int32_t il)
     const puna_activation activation = net->hp.activation;
     const puna_glu_params p = { .activation = activation,
                                 .limit = net->hp.layers[il].ff_limit,
-                                .late_limit = true };
+                                .late_limit = !net->hp.ff_early_limit,
+                                .up_offset = net->hp.ff_up_offset };
     puna_value gate = -1, y;
     if (l->ffn_gate)
         gate = linear_scaled(net, h, l->ffn_gate, l->ffn_gate_bias, l->ffn_gate_scale);
@@ -164,7 +177,8 @@ puna_value puna_build_dense(puna_network *net, puna_value h, int32_t il)
 static puna_value shared(puna_network *net, puna_value h, const puna_layer *l, float limit)
 {
     puna_plan *g = &net->plan;
-    const puna_glu_params p = { .activation = net->hp.activation, .limit = limit, .late_limit = true };
+    const puna_glu_params p = { .activation = net->hp.activation, .limit = limit,
+                                .late_limit = !net->hp.ff_early_limit, .up_offset = net->hp.ff_up_offset };
     puna_value gate = linear_scaled(net, h, l->shared_gate, NULL, l->shared_gate_scale);
     puna_value y = p_glu(g, gate, linear_scaled(net, h, l->shared_up, NULL, l->shared_up_scale), &p);
     y = linear_scaled(net, y, l->shared_down, NULL, l->shared_down_scale);
@@ -192,7 +206,9 @@ puna_value puna_build_experts(puna_network *net, puna_value h, puna_value scores
     if (p.fused)
         e.gate = l->expert_gate_up;
     p.gated = e.gate != NULL;
-    puna_value y = p_moe_ffn(g, h, p_moe_route(g, scores, l->choice_bias, &hp->route), &e, &p);
+    puna_value route = l->expert_table ? p_moe_route_tokens(g, scores, l->expert_table, &hp->route)
+                                       : p_moe_route(g, scores, l->choice_bias, &hp->route);
+    puna_value y = p_moe_ffn(g, h, route, &e, &p);
     if (!l->shared_up)
         return y;
     const float part = hp->shared_mean ? 0.5f : 1;

@@ -358,7 +358,7 @@ static void read_pooling(puna_keys *k, puna_hparams *hp)
 
 /* ---- all -------------------------------------------------------------------------------- */
 
-static void mistake(puna_keys *k, const char *suffix, int32_t got, const char *expected)
+void puna_key_mistake(puna_keys *k, const char *suffix, int32_t got, const char *expected)
 {
     if (!k->status)
         k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.%s: got %d, expected %s", k->arch,
@@ -377,7 +377,7 @@ static void read_head_sizes(puna_keys *k, puna_hparams *hp)
     hp->head_dim_v =
         puna_key_int(k, "attention.value_length", hp->head_dim_v ? hp->head_dim_v : own, 0, 1 << 13);
     if (hp->head_dim_k < least || hp->head_dim_v < least)
-        mistake(k, "attention.head_count", n_head, "heads that the embedding is wide enough for");
+        puna_key_mistake(k, "attention.head_count", n_head, "heads that the embedding is wide enough for");
     hp->n_rot = puna_key_int(k, "rope.dimension_count", hp->n_rot, 0, 1 << 13);
     if (hp->n_rot == 0)
         hp->n_rot = hp->head_dim_k;
@@ -412,5 +412,5 @@ void puna_hparams_read(puna_hparams *hp, puna_keys *k, puna_arena *arena)
     read_rope_scaling(k, hp);
     read_pooling(k, hp);
     if (!(hp->rope_base > 0))
-        mistake(k, "rope.freq_base", 0, "more than 0");
+        puna_key_mistake(k, "rope.freq_base", 0, "more than 0");
 }

@@ -17,6 +17,8 @@ typedef struct puna_layer_hparams {
     bool no_rope;
     bool experts;                 /* a mixture of experts in place of the feed-forward part, or beside it */
     float expert_limit, ff_limit; /* puna_glu_params.limit */
+    int32_t indexer; /* puna_indexer_kind */
+    int32_t compress; /* so many tokens become one key too; 0: none do */
     float act[4];                 /* puna_act_params.a */
 } puna_layer_hparams;
 
@@ -31,6 +33,32 @@ typedef enum puna_pooling {
     PUNA_POOLING_RANK,
     PUNA_POOLING_AUTO
 } puna_pooling;
+
+/* Latent attention: keys and values of all heads are made of one vector. */
+typedef struct puna_latent {
+    int32_t n_lora, n_nope; /* of the vector; of a head without rotation */
+    int32_t head_dim_k, head_dim_v;
+} puna_latent;
+
+/* What chooses the keys that a layer looks at: nothing, its own indexer, that of the last layer that has one. */
+typedef enum puna_indexer_kind { PUNA_INDEXER_NONE, PUNA_INDEXER_OWN, PUNA_INDEXER_SHARED } puna_indexer_kind;
+
+typedef struct puna_indexer {
+    int32_t n_head, head_dim;
+    int32_t n_lists, n_top, key_block, n_local; /* as in puna_select_params */
+    puna_rope_pairing pairing;
+    bool rotates_last; /* the last n_rot values of a head, not the first */
+    float eps;         /* of its keys' layer norm */
+    int32_t n_idle;    /* more than 0: contexts up to this, the longest, have no more keys than it would choose: nobody
+                          need ask it */
+} puna_indexer;
+
+/* Hyper-connections: several residual streams, from which each branch reads a sum and to which it writes. */
+typedef struct puna_hyper {
+    int32_t n;            /* streams; 0: one, without these */
+    int32_t n_balance;    /* rounds in which the matrix that mixes streams is balanced; 0: they are not mixed */
+    float eps, magnitude; /* magnitude: of what is written */
+} puna_hyper;
 
 typedef struct puna_hparams {
     int32_t n_layer, n_embd, n_ctx_train, n_vocab;
@@ -75,6 +103,16 @@ typedef struct puna_hparams {
     bool weight_first; /* experts' inputs are weighted, not what they make of them */
     bool early_limit;  /* expert_limit is for the gate before its activation */
     float expert_up_offset;
+    bool ff_early_limit;      /* the same two for dense layers and shared experts */
+    float ff_up_offset;
+    int32_t n_lora_q; /* 0: queries are made in one step */
+    puna_latent latent, latent_window; /* n_lora 0: no latent attention; the second on layers with a window */
+    bool absorbed;    /* keys and values of heads are never made: queries go to where the vector is */
+    puna_indexer indexer;
+    puna_hyper hyper;
+    float rope_base_compress;   /* of layers that compress */
+    int32_t n_out_group, n_lora_o; /* heads' results are projected in groups, each to so many numbers */
+    int32_t n_expert_table;     /* so many layers at the beginning know a token's experts by a table */
     bool shared_mean; /* the mean of routed and shared experts, not their sum */
     /* Layers that use others' weights or keys and values. */
     int32_t n_loops;                /* times that all layers run; 0 = 1 */
@@ -129,6 +167,9 @@ void puna_key_layers_real(puna_keys *k, puna_hparams *hp, const char *suffix, si
 /* "attention.sliding_window" (or `window`), and which layers have it: "attention.sliding_window_pattern" as flags or
  * as a period, or `period`: layers with i % n < n - 1; first_full: those with i % n != 0. A period of 1: none, 0: all. */
 void puna_key_window(puna_keys *k, puna_hparams *hp, int32_t window, int32_t period, bool first_full);
+
+/* A mistake that an architecture's own checks found: "got N, expected TEXT". */
+void puna_key_mistake(puna_keys *k, const char *suffix, int32_t got, const char *expected);
 
 /* What puna_key_experts takes where the file says nothing. */
 typedef struct puna_expert_keys {

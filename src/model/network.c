@@ -81,6 +81,8 @@ static puna_status open_network(puna_network *net, const puna_container *c, cons
         const puna_tensor *t = puna_container_tensor_at(c, i);
         net->n_parameters += t->ne[0] * puna_tensor_rows(t);
     }
+    net->selected = -1;
+    net->plan.n_ctx_most = net->hp.indexer.n_idle;
     if (arch->build)
         arch->build(net);
     else

@@ -5,6 +5,16 @@
 
 #include "model/hparams.h"
 
+/* What hyper-connections have for a branch: a matrix that reads all streams, and what is done to its results. */
+typedef struct puna_hyper_tensors {
+    const puna_tensor *fn, *base, *scale;
+} puna_hyper_tensors;
+
+/* What makes one vector of a block of tokens (DeepSeek-V4). */
+typedef struct puna_compressor {
+    const puna_tensor *kv, *gate, *positions, *norm;
+} puna_compressor;
+
 /* Weights of one layer of a decoder; NULL when the architecture or the file has none. */
 typedef struct puna_layer {
     const puna_tensor *attn_norm, *attn_norm_bias, *attn_norm_2, *attn_norm_2_bias;
@@ -18,8 +28,13 @@ typedef struct puna_layer {
     const puna_tensor *ffn_gate_up, *ffn_gate_up_bias, *ffn_down, *ffn_down_bias, *ffn_down_scale;
     const puna_tensor *router, *router_bias, *choice_bias, *expert_norm, *expert_gate_up;
     puna_experts experts, chunk_experts;
-    const puna_tensor *shared_gate, *shared_gate_scale, *shared_up, *shared_up_scale, *shared_gate_up,
-        *shared_down, *shared_down_scale, *shared_weight;
+    const puna_tensor *shared_gate, *shared_gate_scale, *shared_up, *shared_up_scale, *shared_gate_up, *shared_down,
+        *shared_down_scale, *shared_weight;
+    const puna_tensor *q_a, *q_a_norm, *q_b, *kv_a, *kv_a_norm, *kv_b, *k_b, *v_b; /* of latent attention */
+    puna_hyper_tensors hyper_attn, hyper_ffn;
+    const puna_tensor *wo_a, *expert_table;
+    puna_compressor compressor, index_compressor;
+    const puna_tensor *index_q, *index_q_norm, *index_k, *index_k_norm, *index_k_norm_bias, *index_weights;
     const puna_tensor *router_scale, *ffn_pre_norm_2, *ffn_post_norm_1, *ffn_post_norm_2, *layer_scale;
     const puna_tensor *input_gate, *input_proj, *input_post_norm; /* for its share of the model's inputs */
     const puna_tensor *altup_router, *altup_router_norm, *altup_predict, *altup_correct, *altup_correct_scale;
@@ -35,10 +50,12 @@ typedef struct puna_network {
     const puna_tensor *embedding, *embedding_norm, *embedding_norm_bias, *positions, *token_types;
     const puna_tensor *output_norm, *output_norm_bias, *output, *output_bias;
     const puna_tensor *rope_factors, *rope_long, *rope_short;
+    puna_hyper_tensors hyper_head;
     const puna_tensor *layer_embedding, *layer_proj, *layer_proj_norm; /* inputs of all layers side by side */
     const puna_tensor *altup_proj, *altup_unembd, *low_init;
     const puna_tensor *head, *head_bias, *head_norm, *head_output, *head_output_bias, *dense_2, *dense_3;
     puna_layer *layers;
+    puna_value selected; /* keys that the last layer with an indexer chose; -1: none did. While recording */
     puna_plan plan;
     /* Of models that read a text before they write one: what reads it, over the same caches; without nodes: none. */
     const puna_tensor *encoder_norm;
@@ -69,6 +86,23 @@ typedef enum puna_dim {
     PUNA_DIM_FF_EXPERT2,
     PUNA_DIM_FF_SHARED,
     PUNA_DIM_FF_SHARED2,
+    PUNA_DIM_LORA_Q,
+    PUNA_DIM_LORA_KV,
+    PUNA_DIM_KV_A,        /* the latent vector and the key that is rotated */
+    PUNA_DIM_KV_B,        /* all heads' keys (without rotation) and values */
+    PUNA_DIM_NOPE,
+    PUNA_DIM_HEAD_V,
+    PUNA_DIM_INDEX_HEADS,
+    PUNA_DIM_INDEX,       /* of a head of the indexer */
+    PUNA_DIM_INDEX_Q,
+    PUNA_DIM_STREAMS,     /* all streams of hyper-connections side by side */
+    PUNA_DIM_STREAM,      /* how many there are */
+    PUNA_DIM_HYPER,       /* numbers that a branch has of them */
+    PUNA_DIM_HYPER_SCALES,
+    PUNA_DIM_LORA_O,
+    PUNA_DIM_COMPRESS,    /* tokens of a block that becomes one vector */
+    PUNA_DIM_COMPRESS_K,  /* what such a vector is made of, for each token; twice as much in overlapping blocks */
+    PUNA_DIM_COMPRESS_INDEX,
     PUNA_DIM_INPUT,  /* n_layer_input */
     PUNA_DIM_INPUTS, /* of all layers */
     PUNA_DIM_CHUNKS,
@@ -90,7 +124,9 @@ typedef enum puna_dim {
                                         X(EXPERT_BIAS) X(EXPERT_SCALE) X(SHARED) X(SHARED_GATE_UP)           \
                                             X(SHARED_DOWN) X(SHARED_SCALE) X(SHARED_WEIGHT) X(LAYER_INPUT)   \
                                                 X(LAYER_SCALE) X(BESIDE_EXPERTS) X(ALTUP) X(LOW_INIT)        \
-                                                    X(CHUNK) X(HEAD) X(CROSS) X(BUCKETS)
+                                                    X(CHUNK) X(HEAD) X(CROSS) X(BUCKETS) \
+    X(LORA_Q) X(LORA_KV) X(KV_B) X(LATENT_HEADS) X(KV_ONE) X(LORA_O) X(INDEXER) X(INDEX_QUERY) X(INDEXER_DIRECT) \
+    X(COMPRESSOR) X(INDEX_COMPRESSOR) X(EXPERT_TABLE) X(HYPER) X(HYPER_HEAD)
 
 typedef enum puna_set_number {
 #define X(name) PUNA_SET_NUMBER_##name,
@@ -220,10 +256,12 @@ puna_value puna_build_layer(puna_network *net, puna_value x, int32_t il, bool la
 void puna_build_output(puna_network *net, puna_value x);
 /* Rotated as the layer's positions are; n_head heads of head_dim values. */
 puna_value puna_build_rope(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim);
+puna_value puna_build_rope_paired(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim,
+                                  puna_rope_pairing pairing);
+/* Attention of an architecture that has no other. */
+puna_value puna_build_attention(puna_network *net, puna_value h, int32_t il);
 /* Queries, keys and values of a layer's own kind, rotated, to what the heads saw: without the output matrix. */
 puna_value puna_build_attend(puna_network *net, puna_value q, puna_value k, puna_value v, int32_t il);
-/* From the layer's input to there. */
-puna_value puna_build_attention(puna_network *net, puna_value h, int32_t il);
 /* Its two halves: a cache as layer il needs, and attention over one that some layer has filled. */
 int32_t puna_build_cache(puna_network *net, int32_t il);
 puna_value puna_build_attend_over(puna_network *net, puna_value q, int32_t cache, int32_t il);
@@ -231,5 +269,33 @@ puna_value puna_build_attend_over(puna_network *net, puna_value q, int32_t cache
 puna_value puna_build_dense(puna_network *net, puna_value h, int32_t il);
 puna_value puna_build_experts(puna_network *net, puna_value h, puna_value scores, int32_t il);
 puna_value puna_build_feed_forward(puna_network *net, puna_value h, int32_t il);
+
+/* ---- latent attention ------------------------------------------------------------------------ */
+
+/* What a file must say of it: sizes of vectors and heads, and how the tensors are laid out. */
+typedef struct puna_latent_keys {
+    bool no_lora_q;          /* queries are made in one step */
+    bool expanded, absorbed; /* layouts that the architecture's files may have */
+    bool window;             /* layers with a window have sizes of their own */
+} puna_latent_keys;
+void puna_key_latent(puna_keys *k, puna_hparams *hp, const puna_latent_keys *may);
+
+/* The indexer of layers with attention over chosen keys; in most files all have one: `types` says which otherwise. */
+void puna_key_indexer(puna_keys *k, puna_hparams *hp, puna_rope_pairing pairing, float eps);
+
+/* The keys that the layer may look at; -1: all. Queries of the indexer are made of `from`. */
+puna_value puna_build_select(puna_network *net, puna_value h, puna_value from, int32_t il);
+
+/* For puna_arch.attention. */
+puna_value puna_build_latent(puna_network *net, puna_value h, int32_t il);
+
+/* ---- hyper-connections ----------------------------------------------------------------------- */
+
+/* "hyper_connection.*". */
+void puna_key_hyper(puna_keys *k, puna_hparams *hp);
+
+/* For puna_arch.build: a decoder with several residual streams, of the architecture's own attention and build.c's
+ * feed-forward part. */
+void puna_build_hyper(puna_network *net);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "base/checked.h"
 
+/* Values that lie in the keys take no room. */
 static bool block_bytes(puna_format format, int32_t dim, bool key, int32_t n_head, size_t *out)
 {
     return puna_kv_tile_bytes(format, dim, key, out) && puna_mul_size(*out, (size_t)n_head, out);
@@ -18,7 +19,7 @@ static bool sizes(puna_kv_cache *cache, int32_t n_blocks, puna_format format, si
     size_t k, v;
     const puna_cache_layout *l = &cache->layout;
     return block_bytes(format, l->head_dim_k, true, l->n_head, &cache->k_block_bytes) &&
-           block_bytes(format, l->head_dim_v, false, l->n_head, &cache->v_block_bytes) &&
+           block_bytes(format, l->v_in_k ? 0 : l->head_dim_v, false, l->n_head, &cache->v_block_bytes) &&
            puna_mul_size(cache->k_block_bytes, (size_t)n_blocks, &k) &&
            puna_mul_size(cache->v_block_bytes, (size_t)n_blocks, &v) && puna_add_size(*total, k, total) &&
            puna_add_size(*total, v, total);

@@ -281,7 +281,7 @@ int32_t p_state(puna_plan *g, int32_t n_floats)
     return g->n_states++;
 }
 
-static bool cache_known(puna_plan *g, int32_t cache)
+bool puna_plan_cache_known(puna_plan *g, int32_t cache)
 {
     if (!g->status && (cache < 0 || cache >= g->n_caches))
         g->status = puna_fail(&g->error, PUNA_ERR_FAILED, "plan: layer %d: no such cache", (int)g->layer);
@@ -290,10 +290,10 @@ static bool cache_known(puna_plan *g, int32_t cache)
 
 void p_kv_store(puna_plan *g, puna_value k, puna_value v, int32_t cache)
 {
-    if (!puna_plan_usable(g, k) || !puna_plan_usable(g, v) || !cache_known(g, cache))
+    if (!puna_plan_usable(g, k) || !puna_plan_usable(g, v) || !puna_plan_cache_known(g, cache))
         return;
     const puna_cache_layout *c = &g->caches[cache];
-    if (puna_plan_width(g, k) != c->n_head * c->head_dim_k ||
+    if (c->v_in_k || puna_plan_width(g, k) != c->n_head * c->head_dim_k ||
         puna_plan_width(g, v) != c->n_head * c->head_dim_v) {
         puna_plan_mistake(g, NULL, "width of keys", (uint64_t)puna_plan_width(g, k),
                           (uint64_t)(c->n_head * c->head_dim_k));
@@ -306,7 +306,7 @@ void p_kv_store(puna_plan *g, puna_value k, puna_value v, int32_t cache)
 puna_value p_attention(puna_plan *g, puna_value q, const puna_attention_params *p, const puna_tensor *sinks,
                        const puna_tensor *bias)
 {
-    if (!puna_plan_usable(g, q) || !cache_known(g, p->cache) ||
+    if (!puna_plan_usable(g, q) || !puna_plan_cache_known(g, p->cache) ||
         !puna_plan_vector(g, sinks, (uint64_t)p->n_head) ||
         !puna_plan_vector(g, bias, (uint64_t)p->n_head * (uint64_t)p->n_buckets))
         return -1;
@@ -317,9 +317,8 @@ puna_value p_attention(puna_plan *g, puna_value q, const puna_attention_params *
         puna_plan_mistake(g, NULL, "attention heads", (uint64_t)p->n_head, (uint64_t)p->n_head_kv);
         return -1;
     }
-    puna_node node = {
-        .op = PUNA_OP_ATTENTION, .in = { q }, .weight = sinks, .bias = bias, .p.attention = *p
-    };
+    puna_node node = { .op = PUNA_OP_ATTENTION, .in = { q, -1 }, .weight = sinks, .bias = bias, .p.attention = *p };
+    node.p.attention.v_in_k = c->v_in_k;
     g->whole |= p->mask == PUNA_MASK_ALL;
     return puna_plan_record(g, node, p->n_head * p->head_dim_v, false);
 }

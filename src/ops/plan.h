@@ -75,10 +75,10 @@ typedef struct puna_norm_params {
     int32_t group; /* the norm runs over groups of this many values: the width, or one head */
 } puna_norm_params;
 
-typedef enum puna_embed_source { PUNA_EMBED_TOKEN, PUNA_EMBED_POSITION, PUNA_EMBED_FIRST } puna_embed_source;
+typedef enum puna_embed_source { PUNA_EMBED_TOKEN, PUNA_EMBED_POSITION, PUNA_EMBED_FIRST, PUNA_EMBED_CYCLE } puna_embed_source;
 
 typedef struct puna_embed_params {
-    puna_embed_source source; /* which row: the token's, the position's (plus offset), or always `offset` */
+    puna_embed_source source; /* which row: the token's, the position's (plus offset), always `offset`, the position's modulo rows */
     int32_t offset;
     float scale;
 } puna_embed_params;
@@ -93,6 +93,8 @@ typedef struct puna_rope_params {
     float yarn_beta_fast, yarn_beta_slow;
     float magnitude;    /* cos and sin are multiplied by it */
     int32_t n_ctx_orig;
+    int32_t position_block; /* positions count as the first of their block of so many; 0: as they are */
+    bool back;              /* the rotation that undoes this one */
     int32_t still_period,
         still_from; /* of as many pairs, those from the second on do not rotate; 0: all do */
 } puna_rope_params;
@@ -114,7 +116,32 @@ typedef struct puna_attention_params {
     float temperature; /* scores times 1 + temperature * log(1 + floor((p + offset) / length)); 0 = off */
     int32_t temperature_length;
     float temperature_offset;
+    bool far;                   /* blocks that have ended are seen too: each as a key of another cache, at its last
+                                   position. Selected keys are among those then */
+    int32_t far_cache;
+    int32_t n_lists, key_block; /* of far or selected keys, as in puna_select_params */
+    bool v_in_k;                /* the cache's; set by the recorder */
 } puna_attention_params;
+
+/* Keys are chosen in blocks of consecutive positions, the first at 0. A block is worth what the best of its keys is
+ * that the query sees: sum over heads of q k, or with weights of weight * max(q k, 0). Lists divide the heads. */
+typedef struct puna_select_params {
+    int32_t n_head, head_dim;
+    int32_t cache;     /* of one head's keys alone */
+    int32_t n_lists, n_top;
+    int32_t key_block; /* positions of a block */
+    int32_t n_local;   /* the query's own block and those before it that are chosen whatever they score */
+    float scale;       /* of weights */
+    bool ended;        /* a block has one key, at its last position */
+} puna_select_params;
+
+/* The cache keeps values and then scores of each row. A result is the sum over a block's rows of values, weighted by a
+ * softmax of scores, each column for itself. Overlapping: rows have twice the columns; of the block before the first
+ * half counts, of the block itself the second. Rows that end no block get zeros. */
+typedef struct puna_compress_params {
+    int32_t cache, n_out, block;
+    bool overlaps;
+} puna_compress_params;
 
 /* What a sequence's rows are made into one by: their mean, or the first of them. */
 typedef enum puna_pool_kind { PUNA_POOL_MEAN, PUNA_POOL_FIRST } puna_pool_kind;
@@ -157,6 +184,8 @@ typedef struct puna_node {
         puna_norm_params norm;
         puna_rope_params rope;
         puna_attention_params attention;
+        puna_select_params select;
+        puna_compress_params compress;
         puna_act_params act;
         puna_glu_params glu;
         puna_route_params route;
@@ -171,7 +200,12 @@ typedef struct puna_node {
         } affine;
         struct {
             int32_t n_group, from;
+            bool repeat; /* every group is all of x */
         } columns; /* JOIN, MIX: n_group */
+        struct {
+            int32_t n_rounds;
+            float eps; /* added to every number after a softmax of columns, and to sums */
+        } balance;
         struct {
             float scale, softcap;
         } logits;
@@ -194,6 +228,7 @@ enum {
 typedef struct puna_cache_layout {
     int32_t n_head, head_dim_k, head_dim_v;
     int32_t window; /* rows older than this are never read; 0 = all are */
+    bool v_in_k;    /* no values are kept: they are the first head_dim_v of each key's */
 } puna_cache_layout;
 
 typedef struct puna_plan {
@@ -207,6 +242,7 @@ typedef struct puna_plan {
     int32_t layer;     /* recorded into nodes */
     int32_t n_output;  /* width of what each output row gives: logits, or a vector */
     bool vectors;      /* it is a vector */
+    int32_t n_ctx_most; /* the plan is right for contexts up to this; 0: for all */
     bool whole;        /* every row depends on all of its sequence: nothing can be evaluated in parts */
     size_t row_floats; /* scratch floats per row, set by puna_plan_place */
     puna_status status;
@@ -244,9 +280,16 @@ puna_value p_rope(puna_plan *g, puna_value x, const puna_rope_params *p, const p
 int32_t p_cache(puna_plan *g, const puna_cache_layout *layout);                     /* -> cache index */
 int32_t p_state(puna_plan *g, int32_t n_floats);                                    /* -> state index */
 void p_kv_store(puna_plan *g, puna_value k, puna_value v, int32_t cache);
+void p_k_store(puna_plan *g, puna_value k, int32_t cache);                          /* into one with v_in_k */
+/* -> [T, n_lists * n_top]: numbers of blocks, ascending, -1 after the last; weights [T, n_head], -1: none. */
+puna_value p_select_keys(puna_plan *g, puna_value q, puna_value weights, const puna_select_params *p);
 /* sinks [n_head]: a score that takes weight and gives no value; bias {n_head, n_buckets}; both may be NULL. */
 puna_value p_attention(puna_plan *g, puna_value q, const puna_attention_params *p, const puna_tensor *sinks,
-                       const puna_tensor *bias); /* -> [T, n_head*head_dim_v] */
+                       const puna_tensor *bias);                                    /* -> [T, n_head*head_dim_v] */
+puna_value p_compress(puna_plan *g, const puna_compress_params *p);                 /* -> [T, n_out] */
+/* Over the keys that p_select_keys chose (-1: all far ones); each list is for as many heads of keys and values. */
+puna_value p_attention_selected(puna_plan *g, puna_value q, puna_value selected, const puna_attention_params *p,
+                                const puna_tensor *sinks);
 puna_value p_act(puna_plan *g, puna_value x, const puna_act_params *p);
 /* The gate may be narrower than up: each of its values is for as many of up. */
 puna_value p_glu(puna_plan *g, puna_value gate, puna_value up, const puna_glu_params *p);
@@ -257,12 +300,16 @@ puna_value p_affine(puna_plan *g, puna_value x, float scale, const puna_tensor *
                     const puna_tensor *bias, float limit);
 /* Of each of n_group parts of x, the n columns from `from` on. */
 puna_value p_columns(puna_plan *g, puna_value x, int32_t n_group, int32_t from, int32_t n);
+puna_value p_repeat(puna_plan *g, puna_value x, int32_t times); /* [T, w] -> [T, times * w] */
 /* [T, w] -> [T, 1]: what p_norm would divide by. */
 puna_value p_divisor(puna_plan *g, puna_value x, puna_norm_kind kind, float eps);
 /* x: n parts side by side; weights [T, m * n] -> m parts: y_j = sum_i weights[j * n + i] x_i. */
 puna_value p_mix(puna_plan *g, puna_value x, puna_value weights, int32_t n);
 /* Each of n_group parts of x, followed by that of y. */
 puna_value p_join(puna_plan *g, puna_value x, puna_value y, int32_t n_group);
+puna_value p_balance(puna_plan *g, puna_value x, int32_t n_rounds, float eps); /* [T, n * n], columns together -> rows together */
+/* As p_moe_route, but the experts are those that the table [n_used, n_vocab] has for the token. */
+puna_value p_moe_route_tokens(puna_plan *g, puna_value scores, const puna_tensor *table, const puna_route_params *p);
 /* scores [T, n_expert] -> [T, 2 * n_used]: the experts' numbers, best first, then their weights. bias [n_expert]
  * is added for choosing only. */
 puna_value p_moe_route(puna_plan *g, puna_value scores, const puna_tensor *bias, const puna_route_params *p);

@@ -18,6 +18,26 @@ puna_value p_moe_route(puna_plan *g, puna_value scores, const puna_tensor *bias,
     return puna_plan_record(g, node, 2 * p->n_used, g->values[scores].per_output);
 }
 
+puna_value p_moe_route_tokens(puna_plan *g, puna_value scores, const puna_tensor *table, const puna_route_params *p)
+{
+    int32_t n_tokens;
+    if (!puna_plan_usable(g, scores) || !puna_plan_matrix(g, table, (uint64_t)p->n_used, 1, &n_tokens))
+        return -1;
+    const int32_t n = puna_plan_width(g, scores);
+    if (table->format->id != PUNA_FORMAT_I32) {
+        puna_plan_mistake(g, table, "encoding", (uint64_t)table->format->id, PUNA_FORMAT_I32);
+        return -1;
+    }
+    const int32_t *expert = table->data;
+    for (uint64_t i = 0; i < (uint64_t)n_tokens * (uint64_t)p->n_used; i++)
+        if (expert[i] < 0 || expert[i] >= n) {
+            puna_plan_mistake(g, table, "number of an expert", (uint64_t)expert[i], (uint64_t)n);
+            return -1;
+        }
+    puna_node node = { .op = PUNA_OP_MOE_ROUTE, .in = { scores }, .weight = table, .p.route = *p };
+    return puna_plan_record(g, node, 2 * p->n_used, g->values[scores].per_output);
+}
+
 /* {n_in, n_out, n_expert} */
 static bool expert_matrix(puna_plan *g, const puna_tensor *w, int32_t n_in, uint64_t n_expert, int32_t *n_out)
 {

@@ -76,6 +76,20 @@ puna_value p_columns(puna_plan *g, puna_value x, int32_t n_group, int32_t from, 
     return puna_plan_record(g, node, n_group * n, g->values[x].per_output);
 }
 
+puna_value p_repeat(puna_plan *g, puna_value x, int32_t times)
+{
+    if (!puna_plan_usable(g, x))
+        return -1;
+    if (times < 1 || puna_plan_width(g, x) > INT32_MAX / times) {
+        puna_plan_mistake(g, NULL, "times of a value", (uint64_t)times, 1);
+        return -1;
+    }
+    puna_node node = { .op = PUNA_OP_COLUMNS, .in = { x } };
+    node.p.columns.n_group = times;
+    node.p.columns.repeat = true;
+    return puna_plan_record(g, node, times * puna_plan_width(g, x), g->values[x].per_output);
+}
+
 puna_value p_join(puna_plan *g, puna_value x, puna_value y, int32_t n_group)
 {
     if (!puna_plan_beside(g, x, y))
@@ -88,6 +102,24 @@ puna_value p_join(puna_plan *g, puna_value x, puna_value y, int32_t n_group)
     puna_node node = { .op = PUNA_OP_JOIN, .in = { x, y } };
     node.p.columns.n_group = n_group;
     return puna_plan_record(g, node, puna_plan_width(g, x) + puna_plan_width(g, y), g->values[x].per_output);
+}
+
+puna_value p_balance(puna_plan *g, puna_value x, int32_t n_rounds, float eps)
+{
+    if (!puna_plan_usable(g, x))
+        return -1;
+    const int32_t width = puna_plan_width(g, x);
+    int32_t n = 1;
+    while (n < width / n)
+        n++;
+    if (n * n != width || n_rounds < 1) {
+        puna_plan_mistake(g, NULL, "numbers of a square", (uint64_t)width, (uint64_t)n * (uint64_t)n);
+        return -1;
+    }
+    puna_node node = { .op = PUNA_OP_BALANCE, .in = { x } };
+    node.p.balance.n_rounds = n_rounds;
+    node.p.balance.eps = eps;
+    return puna_plan_record(g, node, width, g->values[x].per_output);
 }
 
 puna_value p_divisor(puna_plan *g, puna_value x, puna_norm_kind kind, float eps)

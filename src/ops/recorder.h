@@ -28,6 +28,9 @@ static inline int32_t puna_plan_width(const puna_plan *g, puna_value v)
     return g->values[v].width;
 }
 
+/* False, with the sticky error set, when the plan has no such cache. */
+bool puna_plan_cache_known(puna_plan *g, int32_t cache);
+
 /* Both exist and have as many rows. */
 bool puna_plan_beside(puna_plan *g, puna_value a, puna_value b);
 

@@ -138,7 +138,8 @@ static puna_value attention(model *m, puna_value h, int32_t layer)
     int32_t window = layer % 2 == 0 ? t->window : 0;
     const bool borrows = t->borrows && layer >= 2;
     int32_t cache = borrows ? layer % 2
-                            : p_cache(g, &(puna_cache_layout){ t->n_head_kv, t->head_dim, t->head_dim_v, window });
+                            : p_cache(g, &(puna_cache_layout){ .n_head = t->n_head_kv, .head_dim_k = t->head_dim,
+                                                                .head_dim_v = t->head_dim_v, .window = window });
     puna_attention_params p = { .n_head = t->n_head,
                                 .n_head_kv = t->n_head_kv,
                                 .head_dim = t->head_dim,

@@ -70,8 +70,8 @@ static bool one_weight(const puna_node *node)
 static bool attention_has(const puna_node *node)
 {
     const puna_attention_params *p = &node->p.attention;
-    return p->mask == PUNA_MASK_CAUSAL && p->alibi == 0 && p->temperature == 0 && !node->weight &&
-           !node->bias;
+    return !p->v_in_k && node->in[1] < 0 && p->mask == PUNA_MASK_CAUSAL && p->alibi == 0 &&
+           p->temperature == 0 && !node->weight && !node->bias;
 }
 
 /* Walks up from v through norms and rotations of single heads that nobody else reads. */
@@ -161,6 +161,7 @@ static bool is_row_op(const puna_node *node)
     case PUNA_OP_DIVISOR:
     case PUNA_OP_MIX:
     case PUNA_OP_JOIN:
+    case PUNA_OP_BALANCE:
     case PUNA_OP_MOE_ROUTE:
     case PUNA_OP_SELECT_ROWS:
         return true;
@@ -334,7 +335,7 @@ static void compile_step(compiler *c, int32_t i)
         collect_linears(c, i, step);
     } else if (node->op == PUNA_OP_LOGITS) {
         logits_step(c, i, step);
-    } else if (node->op == PUNA_OP_KV_STORE) {
+    } else if (node->op == PUNA_OP_KV_STORE && node->in[1] >= 0) {
         step->kind = PUNA_STEP_STORE;
         step->store = node;
         step->k = (puna_head_ops){ .in = node->in[0] };
@@ -381,8 +382,8 @@ int32_t puna_steps_rope(const puna_steps *steps, const puna_node *node)
         if (a->n_rot == b->n_rot && a->base == b->base && a->scale == b->scale &&
             a->yarn_ext == b->yarn_ext && a->yarn_beta_fast == b->yarn_beta_fast &&
             a->yarn_beta_slow == b->yarn_beta_slow && a->magnitude == b->magnitude &&
-            a->n_ctx_orig == b->n_ctx_orig && a->still_period == b->still_period &&
-            a->still_from == b->still_from && factors == steps->ropes[i].factors)
+            a->n_ctx_orig == b->n_ctx_orig && a->position_block == b->position_block && a->back == b->back &&
+            a->still_period == b->still_period && a->still_from == b->still_from && factors == steps->ropes[i].factors)
             return i;
     }
     return -1;

@@ -101,11 +101,13 @@ static void sum(const puna_worker *w, const puna_node *node, const float *a, con
         y[i] = a[i] * x_factor + b[i] * y_factor;
 }
 
-static void route(const puna_worker *w, int thread, const puna_node *node, const float *scores, float *y)
+static void route(const puna_worker *w, int thread, const puna_node *node, size_t row, const float *scores, float *y)
 {
     const int32_t n = w->steps->values[node->in[0]].width;
     float *scratch = w->threads[thread].tile;
-    puna_route_row(&node->p.route, scores, for_group(node->bias, 0), n, scratch, scratch + n, y);
+    const int32_t *given =
+        node->weight ? puna_tensor_row(node->weight, (uint64_t)w->batch->tokens[row]) : NULL;
+    puna_route_row(&node->p.route, scores, for_group(node->bias, 0), given, n, scratch, scratch + n, y);
 }
 
 static void row_op(const puna_worker *w, int thread, const puna_node *node, size_t row, const float *a,
@@ -142,14 +144,17 @@ static void row_op(const puna_worker *w, int thread, const puna_node *node, size
     case PUNA_OP_DIVISOR:
         *y = puna_divisor(&node->p.norm, a);
         break;
-    case PUNA_OP_MIX:
-        puna_mix_row(node, a, n_in, b, y, width);
-        break;
     case PUNA_OP_JOIN:
         puna_join_row(node, a, n_in, b, y, width);
         break;
+    case PUNA_OP_BALANCE:
+        puna_balance_row(node, a, y, width);
+        break;
+    case PUNA_OP_MIX:
+        puna_mix_row(node, a, n_in, b, y, width);
+        break;
     case PUNA_OP_MOE_ROUTE:
-        route(w, thread, node, a, y);
+        route(w, thread, node, row, a, y);
         break;
     case PUNA_OP_POOL:
         puna_pooled_row(node->p.pool, w->batch, puna_worker_row(w, node->in[0], 0), (int32_t)row, y, width);

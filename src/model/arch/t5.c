@@ -15,7 +15,9 @@ enum { ENCODER_CACHE = 0, CROSS_CACHES = 1 };
 static void add_cache(puna_network *net, int32_t il)
 {
     const puna_hparams *hp = &net->hp;
-    p_cache(&net->plan, &(puna_cache_layout){ hp->layers[il].n_head_kv, hp->head_dim_k, hp->head_dim_v, 0 });
+    p_cache(&net->plan, &(puna_cache_layout){ .n_head = hp->layers[il].n_head_kv,
+                                              .head_dim_k = hp->head_dim_k,
+                                              .head_dim_v = hp->head_dim_v });
 }
 
 static void add_caches(puna_network *net)

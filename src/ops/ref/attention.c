@@ -1,5 +1,6 @@
 /* attention.c - reference: the key/value cache and softmax attention over it (Vaswani et al.
- * 2017), with grouped queries, sliding windows and soft caps. Two passes, sums in double. */
+ * 2017), with grouped queries, sliding windows, soft caps, and values that lie in keys (DeepSeek-V2, arXiv 2405.04434).
+ * Two passes, sums in double. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,7 @@ void puna_ref_kv_store(const puna_run *run, const puna_node *node)
     const puna_cache_layout *c = &run->plan->caches[node->p.cache];
     const puna_format format = run->kv->format;
     const int32_t cache = node->p.cache, dk = c->head_dim_k, dv = c->head_dim_v;
-    const float *k = puna_run_value(run, node->in[0]), *v = puna_run_value(run, node->in[1]);
+    const float *k = puna_run_value(run, node->in[0]), *v = c->v_in_k ? NULL : puna_run_value(run, node->in[1]);
     for (int32_t s = 0; s < run->batch->n_spans; s++) {
         const puna_span *span = &run->batch->spans[s];
         for (int32_t i = 0; i < span->n; i++) {
@@ -31,7 +32,8 @@ void puna_ref_kv_store(const puna_run *run, const puna_node *node)
                 size_t head = (size_t)(span->first + i) * (size_t)c->n_head + (size_t)h;
                 puna_kv_put_key(format, puna_kv_k(run->kv, cache, block, h), dk, slot,
                                 cached(run, k + head * (size_t)dk, dk));
-                puna_kv_put_value(format, puna_kv_v(run->kv, cache, block, h), dv, slot,
+                if (v)
+                    puna_kv_put_value(format, puna_kv_v(run->kv, cache, block, h), dv, slot,
                                   cached(run, v + head * (size_t)dv, dv));
             }
         }
@@ -96,13 +98,33 @@ typedef struct query {
     const float *q;
     int32_t head, pos;
     double scale, slope;
+    int32_t from, to, n; /* of all keys it sees [from, to), or of n candidates */
+    const float *list;   /* of blocks, NULL: all keys */
 } query;
 
-static double score(const puna_run *run, const puna_node *node, const query *one, int32_t j)
+/* Where a key lies. */
+typedef struct place {
+    int32_t cache, position;
+} place;
+
+/* Key number c of those a query may look at; false when it sees none there. */
+static bool candidate(const puna_attention_params *p, const query *one, int32_t c, place *at)
+{
+    const int32_t n_near = p->far ? one->to - one->from : 0;
+    *at = (place){ .cache = p->cache, .position = one->from + c };
+    if (p->far ? c < n_near : !one->list)
+        return true;
+    const int32_t number = p->far ? c - n_near : c / p->key_block, within = p->far ? p->key_block - 1 : c % p->key_block;
+    const int64_t block = one->list ? (int64_t)one->list[number] : number, j = block * p->key_block + within;
+    *at = (place){ .cache = p->far ? p->far_cache : p->cache, .position = (int32_t)j };
+    return block >= 0 && j < one->to && (p->far || j >= one->from);
+}
+
+static double score(const puna_run *run, const puna_node *node, const query *one, place at)
 {
     const puna_attention_params *p = &node->p.attention;
-    const int32_t head_kv = one->head / (p->n_head / p->n_head_kv), slot = j % PUNA_KV_BLOCK;
-    const void *tile = puna_kv_k(run->kv, p->cache, one->span->blocks[j / PUNA_KV_BLOCK], head_kv);
+    const int32_t head_kv = one->head / (p->n_head / p->n_head_kv), j = at.position, slot = j % PUNA_KV_BLOCK;
+    const void *tile = puna_kv_k(run->kv, at.cache, one->span->blocks[j / PUNA_KV_BLOCK], head_kv);
     double sum = 0;
     for (int32_t d = 0; d < p->head_dim; d++)
         sum += (double)one->q[d] * (double)puna_kv_key(run->kv->format, tile, p->head_dim, slot, d);
@@ -116,34 +138,67 @@ static double score(const puna_run *run, const puna_node *node, const query *one
     return sum - one->slope * abs(one->pos - j);
 }
 
-/* Into y[head_dim_v]. */
+/* sum[d] += weight times the value. */
+static void add_value(const puna_run *run, const puna_attention_params *p, const query *one, place at, double weight,
+                      double *sum)
+{
+    const int32_t head_kv = one->head / (p->n_head / p->n_head_kv), slot = at.position % PUNA_KV_BLOCK,
+                  block = one->span->blocks[at.position / PUNA_KV_BLOCK];
+    const puna_format format = run->kv->format;
+    const void *tile =
+        p->v_in_k ? puna_kv_k(run->kv, at.cache, block, head_kv) : puna_kv_v(run->kv, at.cache, block, head_kv);
+    for (int32_t d = 0; p->v_in_k && d < p->head_dim; d++)
+        sum[d] += weight * (double)puna_kv_key(format, tile, p->head_dim, slot, d);
+    for (int32_t d = 0; !p->v_in_k && d < p->head_dim_v; d++)
+        sum[d] += weight * (double)puna_kv_value(format, tile, p->head_dim_v, slot, d);
+}
+
+/* Into y[head_dim_v]. Of keys that hold values all is summed: what is rotated must be whole to be rotated back. */
 static void attend(const puna_run *run, const puna_node *node, query one, float *y)
 {
     const puna_attention_params *p = &node->p.attention;
-    const int32_t head_kv = one.head / (p->n_head / p->n_head_kv);
-    int32_t from, to;
-    puna_visible(p, one.span, one.pos, &from, &to);
+    const int32_t dim = p->v_in_k ? p->head_dim : p->head_dim_v;
     one.q = cached(run, one.q, p->head_dim);
     const double sink = node->weight ? (double)((const float *)node->weight->data)[one.head] : -INFINITY;
     double highest = sink, total;
-    for (int32_t j = from; j < to; j++)
-        highest = fmax(highest, score(run, node, &one, j));
+    place at;
+    for (int32_t c = 0; c < one.n; c++)
+        if (candidate(p, &one, c, &at))
+            highest = fmax(highest, score(run, node, &one, at));
     total = exp(sink - highest);
     double *sum = (double *)(void *)(run->row + (p->head_dim + 1) / 2 * 2);
-    for (int32_t d = 0; d < p->head_dim_v; d++)
+    for (int32_t d = 0; d < dim; d++)
         sum[d] = 0;
-    for (int32_t j = from; j < to; j++) {
-        const double weight = exp(score(run, node, &one, j) - highest);
-        const void *tile = puna_kv_v(run->kv, p->cache, one.span->blocks[j / PUNA_KV_BLOCK], head_kv);
+    for (int32_t c = 0; c < one.n; c++) {
+        if (!candidate(p, &one, c, &at))
+            continue;
+        const double weight = exp(score(run, node, &one, at) - highest);
         total += weight;
-        for (int32_t d = 0; d < p->head_dim_v; d++)
-            sum[d] +=
-                weight * (double)puna_kv_value(run->kv->format, tile, p->head_dim_v, j % PUNA_KV_BLOCK, d);
+        add_value(run, p, &one, at, weight, sum);
     }
-    for (int32_t d = 0; d < p->head_dim_v; d++)
-        y[d] = (float)(sum[d] / total);
+    float *whole = p->v_in_k ? run->row : y;
+    for (int32_t d = 0; d < dim; d++)
+        whole[d] = (float)(sum[d] / total);
     if (puna_kv_is_rotated(run->kv->format))
-        puna_kv_rotate(y, p->head_dim_v);
+        puna_kv_rotate(whole, dim);
+    if (p->v_in_k)
+        memcpy(y, whole, (size_t)p->head_dim_v * sizeof *y);
+}
+
+/* Which keys head h of a row looks at. */
+static void look(const puna_run *run, const puna_node *node, size_t row, query *one)
+{
+    const puna_attention_params *p = &node->p.attention;
+    puna_visible(p, one->span, one->pos, &one->from, &one->to);
+    one->n = one->to - one->from;
+    if (node->in[1] < 0) {
+        one->n += p->far ? (one->pos + 1) / p->key_block : 0;
+        return;
+    }
+    const int32_t width = run->plan->values[node->in[1]].width, n_top = width / p->n_lists;
+    const int32_t list = one->head / (p->n_head / p->n_lists);
+    one->list = puna_run_value(run, node->in[1]) + row * (size_t)width + (size_t)list * (size_t)n_top;
+    one->n = p->far ? one->n + n_top : n_top * p->key_block;
 }
 
 void puna_ref_attention(const puna_run *run, const puna_node *node)
@@ -156,13 +211,10 @@ void puna_ref_attention(const puna_run *run, const puna_node *node)
         for (int32_t i = 0; i < span->n; i++)
             for (int32_t h = 0; h < p->n_head; h++) {
                 const size_t at = (size_t)(span->first + i) * (size_t)p->n_head + (size_t)h;
-                const query one = { .span = span,
-                                    .q = q + at * (size_t)p->head_dim,
-                                    .head = h,
-                                    .pos = span->pos + i,
+                query one = { .span = span, .q = q + at * (size_t)p->head_dim, .head = h, .pos = span->pos + i,
                                     .scale = (double)p->scale * (double)puna_temperature(p, span->pos + i),
-                                    .slope =
-                                        p->alibi > 0 ? (double)puna_alibi_slope(p->alibi, h, p->n_head) : 0 };
+                                    .slope = p->alibi > 0 ? (double)puna_alibi_slope(p->alibi, h, p->n_head) : 0 };
+                look(run, node, (size_t)(span->first + i), &one);
                 attend(run, node, one, y + at * (size_t)p->head_dim_v);
             }
     }

@@ -173,7 +173,8 @@ void puna_ref_affine(const puna_run *run, const puna_node *node)
 
 void puna_columns_row(const puna_node *node, const float *x, size_t n_in, float *y, size_t n)
 {
-    const size_t n_group = (size_t)node->p.columns.n_group, from = n_in / n_group, to = n / n_group;
+    const size_t n_group = (size_t)node->p.columns.n_group, to = n / n_group;
+    const size_t from = node->p.columns.repeat ? 0 : n_in / n_group;
     for (size_t i = 0; i < n_group; i++)
         memcpy(y + i * to, x + i * from + node->p.columns.from, to * sizeof *y);
 }
@@ -204,6 +205,41 @@ void puna_ref_join(const puna_run *run, const puna_node *node)
     float *y = puna_run_value(run, node->out);
     for (size_t r = 0; r < (size_t)puna_run_n_rows(run, node->out); r++)
         puna_join_row(node, a + r * n_a, n_a, b + r * n_b, y + r * (n_a + n_b), n_a + n_b);
+}
+
+/* Sinkhorn and Knopp 1967: number (row, column) of the square is x[column * n + row], and y[row * n + column]. */
+void puna_balance_row(const puna_node *node, const float *x, float *y, size_t n_values_of_row)
+{
+    const double eps = (double)node->p.balance.eps;
+    const size_t n = (size_t)lround(sqrt((double)n_values_of_row));
+    for (size_t c = 0; c < n; c++) {
+        double highest = -INFINITY, sum = 0;
+        for (size_t r = 0; r < n; r++)
+            highest = fmax(highest, (double)x[c * n + r]);
+        for (size_t r = 0; r < n; r++)
+            sum += exp((double)x[c * n + r] - highest);
+        for (size_t r = 0; r < n; r++)
+            y[r * n + c] = (float)(exp((double)x[c * n + r] - highest) / sum + eps);
+    }
+    for (int32_t turn = 1; turn < 2 * node->p.balance.n_rounds; turn++) {
+        const size_t inner = turn % 2 ? 1 : n, outer = turn % 2 ? n : 1; /* of y: rows first */
+        for (size_t i = 0; i < n; i++) {
+            double sum = eps;
+            for (size_t k = 0; k < n; k++)
+                sum += (double)y[i * outer + k * inner];
+            for (size_t k = 0; k < n; k++)
+                y[i * outer + k * inner] = (float)((double)y[i * outer + k * inner] / sum);
+        }
+    }
+}
+
+void puna_ref_balance(const puna_run *run, const puna_node *node)
+{
+    const size_t n = width_of(run, node->out);
+    const float *x = puna_run_value(run, node->in[0]);
+    float *y = puna_run_value(run, node->out);
+    for (size_t r = 0; r < (size_t)puna_run_n_rows(run, node->out); r++)
+        puna_balance_row(node, x + r * n, y + r * n, n);
 }
 
 /* ---- weighted by values of the row ------------------------------------------------------- */

@@ -69,8 +69,8 @@ static void limit_groups(const puna_route_params *p, float *choice, int32_t n)
     }
 }
 
-void puna_route_row(const puna_route_params *p, const float *scores, const float *bias, int32_t n,
-                    float *probs, float *choice, float *route)
+void puna_route_row(const puna_route_params *p, const float *scores, const float *bias, const int32_t *given, int32_t n, float *probs,
+                    float *choice, float *route)
 {
     for (int32_t i = 0; i < n; i++)
         probs[i] = (float)gate(p->gating, (double)scores[i]);
@@ -83,7 +83,7 @@ void puna_route_row(const puna_route_params *p, const float *scores, const float
     float *weights = route + p->n_used;
     double total = 0;
     for (int32_t k = 0; k < p->n_used; k++) {
-        const int32_t i = best(choice, n);
+        const int32_t i = given ? given[k] : best(choice, n);
         const int32_t shared = p->chunk > 1 ? i / p->chunk : i;
         /* scores that are no numbers: any expert, with a weight that is none */
         route[k] = (float)(i < 0 ? 0 : shared);
@@ -107,9 +107,13 @@ void puna_ref_moe_route(const puna_run *run, const puna_node *node)
     const int32_t n = run->plan->values[node->in[0]].width;
     const float *scores = puna_run_value(run, node->in[0]);
     float *route = puna_run_value(run, node->out);
-    for (size_t r = 0; r < (size_t)puna_run_n_rows(run, node->out); r++)
-        puna_route_row(p, scores + r * (size_t)n, node->bias ? node->bias->data : NULL, n, run->row,
-                       run->row + n, route + r * 2 * (size_t)p->n_used);
+    const bool per_output = run->plan->values[node->out].per_output;
+    for (size_t r = 0; r < (size_t)puna_run_n_rows(run, node->out); r++) {
+        const int32_t token = run->batch->tokens[per_output ? (size_t)run->batch->output_rows[r] : r];
+        puna_route_row(p, scores + r * (size_t)n, node->bias ? node->bias->data : NULL,
+                       node->weight ? puna_tensor_row(node->weight, (uint64_t)token) : NULL, n, run->row, run->row + n,
+                       route + r * 2 * (size_t)p->n_used);
+    }
 }
 
 /* One of an expert's three products: its weight, bias and scale are those of all experts. */

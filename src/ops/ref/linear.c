@@ -14,6 +14,8 @@ int32_t puna_embed_row(const puna_embed_params *p, const puna_tensor *table, con
         at = batch->tokens[row];
     else if (p->source == PUNA_EMBED_POSITION)
         at += batch->positions[row];
+    else if (p->source == PUNA_EMBED_CYCLE)
+        at = batch->positions[row] % (last + 1);
     return (int32_t)(at > last ? last : at);
 }
 

@@ -47,11 +47,15 @@ static size_t scratch_of(const puna_plan *plan, const puna_node *node)
     const puna_attention_params *p = &node->p.attention;
     switch (node->op) {
     case PUNA_OP_ATTENTION:
-        return (size_t)p->head_dim + 1 + 2 * (size_t)p->head_dim_v;
+        return (size_t)p->head_dim + 2 + 2 * (size_t)(p->v_in_k ? p->head_dim : p->head_dim_v);
+    case PUNA_OP_SELECT_KEYS:
+        return (size_t)node->p.select.head_dim + 2 * (size_t)node->p.select.n_top;
     case PUNA_OP_KV_STORE: {
         const puna_cache_layout *c = &plan->caches[node->p.cache];
         return (size_t)(c->head_dim_k > c->head_dim_v ? c->head_dim_k : c->head_dim_v);
     }
+    case PUNA_OP_COMPRESS: /* a row of the cache; of each column the highest score, the sum of weights, that of values */
+        return (size_t)plan->caches[node->p.compress.cache].head_dim_k + 1 + 6 * (size_t)node->p.compress.n_out;
     case PUNA_OP_ROPE:
         return (size_t)node->p.rope.n_rot;
     case PUNA_OP_MOE_ROUTE:

@@ -24,6 +24,8 @@ static double yarn_ramp(const puna_rope_params *p, int32_t i)
 void puna_rope_angles(const puna_rope_params *p, const float *factors, int32_t position, float *cosines,
                       float *sines)
 {
+    if (p->position_block > 0)
+        position -= position % p->position_block;
     for (int32_t i = 0; i < p->n_rot / 2; i++) {
         double plain = position * pow((double)p->base, -2.0 * i / p->n_rot);
         if (factors)
@@ -36,7 +38,7 @@ void puna_rope_angles(const puna_rope_params *p, const float *factors, int32_t p
         if (p->still_period > 0 && i % p->still_period >= p->still_from)
             angle = 0;
         cosines[i] = (float)(cos(angle) * (double)p->magnitude);
-        sines[i] = (float)(sin(angle) * (double)p->magnitude);
+        sines[i] = (float)(sin(p->back ? -angle : angle) * (double)p->magnitude);
     }
 }
 
