@@ -11,18 +11,24 @@
 #include "cli/progress.h"
 #include "cli/table.h"
 
-enum { SHOWN = 4 }; /* numbers of a vector in a table */
+enum {
+    SHOWN = 4,              /* numbers of a vector in a table */
+    MAX_TOGETHER = 16,      /* texts that are read at once */
+    MAX_TOKENS = 1 << 15    /* that those may have, all of them */
+};
 
 typedef struct text {
     const char *bytes;
     size_t n;
+    int32_t *tokens; /* while its group is read */
+    size_t n_tokens;
 } text;
 
 typedef struct embedding_state {
     puna_cli *cli;
     const puna_model *model;
-    puna_session *session;
-    size_t width;
+    puna_session *sessions[MAX_TOGETHER]; /* beside each other */
+    size_t n_sessions, width;
     bool normalise, each, raw; /* each: a vector of every token */
     const text *now;           /* whose vectors come */
     float *vector;
@@ -45,7 +51,7 @@ static text *split_lines(const char *bytes, size_t n, size_t *n_texts)
         const char *end = memchr(bytes + at, '\n', n - at);
         const size_t length = end ? (size_t)(end - bytes) - at : n - at;
         texts[(*n_texts)++] =
-            (text){ bytes + at, length > 0 && bytes[at + length - 1] == '\r' ? length - 1 : length };
+            (text){ .bytes = bytes + at, .n = length > 0 && bytes[at + length - 1] == '\r' ? length - 1 : length };
         at += length + 1;
     }
     return texts;
@@ -61,11 +67,11 @@ static puna_status read_texts(puna_cli *cli, char **memory, text **texts, size_t
         *texts = calloc(1, sizeof **texts);
         *n = 1;
         if (*texts)
-            **texts = (text){ ids, strlen(ids) };
+            **texts = (text){ .bytes = ids, .n = strlen(ids) };
     } else if (cli->n_operands && !puna_cli_has(cli, PUNA_FLAG_file)) {
         *texts = calloc(cli->n_operands, sizeof **texts);
         for (*n = 0; *texts && *n < cli->n_operands; ++*n)
-            (*texts)[*n] = (text){ cli->operands[*n], strlen(cli->operands[*n]) };
+            (*texts)[*n] = (text){ .bytes = cli->operands[*n], .n = strlen(cli->operands[*n]) };
     } else {
         size_t n_bytes = 0;
         TRY(puna_input_text(cli, memory, &n_bytes, err));
@@ -127,21 +133,19 @@ static puna_status tokens_of(const embedding_state *s, int32_t **tokens, size_t 
     return puna_tokenize(s->model, s->now->bytes, s->now->n, flags, tokens, n, err);
 }
 
-/* The vectors of one text. */
-static puna_status embed(embedding_state *s, puna_error *err)
+/* The vectors of the text of now. Its session may have read it already, beside others. */
+static puna_status embed(embedding_state *s, puna_session *session, puna_error *err)
 {
-    int32_t *tokens = NULL;
-    size_t n = 0;
-    TRY(tokens_of(s, &tokens, &n, err));
+    const int32_t *tokens = s->now->tokens;
+    const size_t n = s->now->n_tokens;
     puna_status status =
         n ? PUNA_OK : puna_fail(err, PUNA_ERR_ARGUMENT, "got no tokens, expected at least one");
     s->rows = s->cli->json ? json_array() : NULL;
     if (status == PUNA_OK && s->each)
-        status = puna_session_each(s->session, tokens, n, take, s, err);
-    else if (status == PUNA_OK && (status = puna_session_sync(s->session, tokens, n, err)) == PUNA_OK &&
-             take(s, n - 1, puna_session_embedding(s->session)))
+        status = puna_session_each(session, tokens, n, take, s, err);
+    else if (status == PUNA_OK && (status = puna_session_sync(session, tokens, n, err)) == PUNA_OK &&
+             take(s, n - 1, puna_session_embedding(session)))
         status = puna_fail(err, PUNA_ERR_INTERRUPTED, "interrupted");
-    puna_free(tokens);
     if (!s->rows)
         return status;
     json_t *rows = s->each ? s->rows : json_incref(json_array_get(s->rows, 0));
@@ -154,19 +158,56 @@ static puna_status embed(embedding_state *s, puna_error *err)
     return status;
 }
 
-static puna_status embed_all(embedding_state *s, const text *texts, size_t n, puna_error *err)
+/* Reads a group's texts at once. Where that fails, the one at fault will say so. */
+static void read_together(embedding_state *s, const text *group, size_t n)
+{
+    const int32_t *lists[MAX_TOGETHER];
+    size_t lengths[MAX_TOGETHER];
+    for (size_t i = 0; i < n; i++) {
+        lists[i] = group[i].tokens;
+        lengths[i] = group[i].n_tokens;
+    }
+    if (!s->each && n > 1)
+        puna_sessions_sync(s->sessions, lists, lengths, n, NULL);
+}
+
+/* The tokens of a group of texts, of which *now is where something went wrong. */
+static puna_status tokenize(embedding_state *s, text *group, size_t n, size_t *now, puna_error *err)
+{
+    for (*now = 0; *now < n; ++*now) {
+        s->now = &group[*now];
+        TRY(tokens_of(s, &group[*now].tokens, &group[*now].n_tokens, err));
+    }
+    *now = 0;
+    return PUNA_OK;
+}
+
+static puna_status embed_group(embedding_state *s, text *group, size_t n, size_t *now, puna_error *err)
+{
+    puna_status status = tokenize(s, group, n, now, err);
+    if (status == PUNA_OK)
+        read_together(s, group, n);
+    for (; *now < n && status == PUNA_OK; *now += status == PUNA_OK) {
+        s->now = &group[*now];
+        status = embed(s, s->sessions[*now], err);
+    }
+    for (size_t i = 0; i < n; i++)
+        puna_free(group[i].tokens);
+    return status;
+}
+
+static puna_status embed_all(embedding_state *s, text *texts, size_t n, puna_error *err)
 {
     puna_progress progress = puna_progress_make(s->cli, "embedding");
     puna_status status = PUNA_OK;
-    for (size_t i = 0; i < n && status == PUNA_OK; i++) {
-        s->now = &texts[i];
-        status = embed(s, err);
+    for (size_t i = 0, now = 0; i < n && status == PUNA_OK; i += now) {
+        status = embed_group(s, texts + i, n - i < s->n_sessions ? n - i : s->n_sessions, &now, err);
         if (status != PUNA_OK && status != PUNA_ERR_INTERRUPTED && n > 1) {
             char message[sizeof err->message];
             memcpy(message, err->message, sizeof message);
-            snprintf(err->message, sizeof err->message, "text %zu: %.400s", i + 1, message);
+            snprintf(err->message, sizeof err->message, "text %zu: %.400s", i + now + 1, message);
         }
-        puna_progress_show(&progress, (double)i + 1, (double)n);
+        puna_progress_show(&progress, (double)(i + now), (double)n);
     }
     puna_progress_end(&progress);
     return status == PUNA_ERR_INTERRUPTED && s->cli->out_closed ? PUNA_OK : status;
@@ -212,7 +253,25 @@ static puna_status print(embedding_state *s, const char *pooling, puna_error *er
                          err);
 }
 
-static puna_status embeddings_of(embedding_state *s, const text *texts, size_t n, const char *pooling,
+/* As many as texts are read at once, with room for all of them. */
+static puna_status open_sessions(embedding_state *s, size_t n_texts, puna_error *err)
+{
+    char total[24];
+    int64_t n_ctx = puna_cli_setting(s->cli, PUNA_KEY_ctx);
+    n_ctx = n_ctx > 0 ? n_ctx : puna_model_n_ctx_train(s->model);
+    size_t n = n_ctx > 0 && n_ctx < MAX_TOKENS ? (size_t)(MAX_TOKENS / n_ctx) : 1;
+    n = n < MAX_TOGETHER ? n : MAX_TOGETHER;
+    n = s->each ? 1 : n < n_texts ? n : n_texts;
+    snprintf(total, sizeof total, "%lld", (long long)n_ctx * (long long)n);
+    if (n > 1)
+        TRY(puna_params_set(s->cli->params, "ctx_total", total, err));
+    TRY(puna_session_open(&s->sessions[0], s->model, s->cli->params, err));
+    for (s->n_sessions = 1; s->n_sessions < n; s->n_sessions++)
+        TRY(puna_session_open_beside(&s->sessions[s->n_sessions], s->sessions[0], err));
+    return PUNA_OK;
+}
+
+static puna_status embeddings_of(embedding_state *s, text *texts, size_t n, const char *pooling,
                                  puna_error *err)
 {
     s->each = strcmp(pooling, "none") == 0;
@@ -222,7 +281,7 @@ static puna_status embeddings_of(embedding_state *s, const text *texts, size_t n
     if (!s->vector || (s->cli->json && !s->texts))
         return puna_fail_memory(err, "vector", s->width * sizeof *s->vector);
     TRY(normalises(s->cli, pooling, &s->normalise, err));
-    TRY(puna_session_open(&s->session, s->model, s->cli->params, err));
+    TRY(open_sessions(s, n, err));
     if (!s->cli->json && !s->raw)
         s->table = puna_table_make("VECTOR|~TEXT");
     puna_status status = embed_all(s, texts, n, err);
@@ -250,7 +309,8 @@ puna_status puna_command_embed(puna_cli *cli, puna_error *err)
         status = read_texts(cli, &memory, &texts, &n, err);
     if (status == PUNA_OK)
         status = embeddings_of(&s, texts, n, pooling, err);
-    puna_session_free(s.session);
+    for (size_t i = 0; i < s.n_sessions; i++)
+        puna_session_free(s.sessions[i]);
     json_decref(s.texts);
     json_decref(summary);
     free(s.vector);

@@ -242,7 +242,6 @@ void puna_build_decoder(puna_network *net);
 puna_value puna_build_needed_rows(puna_network *net, puna_value x);
 /* The end of a plan: logits of normalised rows, or the vector that the model makes of them. */
 void puna_build_end(puna_network *net, puna_value x);
-
 puna_value puna_build_norm(puna_network *net, puna_value x, const puna_tensor *weight,
                            const puna_tensor *bias);
 /* scale W x + bias; scale and bias may be NULL. */
