@@ -195,7 +195,8 @@ static puna_status check_whole(const puna_session *s, size_t n_tokens, puna_erro
     puna_fail(err, PUNA_ERR_CONTEXT,
               "batch: got %zu tokens, expected at most %d: this model reads them all at once", n_tokens,
               (int)most);
-    return puna_hint(err, PUNA_ERR_CONTEXT, "a larger batch (--batch N), or a shorter text");
+    return puna_hint(err, PUNA_ERR_CONTEXT, most < PUNA_MAX_BATCH ? "a larger context and batch (--ctx N --batch N), or a shorter text"
+                                                                  : "a shorter text");
 }
 
 int32_t puna_session_boundary(const puna_session *s, const int32_t *tokens, size_t n_tokens)

@@ -37,5 +37,6 @@ refuses 2 "expected one" embed $bert --raw --tokens 2,3 a
 refuses 5 "text 2: context" embed $bert a "a b c d e f g h i j k l m n o p q r s t u v w x y z"
 run embed $bert --raw --json a; exits 2; has '"error"'; says 'expected one'
 run show $bert --json; exits 0; has '"vectors":\{"width":16,"pooling":"mean"\}'
+run show $bert; exits 0; has 'gives vectors +of 16, pooling mean'
 run show $stories --json; exits 0; has '"vectors":null'
 finish
