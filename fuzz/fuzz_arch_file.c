@@ -65,7 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             return 0;
     }
     if (puna_arch_file_parse(&arch, &numbers, "fuzz", (const char *)data, size, &arena, NULL) == PUNA_OK &&
-        puna_network_open_as(&net, container, arch, numbers, 0, NULL) == PUNA_OK)
+        puna_network_open_as(&net, container, arch, numbers, 0, PUNA_POOLING_AUTO, NULL) == PUNA_OK)
         puna_network_close(&net);
     puna_arena_free(&arena);
     return 0;

@@ -107,6 +107,10 @@ PUNA_API const char *puna_model_name(const puna_model *model);        /* general
 PUNA_API const char *puna_model_fingerprint(const puna_model *model); /* 16 hex digits of directory and weights */
 PUNA_API int32_t puna_model_n_vocab(const puna_model *model);         /* width of the logits; of the vocabulary when it has no weights */
 PUNA_API int32_t puna_model_n_ctx_train(const puna_model *model);
+/* How many numbers the vector has that this model gives for a text in place of logits; 0: it gives logits. Encoders and
+ * files that say how they are pooled give vectors; the option `pooling` decides otherwise. Syncing texts of several
+ * sessions at once (puna_sessions_sync) is the way to many vectors. */
+PUNA_API int32_t puna_model_n_embedding(const puna_model *model);
 PUNA_API int puna_model_has_weights(const puna_model *model);
 /* The chat template's source, or NULL when the model has none. Owned by the model. */
 PUNA_API const char *puna_model_chat_template(const puna_model *model);
@@ -120,7 +124,8 @@ PUNA_API puna_status puna_synthesize(const char *recipe, puna_bytes_fn *each, vo
 /* ---- Tokens ------------------------------------------------------------------------- */
 
 enum {
-    PUNA_TOKENS_ADD_SPECIAL = 1,  /* begin/end tokens as the model's metadata says */
+    PUNA_TOKENS_ADD_SPECIAL = 1,  /* begin/end tokens as the model's metadata says; behind a text for an encoder, the token
+                                     with which its decoder begins to write: tokens before the first of those are encoded */
     PUNA_TOKENS_PARSE_SPECIAL = 2 /* special tokens in the text are read as such, not as text */
 };
 
@@ -196,8 +201,11 @@ PUNA_API void puna_session_set_progress(puna_session *session, puna_progress_fn 
 PUNA_API const int32_t *puna_session_tokens(const puna_session *session, size_t *n_tokens);
 /* Logits [n_vocab] after the last token; NULL when there is none. Valid until the next call. */
 PUNA_API const float *puna_session_logits(const puna_session *session);
+/* Of a model that gives vectors: that of the tokens held, [puna_model_n_embedding], as it is, not brought to length 1; NULL
+ * when there is none. Valid until the next call. */
+PUNA_API const float *puna_session_embedding(const puna_session *session);
 
-/* Like sync from an empty state, and calls `each` with the logits [n_vocab] after every token,
+/* Like sync from an empty state, and calls `each` with the logits [n_vocab] (or the vector) after every token,
  * in order; non-zero from it stops with PUNA_ERR_INTERRUPTED. */
 typedef int puna_logits_fn(void *user, size_t position, const float *logits);
 PUNA_API puna_status puna_session_each(puna_session *session, const int32_t *tokens, size_t n_tokens,

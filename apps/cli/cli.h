@@ -104,6 +104,8 @@ int puna_exit_code(puna_status status);
 /* Bytes to stdout. False when nobody reads any more (out_closed) or writing failed (out_errno). */
 bool puna_out_write(puna_cli *cli, const void *bytes, size_t n);
 bool puna_out_text(puna_cli *cli, const char *text);
+/* float32 in little-endian, whatever the machine's order is. */
+void puna_out_floats(puna_cli *cli, const float *values, size_t n);
 void puna_out_printf(puna_cli *cli, const char *format, ...) PUNA_PRINTF(2, 3);
 /* Sends what is buffered; false as above. */
 bool puna_out_flush(puna_cli *cli);
@@ -131,6 +133,9 @@ puna_status puna_input_text(const puna_cli *cli, char **text, size_t *n, puna_er
 
 /* Opens the model that -m (or `reference`, when not NULL) names. */
 puna_status puna_input_model(puna_cli *cli, const char *reference, puna_model **model, puna_error *err);
+
+/* PUNA_ERR_ARGUMENT when the model gives vectors in place of logits. */
+puna_status puna_input_check_logits(const puna_model *model, puna_error *err);
 
 /* ---- interruption (interrupt.c) ---- */
 

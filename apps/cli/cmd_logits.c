@@ -23,22 +23,6 @@ typedef struct logits_state {
     puna_progress progress;
 } logits_state;
 
-/* float32 in little-endian, whatever the machine's order is. */
-static void write_raw(puna_cli *cli, const float *logits, size_t n)
-{
-    unsigned char bytes[4096];
-    for (size_t i = 0; i < n;) {
-        size_t m = 0;
-        for (; i < n && m < sizeof bytes; i++, m += 4) {
-            uint32_t bits;
-            memcpy(&bits, &logits[i], sizeof bits);
-            for (size_t b = 0; b < 4; b++)
-                bytes[m + b] = (unsigned char)(bits >> (8 * b));
-        }
-        puna_out_write(cli, bytes, m);
-    }
-}
-
 static void add_json(logits_state *s, size_t position, size_t n)
 {
     json_t *top = json_array();
@@ -70,7 +54,7 @@ static int take(void *user, size_t position, const float *logits)
     logits_state *s = user;
     puna_progress_show(&s->progress, (double)position, (double)s->n_tokens);
     if (s->raw) {
-        write_raw(s->cli, logits, s->n_vocab);
+        puna_out_floats(s->cli, logits, s->n_vocab);
     } else {
         size_t n = puna_top_logprobs(logits, s->n_vocab, s->top, s->ids, s->logprobs);
         if (s->cli->json)
@@ -175,7 +159,9 @@ puna_status puna_command_logits(puna_cli *cli, puna_error *err)
 {
     puna_model *model = NULL;
     TRY(puna_input_model(cli, NULL, &model, err));
-    puna_status status = logits_of(cli, model, err);
+    puna_status status = puna_input_check_logits(model, err);
+    if (status == PUNA_OK)
+        status = logits_of(cli, model, err);
     puna_model_free(model);
     return status;
 }

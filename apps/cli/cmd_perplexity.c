@@ -129,7 +129,9 @@ puna_status puna_command_perplexity(puna_cli *cli, puna_error *err)
 {
     puna_model *model = NULL;
     TRY(puna_input_model(cli, NULL, &model, err));
-    puna_status status = perplexity_of(cli, model, err);
+    puna_status status = puna_input_check_logits(model, err);
+    if (status == PUNA_OK)
+        status = perplexity_of(cli, model, err);
     puna_model_free(model);
     return status;
 }

@@ -180,7 +180,9 @@ puna_status puna_command_run(puna_cli *cli, puna_error *err)
     double start = puna_clock_ms();
     TRY(puna_input_model(cli, NULL, &r.model, err));
     r.load_ms = puna_clock_ms() - start;
-    puna_status status = generate(&r, err);
+    puna_status status = puna_input_check_logits(r.model, err);
+    if (status == PUNA_OK)
+        status = generate(&r, err);
     if (status == PUNA_ERR_INTERRUPTED && err)
         err->message[0] = '\0';
     puna_session_free(r.session);

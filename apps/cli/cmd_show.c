@@ -52,6 +52,12 @@ static void add_network(puna_table *table, const json_t *s)
     puna_table_add(table, "parameters");
     puna_table_add(table, "%.1f M", json_number_value(json_object_get(s, "parameters")) / 1e6);
     add_text(table, "context", json_object_get(s, "context_length"));
+    const json_t *vectors = json_object_get(s, "vectors");
+    if (json_is_object(vectors)) {
+        puna_table_add(table, "gives vectors");
+        puna_table_add(table, "of %lld, pooling %s", (long long)json_integer_value(json_object_get(vectors, "width")),
+                       json_string_value(json_object_get(vectors, "pooling")));
+    }
     puna_table_add(table, "layers");
     puna_table_add(table, "%lld of width %lld, feed-forward %lld",
                    (long long)json_integer_value(json_object_get(s, "layers")),

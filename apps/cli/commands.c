@@ -9,10 +9,9 @@ const puna_command puna_commands[PUNA_N_COMMANDS] = {
 
 #define ON(id) (1u << PUNA_COMMAND_##id)
 #define EVERY 0xffffffffu
-#define OPENS                                                                                         \
-    (ON(run) | ON(tokenize) | ON(detokenize) | ON(logits) | ON(perplexity) | ON(bench) | ON(profile) | \
-     ON(show) |                                                                                        \
-     ON(template_render) | ON(template_check))
+#define OPENS                                                                                        \
+    (ON(run) | ON(tokenize) | ON(detokenize) | ON(logits) | ON(embed) | ON(perplexity) | ON(bench) | \
+     ON(profile) | ON(show) | ON(template_render) | ON(template_check))
 
 _Static_assert(PUNA_N_COMMANDS <= 32, "puna_flag.commands has a bit for each command");
 

@@ -90,3 +90,13 @@ puna_status puna_input_model(puna_cli *cli, const char *reference, puna_model **
     free(path);
     return status;
 }
+
+puna_status puna_input_check_logits(const puna_model *model, puna_error *err)
+{
+    if (puna_model_n_embedding(model) == 0)
+        return PUNA_OK;
+    puna_fail(err, PUNA_ERR_ARGUMENT, "model %s: gives vectors, expected one that gives logits",
+              puna_model_name(model));
+    return puna_hint(err, PUNA_ERR_ARGUMENT,
+                     "puna embed, or --pooling off if it was made from a model with logits");
+}

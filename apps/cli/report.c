@@ -51,6 +51,21 @@ bool puna_out_text(puna_cli *cli, const char *text)
     return puna_out_write(cli, text, strlen(text));
 }
 
+void puna_out_floats(puna_cli *cli, const float *values, size_t n)
+{
+    unsigned char bytes[4096];
+    for (size_t i = 0; i < n;) {
+        size_t m = 0;
+        for (; i < n && m < sizeof bytes; i++, m += 4) {
+            uint32_t bits;
+            memcpy(&bits, &values[i], sizeof bits);
+            for (size_t b = 0; b < 4; b++)
+                bytes[m + b] = (unsigned char)(bits >> (8 * b));
+        }
+        puna_out_write(cli, bytes, m);
+    }
+}
+
 void puna_out_printf(puna_cli *cli, const char *format, ...)
 {
     if (cli->out_closed || cli->out_errno)

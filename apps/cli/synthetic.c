@@ -103,5 +103,11 @@ puna_status puna_synthetic_or_input(puna_cli *cli, puna_model **model, void **me
         return open_synthetic(cli, model, memory, err);
     if (puna_cli_has(cli, PUNA_FLAG_save))
         return puna_fail(err, PUNA_ERR_ARGUMENT, "%s: --save: got no --synthetic, expected a model to make up", command);
-    return puna_input_model(cli, NULL, model, err);
+    TRY(puna_input_model(cli, NULL, model, err));
+    puna_status status = puna_input_check_logits(*model, err);
+    if (status == PUNA_OK)
+        return PUNA_OK;
+    puna_model_free(*model);
+    *model = NULL;
+    return status;
 }

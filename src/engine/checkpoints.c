@@ -14,6 +14,8 @@ int32_t puna_session_restorable(const puna_session *s, int32_t n)
     const puna_plan *plan = &s->model->net.plan;
     if (plan->whole)
         return n == s->n_tokens && n == s->request.n ? n : 0;
+    if (s->model->encoder) /* what was encoded stays while it is the same text */
+        return n >= s->n_encoded && s->n_encoded == s->request.n_encoded ? n : 0;
     if (plan->n_states == 0 || n == s->n_tokens)
         return n;
     for (int32_t i = s->n_checkpoints - 1; i >= 0; i--)
@@ -63,7 +65,7 @@ static int32_t closest(const puna_session *s)
 void puna_session_checkpoint(puna_session *s)
 {
     puna_blocks *b = &s->scheduler->blocks;
-    const size_t n_vocab = (size_t)s->model->net.hp.n_vocab;
+    const size_t n_output = (size_t)s->model->net.plan.n_output;
     if (s->slot < 0 || s->n_tokens == 0)
         return;
     if (at(s, s->n_tokens))
@@ -74,9 +76,9 @@ void puna_session_checkpoint(puna_session *s)
     if (c.slot < 0)
         return; /* as without: going back will take longer */
     puna_kv_state_copy(&b->kv, c.slot, s->slot);
-    c.logits = s->n_logits == s->n_tokens ? malloc(n_vocab * sizeof *c.logits) : NULL;
+    c.logits = s->n_logits == s->n_tokens ? malloc(n_output * sizeof *c.logits) : NULL;
     if (c.logits)
-        memcpy(c.logits, s->logits, n_vocab * sizeof *c.logits);
+        memcpy(c.logits, s->logits, n_output * sizeof *c.logits);
     s->checkpoints[s->n_checkpoints++] = c;
 }
 
@@ -88,7 +90,7 @@ void puna_session_restore(puna_session *s, int32_t n)
     if (n < s->n_tokens && c) {
         puna_kv_state_copy(&s->scheduler->blocks.kv, s->slot, c->slot);
         if (c->logits && s->n_logits != n) {
-            memcpy(s->logits, c->logits, (size_t)s->model->net.hp.n_vocab * sizeof *c->logits);
+            memcpy(s->logits, c->logits, (size_t)s->model->net.plan.n_output * sizeof *c->logits);
             s->n_logits = n;
         }
     }

@@ -100,6 +100,16 @@ static json_t *kv_types(const puna_model *model)
     return json;
 }
 
+/* Of a model that gives vectors, how. */
+static json_t *vectors(const puna_network *net)
+{
+    static const char *const names[] = { "off", "none", "mean", "cls", "last" };
+    if (!net->plan.vectors)
+        return json_null();
+    return json_pack("{s:i, s:s}", "width", (int)net->plan.n_output, "pooling",
+                     net->hp.rank ? "rank" : names[net->hp.pooling]);
+}
+
 static void describe_network(json_t *json, const puna_model *model)
 {
     const puna_network *net = &model->net;
@@ -111,11 +121,14 @@ static void describe_network(json_t *json, const puna_model *model)
     json_int_t kv = kv_bytes_per_token(model, kv_type),
                weights = (json_int_t)puna_container_size_bytes(model->container);
     int32_t n_fallback = model->backend->n_fallback(model->program, fallback, sizeof fallback);
-    json_object_update_new(json, json_pack("{s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "architecture",
-        net->arch->name, "parameters", (json_int_t)net->n_parameters, "context_length", (int)hp->n_ctx_train, "layers",
-        (int)hp->n_layer, "embedding_length", (int)hp->n_embd, "feed_forward_length", (int)l->n_ff, "heads",
-        (int)l->n_head, "heads_kv", (int)l->n_head_kv, "head_dim", (int)hp->head_dim_k, "window", (int)hp->window,
-        "logits", (int)hp->n_vocab));
+    json_object_update_new(
+        json, json_pack("{s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "architecture",
+                        net->arch->name, "parameters", (json_int_t)net->n_parameters, "context_length",
+                        (int)hp->n_ctx_train, "layers", (int)hp->n_layer, "embedding_length", (int)hp->n_embd,
+                        "feed_forward_length", (int)l->n_ff, "heads", (int)l->n_head, "heads_kv",
+                        (int)l->n_head_kv, "head_dim", (int)hp->head_dim_k, "window", (int)hp->window,
+                        "logits", net->plan.vectors ? 0 : (int)net->plan.n_output));
+    json_object_set_new(json, "vectors", vectors(net));
     json_object_set_new(json, "memory",
                         json_pack("{s:I, s:I, s:I, s:s, s:o}", "weights_bytes", weights, "kv_bytes_per_token",
                                   kv, "kv_bytes", kv * hp->n_ctx_train, "kv_type",

@@ -35,6 +35,7 @@ struct puna_model {
     puna_network net;          /* when has_weights, like the two below */
     const puna_backend *backend;
     puna_program *program;
+    puna_program *encoder;     /* of net.encoder, or NULL */
     char *chat_template;       /* NULL: none */
     puna_template *compiled;   /* of chat_template; NULL when it does not compile, see template_error */
     puna_error template_error;
@@ -47,6 +48,7 @@ typedef struct puna_request {
     bool active;
     const int32_t *tokens;
     int32_t n, from;       /* tokens wanted; held when the sync began */
+    int32_t n_encoded;     /* of those wanted */
     puna_session *donor;   /* will hold the first n_donated of them: not evaluated twice; NULL: nobody */
     int32_t n_donated;
 } puna_request;
@@ -64,10 +66,11 @@ struct puna_session {
     puna_scheduler *scheduler; /* shared with the sessions beside this one */
     puna_session *next;        /* in the scheduler's list */
     int32_t n_tokens;          /* evaluated */
+    int32_t n_encoded;         /* tokens at the beginning that an encoder reads; 0: the model has none */
     int32_t n_logits;          /* logits are those after this many tokens; 0 = none */
     int32_t *tokens;           /* [n_ctx] */
     int32_t *blocks, n_blocks; /* [blocks of n_ctx]; held: as many as the tokens take, between calls */
-    float *logits;             /* [n_vocab] */
+    float *logits;             /* [plan.n_output], or the vector */
     int32_t slot;              /* of its states; -1: the model has none */
     puna_checkpoint checkpoints[PUNA_CHECKPOINTS]; /* by n_tokens */
     int32_t n_checkpoints;
@@ -81,6 +84,9 @@ puna_format puna_session_kv_format(const puna_model *model, const char *wanted);
 
 /* Evaluates one more token; the caller knows that the context has room. Allocates nothing. */
 puna_status puna_session_extend(puna_session *session, int32_t token, puna_error *err);
+
+/* Of a model with an encoder: how many tokens are for it, those before the first that the decoder's begin with. */
+int32_t puna_session_boundary(const puna_session *session, const int32_t *tokens, size_t n_tokens);
 
 /* Everything that a caller may get wrong about tokens. */
 puna_status puna_session_check(const puna_session *session, const int32_t *tokens, size_t n_tokens, puna_error *err);

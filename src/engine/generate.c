@@ -35,10 +35,21 @@ static int32_t draw(puna_session *s, const puna_sampling *p)
     return puna_sampler_draw(&s->scheduler->sampler, p, s->tokens, (size_t)s->n_tokens, s->logits);
 }
 
+/* An error names what is asked for. */
+static puna_status need_logits(const puna_session *s, const char *what, puna_error *err)
+{
+    if (puna_session_logits(s))
+        return PUNA_OK;
+    if (s->model->net.plan.vectors)
+        return puna_fail(err, PUNA_ERR_ARGUMENT,
+                         "%s: model %s: got one that gives vectors, expected one that gives logits", what,
+                         s->model->name);
+    return puna_fail(err, PUNA_ERR_ARGUMENT, "%s: the session holds no logits, expected a sync before", what);
+}
+
 puna_status puna_session_sample(puna_session *session, const puna_params *params, int32_t *token, puna_error *err)
 {
-    if (!puna_session_logits(session))
-        return puna_fail(err, PUNA_ERR_ARGUMENT, "sample: the session holds no logits, expected a sync before");
+    TRY(need_logits(session, "sample", err));
     puna_params *defaults = params ? NULL : puna_params_new();
     if (!params && !defaults)
         return puna_fail_memory(err, "parameters", sizeof *defaults);
@@ -104,8 +115,7 @@ puna_status puna_generate(puna_session *session, const puna_params *params, puna
     puna_result ignored;
     generation g = { .session = session, .each = each, .user = user, .result = result ? result : &ignored };
     *g.result = (puna_result){ .finish = PUNA_FINISH_LENGTH };
-    if (!puna_session_logits(session))
-        return puna_fail(err, PUNA_ERR_ARGUMENT, "generate: the session holds no logits, expected a sync before");
+    TRY(need_logits(session, "generate", err));
     puna_params *defaults = params ? NULL : puna_params_new();
     if (!params && !defaults)
         return puna_fail_memory(err, "parameters", sizeof *defaults);

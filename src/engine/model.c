@@ -164,19 +164,31 @@ static puna_status open_files(puna_model *model, const char *path, const puna_pa
     return status ? status : open_vocab(model, path, params, err);
 }
 
+static puna_pooling find_pooling(const char *name)
+{
+    static const char *const names[] = { "off", "none", "mean", "cls", "last", "rank" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i], name) == 0)
+            return (puna_pooling)i;
+    return PUNA_POOLING_AUTO;
+}
+
 static puna_status open_weights(puna_model *model, const puna_params *params, puna_error *err)
 {
     model->backend = find_backend(params->texts[PUNA_KEY_backend]);
     if (!model->backend)
         return puna_fail(err, PUNA_ERR_ARGUMENT, "backend: got %s, expected cpu or ref", params->texts[PUNA_KEY_backend]);
     TRY(puna_network_open(&model->net, model->container, params->texts[PUNA_KEY_arch_file],
-                          (int32_t)puna_params_int(params, PUNA_KEY_ctx), err));
+                          (int32_t)puna_params_int(params, PUNA_KEY_ctx),
+                          find_pooling(params->texts[PUNA_KEY_pooling]), err));
     model->has_weights = true;
     const char *repack = params->texts[PUNA_KEY_repack];
     puna_program_options options = { .isa = params->texts[PUNA_KEY_isa],
                                      .repack = strcmp(repack, "on") == 0    ? PUNA_REPACK_ON
                                                : strcmp(repack, "off") == 0 ? PUNA_REPACK_OFF
                                                                             : PUNA_REPACK_AUTO };
+    if (model->net.encoder.n_nodes > 0)
+        TRY(model->backend->program_open(&model->encoder, &model->net.encoder, &options, err));
     return model->backend->program_open(&model->program, &model->net.plan, &options, err);
 }
 
@@ -240,6 +252,8 @@ void puna_model_free(puna_model *model)
         return;
     if (model->program)
         model->backend->program_close(model->program);
+    if (model->encoder)
+        model->backend->program_close(model->encoder);
     if (model->has_weights)
         puna_network_close(&model->net);
     puna_template_free(model->compiled);
@@ -262,6 +276,11 @@ const char *puna_model_fingerprint(const puna_model *model)
 int32_t puna_model_n_vocab(const puna_model *model)
 {
     return model->has_weights ? model->net.hp.n_vocab : puna_vocab_n(model->vocab);
+}
+
+int32_t puna_model_n_embedding(const puna_model *model)
+{
+    return model->has_weights && model->net.plan.vectors ? model->net.plan.n_output : 0;
 }
 
 int32_t puna_model_n_ctx_train(const puna_model *model)

@@ -8,7 +8,7 @@
 typedef struct save_header {
     char magic[8];
     char fingerprint[16];
-    uint32_t kv_format, n_tokens, n_logits, n_vocab;
+    uint32_t kv_format, n_tokens, n_logits, n_output;
     uint64_t size_bytes; /* of everything, this header included */
 } save_header;
 
@@ -38,7 +38,7 @@ static void walk(puna_session *s, int32_t n_tokens, bool logits, cursor *c, visi
     if (s->slot >= 0)
         visit(c, kv->states + (size_t)s->slot * kv->slot_floats, kv->slot_floats * sizeof *kv->states);
     if (logits)
-        visit(c, s->logits, (size_t)s->model->net.hp.n_vocab * sizeof *s->logits);
+        visit(c, s->logits, (size_t)s->model->net.plan.n_output * sizeof *s->logits);
 }
 
 static void write_out(cursor *c, void *memory, size_t n)
@@ -60,15 +60,17 @@ static size_t payload_bytes(const puna_session *s, int32_t n_tokens, bool logits
     for (int32_t i = 0; i < kv->n_caches; i++)
         n += n_blocks * (kv->caches[i].k_block_bytes + kv->caches[i].v_block_bytes);
     n += s->slot >= 0 ? kv->slot_floats * sizeof *kv->states : 0;
-    return n + (logits ? (size_t)s->model->net.hp.n_vocab * sizeof *s->logits : 0);
+    return n + (logits ? (size_t)s->model->net.plan.n_output * sizeof *s->logits : 0);
 }
 
 puna_status puna_session_save(const puna_session *session, void **data, size_t *size_bytes, puna_error *err)
 {
     puna_session *s = (puna_session *)(uintptr_t)session; /* walk takes both directions; saving only reads */
-    bool logits = puna_session_logits(session) != NULL;
-    save_header header = { .kv_format = (uint32_t)s->scheduler->blocks.kv.format, .n_tokens = (uint32_t)s->n_tokens, .n_logits = logits,
-                           .n_vocab = (uint32_t)s->model->net.hp.n_vocab };
+    bool logits = session->n_tokens > 0 && session->n_logits == session->n_tokens;
+    save_header header = { .kv_format = (uint32_t)s->scheduler->blocks.kv.format,
+                           .n_tokens = (uint32_t)s->n_tokens,
+                           .n_logits = logits,
+                           .n_output = (uint32_t)s->model->net.plan.n_output };
     memcpy(header.magic, magic, sizeof magic);
     memcpy(header.fingerprint, s->model->fingerprint, sizeof header.fingerprint);
     header.size_bytes = sizeof header + payload_bytes(s, s->n_tokens, logits);
@@ -88,9 +90,10 @@ static puna_status check_header(const puna_session *s, const save_header *h, siz
         return puna_fail(err, PUNA_ERR_FORMAT, "saved session: magic: got %.8s, expected %.8s", h->magic, magic);
     if (memcmp(h->fingerprint, s->model->fingerprint, sizeof h->fingerprint) != 0)
         return puna_fail(err, PUNA_ERR_FORMAT, "saved session: model: got %.16s, expected %.16s", h->fingerprint, s->model->fingerprint);
-    if (h->n_vocab != (uint32_t)s->model->net.hp.n_vocab || h->n_logits > 1)
-        return puna_fail(err, PUNA_ERR_FORMAT, "saved session: logits: got %u of %u, expected at most 1 of %d", h->n_logits,
-                         h->n_vocab, (int)s->model->net.hp.n_vocab);
+    if (h->n_output != (uint32_t)s->model->net.plan.n_output || h->n_logits > 1)
+        return puna_fail(err, PUNA_ERR_FORMAT,
+                         "saved session: logits: got %u of %u, expected at most 1 of %d", h->n_logits,
+                         h->n_output, (int)s->model->net.plan.n_output);
     if (h->kv_format != (uint32_t)s->scheduler->blocks.kv.format)
         return puna_fail(err, PUNA_ERR_FORMAT, "saved session: kv_type: got encoding %u, expected %u", h->kv_format,
                          (unsigned)s->scheduler->blocks.kv.format);
@@ -113,6 +116,7 @@ static puna_status read_payload(puna_session *s, const save_header *h, const voi
             return puna_fail(err, PUNA_ERR_FORMAT, "saved session: token %u: got %d, expected 0..%d", i, (int)s->tokens[i],
                              (int)s->model->net.hp.n_vocab - 1);
     s->n_tokens = (int32_t)h->n_tokens;
+    s->n_encoded = puna_session_boundary(s, s->tokens, h->n_tokens);
     s->n_logits = h->n_logits ? s->n_tokens : 0;
     puna_session_checkpoint(s);
     return PUNA_OK;

@@ -38,10 +38,12 @@ static puna_status open_parts(puna_scheduler *c, const puna_params *params, puna
     }
     n_total = n_total > c->n_ctx ? n_total : c->n_ctx;
     c->n_batch = (int32_t)puna_params_int(params, PUNA_KEY_batch);
+    if ((model->net.plan.whole || model->encoder) && c->n_batch < c->n_ctx) /* a text is a batch */
+        c->n_batch = c->n_ctx < PUNA_MAX_BATCH ? c->n_ctx : PUNA_MAX_BATCH;
     if (c->n_batch > n_total)
         c->n_batch = (int32_t)n_total;
     TRY(allocate(c, err));
-    TRY(puna_sampler_open(&c->sampler, model->net.hp.n_vocab, err));
+    TRY(puna_sampler_open(&c->sampler, model->net.plan.n_output, err));
     puna_format format = puna_session_kv_format(model, params->texts[PUNA_KEY_kv_type]);
     TRY(puna_blocks_open(&c->blocks, &model->net.plan, puna_blocks_of((int32_t)n_total), PUNA_MAX_SLOTS,
                          format, err));
@@ -58,7 +60,9 @@ static puna_status open_parts(puna_scheduler *c, const puna_params *params, puna
         .fusion = puna_params_int(params, PUNA_KEY_fusion) != 0,
         .profile = profile ? &c->profile : NULL,
     };
-    return model->backend->worker_open(&c->worker, model->program, &options, err);
+    TRY(model->backend->worker_open(&c->worker, model->program, &options, err));
+    options.profile = NULL;
+    return model->encoder ? model->backend->worker_open(&c->encoder, model->encoder, &options, err) : PUNA_OK;
 }
 
 puna_status puna_scheduler_open(puna_scheduler **out, const puna_model *model, const puna_params *params,
@@ -83,6 +87,8 @@ void puna_scheduler_close(puna_scheduler *c)
 {
     if (c->worker)
         c->model->backend->worker_close(c->worker);
+    if (c->encoder)
+        c->model->backend->worker_close(c->encoder);
     puna_profile_close(&c->profile);
     puna_blocks_close(&c->blocks);
     puna_sampler_close(&c->sampler);
@@ -99,17 +105,18 @@ void puna_scheduler_add(puna_scheduler *c, puna_session *s, const int32_t *token
                         float *logits)
 {
     puna_batch *b = &c->batch;
-    size_t n_vocab = (size_t)c->model->net.hp.n_vocab;
+    size_t n_output = (size_t)c->model->net.plan.n_output;
     assert(n > 0 && n <= puna_scheduler_room(c) && puna_blocks_of(s->n_tokens + n) <= s->n_blocks);
     c->members[b->n_spans] = s;
-    c->spans[b->n_spans++] =
-        (puna_span){ .first = b->n_tokens, .n = n, .pos = s->n_tokens, .blocks = s->blocks, .slot = s->slot };
+    c->spans[b->n_spans++] = (puna_span){ .first = b->n_tokens, .n = n, .pos = s->n_tokens, .blocks = s->blocks,
+                                            .n_encoded = s->n_encoded, .slot = s->slot };
+    c->encoding = s->n_tokens < s->n_encoded;
     memcpy(c->tokens + b->n_tokens, tokens, (size_t)n * sizeof *tokens);
     for (int32_t i = 0; i < n; i++)
         c->positions[b->n_tokens + i] = s->n_tokens + i;
     b->n_tokens += n;
     for (int32_t i = 0; i < n_outputs; i++) {
-        c->logits[b->n_outputs] = logits + (size_t)i * n_vocab;
+        c->logits[b->n_outputs] = logits + (size_t)i * n_output;
         c->output_rows[b->n_outputs++] = b->n_tokens - n_outputs + i;
     }
 }
@@ -119,7 +126,7 @@ puna_status puna_scheduler_run(puna_scheduler *c, puna_error *err)
     puna_batch *b = &c->batch;
     for (int32_t i = 0; i < b->n_spans; i++)
         c->members[i]->n_logits = 0;
-    puna_status status = c->model->backend->run(c->worker, b, &c->blocks.kv, err);
+    puna_status status = c->model->backend->run(c->encoding ? c->encoder : c->worker, b, &c->blocks.kv, err);
     for (int32_t i = 0; i < b->n_spans && !status; i++) {
         puna_session *s = c->members[i];
         memcpy(s->tokens + s->n_tokens, c->tokens + c->spans[i].first, (size_t)c->spans[i].n * sizeof *s->tokens);

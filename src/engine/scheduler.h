@@ -12,11 +12,13 @@
 typedef struct puna_scheduler {
     const puna_model *model;
     puna_worker *worker;
+    puna_worker *encoder;   /* NULL: the model has none */
     puna_profile profile;   /* of its runs; plan is NULL unless the option is on */
     puna_blocks blocks;
     puna_sampler sampler;
     puna_session *sessions; /* all of them, a list; the last to leave frees this */
     int32_t n_ctx, n_batch;
+    bool encoding;          /* the batch is for the encoder */
     puna_batch batch;       /* points to what follows; empty between runs */
     int32_t *tokens, *positions, *output_rows; /* [n_batch], like the three below */
     float **logits;
@@ -34,8 +36,9 @@ static inline int32_t puna_scheduler_room(const puna_scheduler *c)
     return c->n_batch - c->batch.n_tokens;
 }
 
-/* Adds the n tokens after a session's last to the batch, at most once a batch; the last n_outputs of
- * them get logits, rows of n_vocab from `logits` on. The session has blocks for them, held by nobody else. */
+/* Adds the n tokens after a session's last to the batch, at most once a batch: of those for an encoder all, and to a batch of
+ * such only. The last n_outputs of
+ * them get logits, rows of plan.n_output from `logits` on. The session has blocks for them, held by nobody else. */
 void puna_scheduler_add(puna_scheduler *c, puna_session *s, const int32_t *tokens, int32_t n, int32_t n_outputs,
                         float *logits);
 /* Evaluates the batch, which is empty afterwards. When it succeeds, its sessions hold its tokens. */

@@ -21,7 +21,9 @@ puna_format puna_session_kv_format(const puna_model *model, const char *wanted)
     const puna_format_info *named = puna_format_find(wanted);
     if (named)
         return named->id;
-    bool exact = model->backend == &puna_backend_ref || weight_format(&model->net.plan) == PUNA_FORMAT_F32;
+    /* What is read once, by the batch that writes it, need not be small. */
+    bool exact = model->backend == &puna_backend_ref || weight_format(&model->net.plan) == PUNA_FORMAT_F32 ||
+                 model->net.plan.whole;
     return exact ? PUNA_FORMAT_F32 : PUNA_FORMAT_F16;
 }
 
@@ -38,17 +40,17 @@ static void free_session(puna_session *s)
 /* A session in the scheduler's list. */
 static puna_status join(puna_session **out, puna_scheduler *c, puna_error *err)
 {
-    size_t n_vocab = (size_t)c->model->net.hp.n_vocab, n_ctx = (size_t)c->n_ctx;
+    size_t n_output = (size_t)c->model->net.plan.n_output, n_ctx = (size_t)c->n_ctx;
     puna_session *s = calloc(1, sizeof *s);
     if (s) {
         s->tokens = calloc(n_ctx, sizeof *s->tokens);
         s->blocks = calloc((size_t)puna_blocks_of(c->n_ctx), sizeof *s->blocks);
-        s->logits = calloc(n_vocab, sizeof *s->logits);
+        s->logits = calloc(n_output, sizeof *s->logits);
     }
     if (!s || !s->tokens || !s->blocks || !s->logits) {
         if (s)
             free_session(s);
-        return puna_fail_memory(err, "session", n_ctx * sizeof *s->tokens + n_vocab * sizeof *s->logits);
+        return puna_fail_memory(err, "session", n_ctx * sizeof *s->tokens + n_output * sizeof *s->logits);
     }
     s->model = c->model;
     s->scheduler = c;
@@ -121,9 +123,20 @@ const int32_t *puna_session_tokens(const puna_session *s, size_t *n_tokens)
     return s->tokens;
 }
 
-const float *puna_session_logits(const puna_session *s)
+/* What the last token gave, logits or a vector. */
+static const float *last_output(const puna_session *s)
 {
     return s->n_tokens > 0 && s->n_logits == s->n_tokens ? s->logits : NULL;
+}
+
+const float *puna_session_logits(const puna_session *s)
+{
+    return s->model->net.plan.vectors ? NULL : last_output(s);
+}
+
+const float *puna_session_embedding(const puna_session *s)
+{
+    return s->model->net.plan.vectors ? last_output(s) : NULL;
 }
 
 void puna_session_truncate(puna_session *s, int32_t n)
@@ -171,19 +184,49 @@ puna_status puna_session_reserve(puna_session *s, int32_t donated, int32_t n, pu
 /* A model in which every token sees all others takes a text whole. */
 static puna_status check_whole(const puna_session *s, size_t n_tokens, puna_error *err)
 {
+    const puna_network *net = &s->model->net;
     const int32_t most = s->scheduler->n_batch;
-    if (!s->model->net.plan.whole || n_tokens <= (size_t)most)
+    if (net->plan.whole && net->positions && n_tokens > net->positions->ne[1])
+        return puna_fail(err, PUNA_ERR_CONTEXT,
+                         "context: got %zu tokens, expected at most %d: the model knows no more positions",
+                         n_tokens, (int)net->positions->ne[1]);
+    if (!net->plan.whole || n_tokens <= (size_t)most)
         return PUNA_OK;
     puna_fail(err, PUNA_ERR_CONTEXT,
               "batch: got %zu tokens, expected at most %d: this model reads them all at once", n_tokens,
               (int)most);
-    return puna_hint(err, PUNA_ERR_CONTEXT, "a larger batch (--batch N), or a shorter text");
+    return puna_hint(err, PUNA_ERR_CONTEXT, most < PUNA_MAX_BATCH ? "a larger context and batch (--ctx N --batch N), or a shorter text"
+                                                                  : "a shorter text");
+}
+
+int32_t puna_session_boundary(const puna_session *s, const int32_t *tokens, size_t n_tokens)
+{
+    size_t n = 0;
+    if (!s->model->encoder)
+        return 0;
+    while (n < n_tokens && tokens[n] != s->model->net.hp.decoder_start)
+        n++;
+    return (int32_t)n;
+}
+
+/* What an encoder reads, all of it at once, and then at least the token that the decoder's begin with. */
+static puna_status check_encoded(const puna_session *s, const int32_t *tokens, size_t n_tokens, puna_error *err)
+{
+    const int32_t n = puna_session_boundary(s, tokens, n_tokens), most = s->scheduler->n_batch;
+    if (!s->model->encoder || n_tokens == 0)
+        return PUNA_OK;
+    if (n == 0 || (size_t)n == n_tokens)
+        return puna_fail(err, PUNA_ERR_ARGUMENT, "tokens: got %s token %d, expected a text to read and then that token, with which the "
+                         "model begins to write", n ? "no" : "first the", (int)s->model->net.hp.decoder_start);
+    return n <= most ? PUNA_OK : puna_fail(err, PUNA_ERR_CONTEXT, "batch: got %d tokens to read, expected at most %d: this model "
+                                           "reads them all at once", (int)n, (int)most);
 }
 
 puna_status puna_session_check(const puna_session *s, const int32_t *tokens, size_t n_tokens, puna_error *err)
 {
     int32_t n_ctx = s->scheduler->n_ctx;
     TRY(check_whole(s, n_tokens, err));
+    TRY(check_encoded(s, tokens, n_tokens, err));
     if (n_tokens > (size_t)n_ctx) {
         puna_fail(err, PUNA_ERR_CONTEXT, "context: got %zu tokens, expected at most %d", n_tokens, (int)n_ctx);
         return puna_hint(err, PUNA_ERR_CONTEXT, "a larger context (--ctx N), or a shorter prompt");
@@ -215,7 +258,7 @@ puna_status puna_session_extend(puna_session *s, int32_t token, puna_error *err)
 /* Rows of logits that fit into about 64 MiB. */
 static int32_t rows_at_once(const puna_session *s)
 {
-    int32_t rows = (16 << 20) / s->model->net.hp.n_vocab, most = s->scheduler->n_batch;
+    int32_t rows = (16 << 20) / s->model->net.plan.n_output, most = s->scheduler->n_batch;
     rows = rows < most && !s->model->net.plan.whole ? rows : most;
     return rows < 1 ? 1 : rows;
 }
@@ -224,17 +267,21 @@ static int32_t rows_at_once(const puna_session *s)
 static puna_status walk(puna_session *s, const int32_t *tokens, int32_t n, float *logits, puna_logits_fn *each,
                         void *user, puna_error *err)
 {
-    size_t n_vocab = (size_t)s->model->net.hp.n_vocab;
+    size_t n_output = (size_t)s->model->net.plan.n_output;
     int32_t rows = rows_at_once(s);
+    if (s->n_encoded > 0) {
+        puna_scheduler_add(s->scheduler, s, tokens, s->n_encoded, 0, NULL);
+        TRY(puna_scheduler_run(s->scheduler, err));
+    }
     while (s->n_tokens < n) {
         int32_t first = s->n_tokens, size = n - first < rows ? n - first : rows;
         puna_scheduler_add(s->scheduler, s, tokens + first, size, size, logits);
         TRY(puna_scheduler_run(s->scheduler, err));
         for (int32_t i = 0; i < size; i++)
-            if (each(user, (size_t)(first + i), logits + (size_t)i * n_vocab))
+            if (each(user, (size_t)(first + i), logits + (size_t)i * n_output))
                 return puna_fail(err, PUNA_ERR_INTERRUPTED, "interrupted after %d of %d tokens", (int)first + i + 1, (int)n);
         if (s->n_tokens == n) {
-            memcpy(s->logits, logits + (size_t)(size - 1) * n_vocab, n_vocab * sizeof *logits);
+            memcpy(s->logits, logits + (size_t)(size - 1) * n_output, n_output * sizeof *logits);
             s->n_logits = n;
         }
     }
@@ -245,11 +292,12 @@ puna_status puna_session_each(puna_session *s, const int32_t *tokens, size_t n_t
                               void *user, puna_error *err)
 {
     TRY(puna_session_check(s, tokens, n_tokens, err));
-    size_t n_floats = (size_t)rows_at_once(s) * (size_t)s->model->net.hp.n_vocab;
+    size_t n_floats = (size_t)rows_at_once(s) * (size_t)s->model->net.plan.n_output;
     float *logits = calloc(n_floats, sizeof *logits);
     if (!logits)
         return puna_fail_memory(err, "logits", n_floats * sizeof *logits);
     puna_session_truncate(s, 0);
+    s->n_encoded = puna_session_boundary(s, tokens, n_tokens);
     puna_status status = puna_session_reserve(s, 0, (int32_t)n_tokens, err);
     if (!status)
         status = walk(s, tokens, (int32_t)n_tokens, logits, each, user, err);

@@ -45,7 +45,7 @@ static void share(puna_session *s, puna_session *const *sessions, size_t index)
     int32_t most = whole_blocks(r->n - 1), have = s->n_tokens, n;
     const puna_session *holder = NULL;
     const puna_plan *plan = &s->model->net.plan;
-    if (most <= have || plan->n_states > 0 || plan->whole) /* blocks are not all that such a sequence keeps */
+    if (most <= have || plan->n_states > 0 || plan->whole || s->model->encoder) /* blocks are not all that such a sequence keeps */
         return;
     for (const puna_session *other = s->scheduler->sessions; other; other = other->next)
         if (other != s && (n = whole_blocks(common_prefix(other->tokens, other->n_tokens, r->tokens, most))) > have) {
@@ -90,7 +90,8 @@ static puna_status note(puna_session *const *sessions, size_t index, const int32
     if (s->request.active)
         return puna_fail(err, PUNA_ERR_ARGUMENT, "got a session twice, expected each once");
     TRY(puna_session_check(s, tokens, n_tokens, err));
-    s->request = (puna_request){ .active = true, .tokens = tokens, .n = (int32_t)n_tokens };
+    s->request = (puna_request){ .active = true, .tokens = tokens, .n = (int32_t)n_tokens,
+                                  .n_encoded = puna_session_boundary(s, tokens, n_tokens) };
     return PUNA_OK;
 }
 
@@ -104,6 +105,7 @@ static puna_status prepare(puna_session *const *sessions, size_t index, puna_err
         keep = puna_session_restorable(
             s, keep - 1); /* the logits after the last token are gone: evaluate it again */
     puna_session_truncate(s, keep);
+    s->n_encoded = r->n_encoded;
     share(s, sessions, index);
     r->from = s->n_tokens;
     return puna_session_reserve(s, r->n_donated, r->n, err);
@@ -118,11 +120,14 @@ static void add_rows(puna_session *s)
         adopt(s, r->donor, r->n_donated);
         r->donor = NULL;
     }
-    int32_t left = r->n - s->n_tokens, room = puna_scheduler_room(c), n = left < room ? left : room;
-    if (s->model->net.plan.whole && n < left)
+    const bool encodes = s->n_tokens < r->n_encoded;
+    int32_t left = (encodes ? r->n_encoded : r->n) - s->n_tokens, room = puna_scheduler_room(c), n = left < room ? left : room;
+    if ((s->model->net.plan.whole || encodes) && n < left)
         n = 0; /* not in parts: in a batch of its own */
+    if (c->batch.n_tokens > 0 && c->encoding != encodes)
+        n = 0; /* in the next one */
     if (n > 0 && !r->donor)
-        puna_scheduler_add(c, s, r->tokens + s->n_tokens, n, n == left, s->logits);
+        puna_scheduler_add(c, s, r->tokens + s->n_tokens, n, n == left && !encodes, s->logits);
 }
 
 /* Tells a session how far it is after a batch. */

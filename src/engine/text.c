@@ -12,7 +12,18 @@ _Static_assert((int)PUNA_TOKENS_PARSE_SPECIAL == (int)PUNA_VOCAB_PARSE_SPECIAL, 
 puna_status puna_tokenize(const puna_model *model, const char *text, size_t n, unsigned flags, int32_t **tokens,
                           size_t *n_tokens, puna_error *err)
 {
-    return puna_vocab_encode(model->vocab, text, n, flags, tokens, n_tokens, err);
+    TRY(puna_vocab_encode(model->vocab, text, n, flags, tokens, n_tokens, err));
+    if (!model->encoder || !(flags & PUNA_TOKENS_ADD_SPECIAL))
+        return PUNA_OK;
+    int32_t *more = realloc(*tokens, (*n_tokens + 1) * sizeof *more);
+    if (!more) {
+        free(*tokens);
+        *tokens = NULL;
+        return puna_fail_memory(err, "tokens", (*n_tokens + 1) * sizeof *more);
+    }
+    more[(*n_tokens)++] = model->net.hp.decoder_start;
+    *tokens = more;
+    return PUNA_OK;
 }
 
 /* Hands a buffer out as fresh memory, or turns its failure into a status. */

@@ -14,7 +14,7 @@ const char *puna_version(void)
 
 int puna_api_version(void)
 {
-    return 2;
+    return 3;
 }
 
 void puna_free(void *memory)

@@ -222,14 +222,19 @@ static const char *file_name(const puna_arch *arch, const char *name)
     return name;
 }
 
+static const char *layer_blocks(const puna_arch *arch)
+{
+    return arch->blocks ? arch->blocks : "blk";
+}
+
 /* With the number of its layer: in front, or where a name of the architecture's own has {}. */
-static void full_name(const char *own, int32_t layer, char full[PUNA_MAX_NAME_BYTES])
+static void full_name(const char *blocks, const char *own, int32_t layer, char full[PUNA_MAX_NAME_BYTES])
 {
     const char *mark = strstr(own, "{}");
     if (layer >= 0 && mark)
         snprintf(full, PUNA_MAX_NAME_BYTES, "%.*s%d%s", (int)(mark - own), own, (int)layer, mark + 2);
     else if (layer >= 0)
-        snprintf(full, PUNA_MAX_NAME_BYTES, "blk.%d.%s", (int)layer, own);
+        snprintf(full, PUNA_MAX_NAME_BYTES, "%s.%d.%s", blocks, (int)layer, own);
     else
         snprintf(full, PUNA_MAX_NAME_BYTES, "%s", own);
 }
@@ -243,15 +248,23 @@ bool puna_tensor_is_known(const char *name)
     return false;
 }
 
-static const puna_tensor *tensor_of(const puna_container *c, int32_t layer, const char *own)
+static const puna_tensor *tensor_of(const puna_container *c, const char *blocks, int32_t layer, const char *own)
 {
     char full[PUNA_MAX_NAME_BYTES];
-    full_name(own, layer, full);
+    full_name(blocks, own, layer, full);
     return puna_container_tensor(c, full);
 }
 
+/* A layer of one kind, or (layer -1) what the model has but once. */
+typedef struct place {
+    const char *blocks;
+    void *base;
+    int32_t layer;
+    puna_sets none; /* what it has no use for */
+} place;
+
 /* By the first of its names that the file has. */
-static const puna_tensor *find_tensor(const puna_arch *arch, const puna_container *c, int32_t layer,
+static const puna_tensor *find_tensor(const puna_arch *arch, const puna_container *c, const place *p,
                                       const char *name)
 {
     bool renamed = false;
@@ -259,19 +272,19 @@ static const puna_tensor *find_tensor(const puna_arch *arch, const puna_containe
         if (strcmp(a->of, name) != 0)
             continue;
         renamed = true;
-        const puna_tensor *t = tensor_of(c, layer, a->name);
+        const puna_tensor *t = tensor_of(c, p->blocks, p->layer, a->name);
         if (t)
             return t;
     }
-    return renamed ? NULL : tensor_of(c, layer, name);
+    return renamed ? NULL : tensor_of(c, p->blocks, p->layer, name);
 }
 
-static puna_status bind_one(puna_network *net, const puna_container *c, const binding *b, void *base,
-                            int32_t layer, puna_error *err)
+static puna_status bind_one(puna_network *net, const puna_container *c, const binding *b, const place *p,
+                            puna_error *err)
 {
-    const puna_layer_hparams *lh = &net->hp.layers[layer < 0 ? 0 : layer];
-    const puna_tensor **field = (const puna_tensor **)(void *)((char *)base + b->offset);
-    const puna_tensor *t = find_tensor(net->arch, c, layer, b->name);
+    const puna_layer_hparams *lh = &net->hp.layers[p->layer < 0 ? 0 : p->layer];
+    const puna_tensor **field = (const puna_tensor **)(void *)((char *)p->base + b->offset);
+    const puna_tensor *t = find_tensor(net->arch, c, p, b->name);
     if (!t)
         return PUNA_OK;
     TRY(check_shape(net, t, b, lh, err));
@@ -398,27 +411,43 @@ static puna_sets fused_sets(const puna_layer *l)
            (l->ssm.in && !l->delta.qkv ? PUNA_SET(DELTA_QKV) : 0) | (l->rwkv.lerp ? PUNA_SET(WKV_LERPS) : 0);
 }
 
-static puna_status bind_table(puna_network *net, const puna_container *c, void *base, int32_t layer,
-                              puna_error *err)
+/* Where files may have a gate of its own or one in front of what it gates: the other name of the two for this tensor. */
+static bool is_other_form(const puna_network *net, const puna_container *c, const binding *b,
+                          puna_sets wanted, const place *p)
+{
+    const bool fused = b->set == PUNA_SET_NUMBER_GATE_UP || b->set == PUNA_SET_NUMBER_GATE_UP_BIAS;
+    const bool alone = b->set == PUNA_SET_NUMBER_UP || b->set == PUNA_SET_NUMBER_UP_BIAS;
+    if (!(fused || alone) || !(wanted & PUNA_SET(UP)) || !(wanted & PUNA_SET(GATE_UP)))
+        return false;
+    const puna_tensor *t = find_tensor(net->arch, c, p, "ffn_up.weight");
+    return fused != (t && t->ne[1] == dimension(&net->hp, &net->hp.layers[p->layer], PUNA_DIM_FF2));
+}
+
+static puna_sets wanted_of(const puna_arch *arch, puna_sets none)
+{
+    return (arch->needs | arch->may | (PUNA_SETS_ALWAYS & ~arch->never)) & ~none;
+}
+
+static puna_status bind_table(puna_network *net, const puna_container *c, const place *p, puna_error *err)
 {
     const puna_arch *arch = net->arch;
-    const puna_sets none = layer < 0 ? 0 : without(arch, &net->hp, &net->hp.layers[layer]);
-    const puna_sets wanted = (arch->needs | arch->may | (PUNA_SETS_ALWAYS & ~arch->never)) & ~none;
-    for (size_t i = 0; i < tables[layer >= 0].n; i++) {
-        const binding *b = &tables[layer >= 0].rows[i];
-        if (wanted >> b->set & 1)
-            TRY(bind_one(net, c, b, base, layer, err));
+    const bool layer = p->layer >= 0;
+    const puna_sets wanted = wanted_of(arch, p->none);
+    for (size_t i = 0; i < tables[layer].n; i++) {
+        const binding *b = &tables[layer].rows[i];
+        if ((wanted >> b->set & 1) && !is_other_form(net, c, b, wanted, p))
+            TRY(bind_one(net, c, b, p, err));
     }
-    puna_sets needed = arch->needs & ~none;
-    if (layer >= 0)
-        needed &= ~fused_sets(base);
-    for (size_t i = 0; i < tables[layer >= 0].n; i++) {
-        const binding *b = &tables[layer >= 0].rows[i];
+    puna_sets needed = arch->needs & ~p->none;
+    if (layer)
+        needed &= ~fused_sets(p->base);
+    for (size_t i = 0; i < tables[layer].n; i++) {
+        const binding *b = &tables[layer].rows[i];
         const puna_tensor *const *field =
-            (const puna_tensor *const *)(const void *)((const char *)base + b->offset);
+            (const puna_tensor *const *)(const void *)((const char *)p->base + b->offset);
         if ((needed >> b->set & 1) && !*field) {
             char name[PUNA_MAX_NAME_BYTES];
-            full_name(file_name(arch, b->name), layer, name);
+            full_name(p->blocks, file_name(arch, b->name), p->layer, name);
             return puna_fail(err, PUNA_ERR_FORMAT, "tensor %s: got none, expected one", name);
         }
     }
@@ -443,17 +472,28 @@ static bool named_in(const puna_network *net, bool layer, const char *name)
     return false;
 }
 
+/* The part of a name after "blk.N." of n layers, or NULL. */
+static const char *in_layer(const char *name, const char *blocks, int32_t n)
+{
+    const size_t length = blocks ? strlen(blocks) : 0;
+    int layer, at = 0;
+    if (!length || strncmp(name, blocks, length) != 0 ||
+        sscanf(name + length, ".%d.%n", &layer, &at) != 1 || at == 0)
+        return NULL;
+    return layer >= 0 && layer < n ? name + length + at : NULL;
+}
+
 /* The first tensor that no table names, for people to see. */
 static const char *first_unused(const puna_network *net, const puna_container *c)
 {
     for (size_t i = 0; i < puna_container_n_tensors(c); i++) {
         const char *name = puna_container_tensor_at(c, i)->name;
-        int layer, at = 0;
         if (net->arch->aliases && strstr(net->arch->aliases[0].name ? net->arch->aliases[0].name : "", "{}"))
             return NULL; /* names of its own pattern: only their number is known */
-        bool in_layer = sscanf(name, "blk.%d.%n", &layer, &at) == 1 && at > 0;
-        bool known = in_layer ? layer >= 0 && layer < net->hp.n_layer && named_in(net, true, name + at)
-                              : named_in(net, false, name);
+        const char *rest = in_layer(name, layer_blocks(net->arch), net->hp.n_layer);
+        if (!rest)
+            rest = in_layer(name, net->arch->encoder_blocks, net->hp.n_encoder);
+        const bool known = rest ? named_in(net, true, rest) : named_in(net, false, name);
         if (!known)
             return name;
     }
@@ -461,34 +501,55 @@ static const char *first_unused(const puna_network *net, const puna_container *c
 }
 
 /* Those that stand in place of others are among them. */
-static void shapes_of(const puna_arch *arch, const puna_hparams *hp, int32_t layer, puna_shape_fn *each,
+static void shapes_of(const puna_arch *arch, const puna_hparams *hp, const place *p, puna_shape_fn *each,
                       void *user)
 {
-    const puna_layer_hparams *l = &hp->layers[layer < 0 ? 0 : layer];
-    const puna_sets none = layer < 0 ? 0 : without(arch, hp, l);
-    const puna_sets wanted = (arch->needs | arch->may | (PUNA_SETS_ALWAYS & ~arch->never)) & ~none;
+    const puna_layer_hparams *l = &hp->layers[p->layer < 0 ? 0 : p->layer];
+    const puna_sets wanted = wanted_of(arch, p->none);
     char name[PUNA_MAX_NAME_BYTES];
-    for (size_t i = 0; i < tables[layer >= 0].n; i++) {
-        const binding *b = &tables[layer >= 0].rows[i];
+    for (size_t i = 0; i < tables[p->layer >= 0].n; i++) {
+        const binding *b = &tables[p->layer >= 0].rows[i];
         uint64_t ne[3];
         if (!(wanted >> b->set & 1))
             continue;
         for (int d = 0; d < 3; d++)
             ne[d] = dimension(hp, l, b->dims[d]);
-        full_name(file_name(arch, b->name), layer, name);
+        full_name(p->blocks, file_name(arch, b->name), p->layer, name);
         each(user, name, ne);
     }
 }
 
 void puna_arch_shapes(const puna_arch *arch, const puna_hparams *hp, puna_shape_fn *each, void *user)
 {
-    for (int32_t layer = -1; layer < hp->n_layer; layer++)
-        shapes_of(arch, hp, layer, each, user);
+    shapes_of(arch, hp, &(place){ .layer = -1 }, each, user);
+    for (int32_t i = 0; i < hp->n_layer; i++)
+        shapes_of(arch, hp, &(place){ layer_blocks(arch), NULL, i, without(arch, hp, &hp->layers[i]) }, each,
+                  user);
+    for (int32_t i = 0; i < hp->n_encoder; i++)
+        shapes_of(arch, hp,
+                  &(place){ arch->encoder_blocks, NULL, i,
+                            PUNA_SET(CROSS) | without(arch, hp, &hp->layers[i]) },
+                  each, user);
 }
 
 bool puna_key_tensor(const puna_keys *k, int32_t layer, const char *name)
 {
-    return tensor_of(k->container, layer, name) != NULL;
+    return tensor_of(k->container, "blk", layer, name) != NULL;
+}
+
+static puna_status bind_layers(puna_network *net, const puna_container *c, const char *blocks, int32_t n,
+                               puna_sets none, puna_layer **bound, puna_error *err)
+{
+    *bound = puna_arena_array(&net->arena, (size_t)n, sizeof **bound);
+    if (!*bound)
+        return puna_fail_memory(err, "layers", (size_t)n * sizeof **bound);
+    for (int32_t i = 0; i < n; i++) {
+        const puna_layer_hparams *lh = &net->hp.layers[i];
+        const place p = { blocks, &(*bound)[i], i, none | without(net->arch, &net->hp, lh) };
+        TRY(bind_table(net, c, &p, err));
+        TRY(split_fused(net, &(*bound)[i], lh, err));
+    }
+    return PUNA_OK;
 }
 
 puna_status puna_network_bind(puna_network *net, const puna_container *container, puna_error *err)
@@ -502,14 +563,11 @@ puna_status puna_network_bind(puna_network *net, const puna_container *container
                          (unsigned long long)embedding->ne[1], PUNA_MAX_VOCAB);
     net->hp.n_vocab = (int32_t)embedding->ne[1];
     net->n_unused = (uint32_t)puna_container_n_tensors(container);
-    net->layers = puna_arena_array(&net->arena, (size_t)net->hp.n_layer, sizeof *net->layers);
-    if (!net->layers)
-        return puna_fail_memory(err, "layers", (size_t)net->hp.n_layer * sizeof *net->layers);
-    TRY(bind_table(net, container, net, -1, err));
-    for (int32_t i = 0; i < net->hp.n_layer; i++) {
-        TRY(bind_table(net, container, &net->layers[i], i, err));
-        TRY(split_fused(net, &net->layers[i], &net->hp.layers[i], err));
-    }
+    TRY(bind_table(net, container, &(place){ .base = net, .layer = -1 }, err));
+    TRY(bind_layers(net, container, layer_blocks(net->arch), net->hp.n_layer, 0, &net->layers, err));
+    if (net->hp.n_encoder > 0)
+        TRY(bind_layers(net, container, net->arch->encoder_blocks, net->hp.n_encoder, PUNA_SET(CROSS),
+                        &net->encoder_layers, err));
     if (!net->output)
         net->output = net->embedding;
     net->unused = net->n_unused ? first_unused(net, container) : NULL;

@@ -75,7 +75,7 @@ int32_t puna_build_cache(puna_network *net, int32_t il)
     const puna_cache_layout layout = { .n_head = lh->n_head_kv,
                                        .head_dim_k = puna_head_dim_k(&net->hp, lh),
                                        .head_dim_v = puna_head_dim_v(&net->hp, lh),
-                                       .window = lh->window };
+                                       .window = net->hp.mask == PUNA_MASK_ALL ? 0 : lh->window };
     return p_cache(&net->plan, &layout);
 }
 
@@ -157,7 +157,7 @@ puna_value puna_build_dense(puna_network *net, puna_value h, int32_t il)
 {
     puna_plan *g = &net->plan;
     const puna_layer *l = &net->layers[il];
-    const puna_activation activation = net->arch->activation;
+    const puna_activation activation = net->hp.activation;
     const puna_glu_params p = { .activation = activation,
                                 .limit = net->hp.layers[il].ff_limit,
                                 .late_limit = !net->hp.ff_early_limit,
@@ -177,7 +177,7 @@ puna_value puna_build_shared(puna_network *net, puna_value h, int32_t il)
 {
     puna_plan *g = &net->plan;
     const puna_layer *l = &net->layers[il];
-    const puna_glu_params p = { .activation = net->arch->activation,
+    const puna_glu_params p = { .activation = net->hp.activation,
                                 .limit = net->hp.layers[il].ff_limit,
                                 .late_limit = !net->hp.ff_early_limit,
                                 .up_offset = net->hp.ff_up_offset };
@@ -203,7 +203,7 @@ puna_value puna_build_experts(puna_network *net, puna_value h, puna_value scores
         .n_used = hp->route.n_used,
         .weight_first = hp->weight_first,
         .fused = l->expert_gate_up != NULL,
-        .glu = { .activation = net->arch->activation,
+        .glu = { .activation = net->hp.activation,
                  .limit = hp->layers[il].expert_limit,
                  .late_limit = !hp->early_limit,
                  .up_offset = hp->expert_up_offset },
@@ -228,6 +228,49 @@ puna_value puna_build_feed_forward(puna_network *net, puna_value h, int32_t il)
     return puna_build_experts(net, h, p_linear(&net->plan, h, l->router, l->router_bias), il);
 }
 
+/* ---- the end ---------------------------------------------------------------------------- */
+
+puna_value puna_build_needed_rows(puna_network *net, puna_value x)
+{
+    if (net->hp.pooling == PUNA_POOLING_MEAN)
+        return x;
+    return net->hp.pooling == PUNA_POOLING_CLS ? p_pool(&net->plan, x, PUNA_POOL_FIRST)
+                                               : p_select_rows(&net->plan, x);
+}
+
+/* Scores of a text, or of a query beside a document. */
+static puna_value classify(puna_network *net, puna_value x)
+{
+    puna_plan *g = &net->plan;
+    if (!net->head && !net->head_output && !g->status)
+        g->status = puna_fail(&g->error, PUNA_ERR_FORMAT,
+                              "pooling: got rank, expected another: the model has no classifier "
+                              "(tensor cls.weight or cls.output.weight)");
+    if (net->head)
+        x = p_act(g, p_linear(g, x, net->head, net->head_bias),
+                  &(puna_act_params){ .kind = net->hp.rank_activation });
+    x = norm_if(net, x, net->head_norm, NULL);
+    return net->head_output ? p_linear(g, x, net->head_output, net->head_output_bias) : x;
+}
+
+void puna_build_end(puna_network *net, puna_value x)
+{
+    puna_plan *g = &net->plan;
+    const puna_hparams *hp = &net->hp;
+    if (hp->pooling == PUNA_POOLING_OFF) {
+        p_logits(g, x, net->output, net->output_bias, hp->logit_scale != 0 ? hp->logit_scale : 1,
+                 hp->logit_softcap);
+        return;
+    }
+    if (hp->pooling == PUNA_POOLING_MEAN)
+        x = p_pool(g, x, PUNA_POOL_MEAN);
+    if (hp->rank)
+        x = classify(net, x);
+    x = net->dense_2 ? p_linear(g, x, net->dense_2, NULL) : x;
+    x = net->dense_3 ? p_linear(g, x, net->dense_3, NULL) : x;
+    p_output(g, x);
+}
+
 /* ---- the whole -------------------------------------------------------------------------- */
 
 puna_value puna_build_embed(puna_network *net)
@@ -238,6 +281,10 @@ puna_value puna_build_embed(puna_network *net)
     if (net->arch->traits & PUNA_TRAIT_EMBEDDING_SQRT)
         scale = sqrtf((float)hp->n_embd);
     puna_value x = p_embed(g, net->embedding, &(puna_embed_params){ .scale = scale });
+    if (net->token_types) /* texts have one part, and its number is 0 */
+        x = p_add(
+            g, x,
+            p_embed(g, net->token_types, &(puna_embed_params){ .source = PUNA_EMBED_FIRST, .scale = 1 }));
     if (net->positions)
         x = p_add(
             g, x,
@@ -254,7 +301,7 @@ static puna_value add_branch(puna_network *net, puna_value x, puna_value branch)
 /* The rows that the rest of the plan needs: in the last layer only those that get logits. */
 static puna_value needed_rows(puna_network *net, puna_value x, bool last)
 {
-    return last && !(net->arch->traits & PUNA_TRAIT_ALL_ROWS) ? p_select_rows(&net->plan, x) : x;
+    return last && !(net->arch->traits & PUNA_TRAIT_ALL_ROWS) ? puna_build_needed_rows(net, x) : x;
 }
 
 puna_value puna_build_attention_out(puna_network *net, puna_value h, int32_t il)
@@ -329,13 +376,10 @@ puna_value puna_build_layer(puna_network *net, puna_value x, int32_t il, bool la
 
 void puna_build_output(puna_network *net, puna_value x)
 {
-    const puna_hparams *hp = &net->hp;
     p_layer(&net->plan, -1);
     if (net->arch->traits & PUNA_TRAIT_ALL_ROWS)
-        x = p_select_rows(&net->plan, x);
-    x = puna_build_norm(net, x, net->output_norm, net->output_norm_bias);
-    p_logits(&net->plan, x, net->output, net->output_bias, hp->logit_scale != 0 ? hp->logit_scale : 1,
-             hp->logit_softcap);
+        x = puna_build_needed_rows(net, x);
+    puna_build_end(net, puna_build_norm(net, x, net->output_norm, net->output_norm_bias));
 }
 
 void puna_build_decoder(puna_network *net)

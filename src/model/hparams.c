@@ -99,7 +99,7 @@ bool puna_key_flag(puna_keys *k, const char *suffix, bool absent)
     return number(k, suffix, &value) ? value != 0 : absent;
 }
 
-static bool text_is(const puna_keys *k, const char *suffix, const char *want)
+bool puna_key_text_is(const puna_keys *k, const char *suffix, const char *want)
 {
     char key[256];
     const char *text;
@@ -239,10 +239,10 @@ void puna_key_yarn(puna_keys *k, puna_hparams *hp, float beta_fast, float beta_s
 static void read_rope_scaling(puna_keys *k, puna_hparams *hp)
 {
     puna_rope_params *r = &hp->rope;
-    const bool yarn = text_is(k, "rope.scaling.type", "yarn");
+    const bool yarn = puna_key_text_is(k, "rope.scaling.type", "yarn");
     float factor = puna_key_real(k, "rope.scale_linear", 0);
     factor = puna_key_real(k, "rope.scaling.factor", factor);
-    r->scale = factor > 0 && !text_is(k, "rope.scaling.type", "none") ? 1 / factor : 1;
+    r->scale = factor > 0 && !puna_key_text_is(k, "rope.scaling.type", "none") ? 1 / factor : 1;
     r->magnitude = 1;
     r->n_ctx_orig =
         puna_key_int(k, "rope.scaling.original_context_length", hp->n_ctx_train, 0, PUNA_MAX_CONTEXT);
@@ -250,9 +250,9 @@ static void read_rope_scaling(puna_keys *k, puna_hparams *hp)
         r->n_ctx_orig = hp->n_ctx_train;
     hp->long_factors = (k->n_ctx > 0 ? k->n_ctx : hp->n_ctx_train) > r->n_ctx_orig;
     char key[256];
-    if (look_up(k, "rope.scaling.type", key) && !yarn && !text_is(k, "rope.scaling.type", "none") &&
-        !text_is(k, "rope.scaling.type", "linear") && !text_is(k, "rope.scaling.type", "longrope") &&
-        !k->status)
+    if (look_up(k, "rope.scaling.type", key) && !yarn && !puna_key_text_is(k, "rope.scaling.type", "none") &&
+        !puna_key_text_is(k, "rope.scaling.type", "linear") &&
+        !puna_key_text_is(k, "rope.scaling.type", "longrope") && !k->status)
         k->status = puna_fail(&k->error, PUNA_ERR_FORMAT,
                               "metadata %s: this kind of position scaling is not supported", key);
     if (yarn) {
@@ -388,6 +388,40 @@ static void read_experts(puna_keys *k, puna_hparams *hp)
                       k->arch, (int)r->n_used, (int)hp->n_expert);
 }
 
+/* ---- vectors ---------------------------------------------------------------------------- */
+
+/* What the file names by its number; `absent` for none, and for the largest number, which some files have in its place. */
+static puna_pooling pooling_of(puna_keys *k, const char *suffix, puna_pooling absent)
+{
+    double value;
+    if (!number(k, suffix, &value) || value == UINT32_MAX)
+        return absent;
+    const puna_pooling pooling =
+        (puna_pooling)(puna_key_int(k, suffix, 0, 0, PUNA_POOLING_RANK - 1) + PUNA_POOLING_NONE);
+    return absent == PUNA_POOLING_OFF && pooling == PUNA_POOLING_NONE ? PUNA_POOLING_OFF : pooling;
+}
+
+/* A decoder gives vectors when its file says how to pool them. */
+static void read_pooling(puna_keys *k, puna_hparams *hp)
+{
+    const bool encoder = hp->pooling != PUNA_POOLING_OFF;
+    if (!puna_key_flag(k, "attention.causal", true))
+        hp->mask = PUNA_MASK_ALL;
+    hp->pooling = k->pooling == PUNA_POOLING_AUTO ? pooling_of(k, "pooling_type", hp->pooling) : k->pooling;
+    if (encoder && hp->pooling == PUNA_POOLING_OFF && !k->status)
+        k->status = puna_fail(&k->error, PUNA_ERR_ARGUMENT,
+                              "pooling: got off, expected another: models of architecture %s give "
+                              "vectors, not logits",
+                              k->arch);
+    hp->rank_activation = PUNA_ACT_TANH;
+    hp->rank = hp->pooling == PUNA_POOLING_RANK;
+    if (hp->rank)
+        hp->pooling = pooling_of(k, "classifier.pooling_type",
+                                 hp->mask == PUNA_MASK_ALL ? PUNA_POOLING_CLS : PUNA_POOLING_LAST);
+    if (hp->rank && (hp->pooling == PUNA_POOLING_RANK || hp->pooling == PUNA_POOLING_NONE))
+        hp->pooling = PUNA_POOLING_CLS;
+}
+
 /* ---- all -------------------------------------------------------------------------------- */
 
 void puna_key_mistake(puna_keys *k, const char *suffix, int32_t got, const char *expected)
@@ -442,6 +476,7 @@ void puna_hparams_read(puna_hparams *hp, puna_keys *k, puna_arena *arena)
     hp->rope_base = puna_key_real(k, "rope.freq_base", hp->rope_base > 0 ? hp->rope_base : 10000);
     hp->rope_base_window = hp->rope_base;
     read_rope_scaling(k, hp);
+    read_pooling(k, hp);
     if (!(hp->rope_base > 0))
         puna_key_mistake(k, "rope.freq_base", 0, "more than 0");
 }

@@ -36,6 +36,17 @@ typedef struct puna_state_hparams {
     float decay_limit;             /* logarithms of decay are above it; 0: any */
     int32_t rescale_every;         /* layers; 0: never */
 } puna_state_hparams;
+/* What a model makes of a text: logits, or vectors: one of each token (NONE), or one for all: the mean of theirs, the
+ * first's, the last's. RANK: what a classifier makes of that. AUTO is a wish: as the file and the architecture say. */
+typedef enum puna_pooling {
+    PUNA_POOLING_OFF,
+    PUNA_POOLING_NONE, /* from here on numbered as in GGUF, and one more */
+    PUNA_POOLING_MEAN,
+    PUNA_POOLING_CLS,
+    PUNA_POOLING_LAST,
+    PUNA_POOLING_RANK,
+    PUNA_POOLING_AUTO
+} puna_pooling;
 
 /* Latent attention: keys and values of all heads are made of one vector. */
 typedef struct puna_latent {
@@ -66,6 +77,8 @@ typedef struct puna_hyper {
 
 typedef struct puna_hparams {
     int32_t n_layer, n_embd, n_ctx_train, n_vocab;
+    int32_t n_encoder;     /* layers of an encoder before them; 0: none */
+    int32_t decoder_start; /* the token that what is written begins with */
     int32_t
         n_predict; /* layers at the end of the file that guess tokens further ahead: not run; n_layer is without */
     int32_t head_dim_k, head_dim_v;
@@ -85,6 +98,7 @@ typedef struct puna_hparams {
     puna_mask mask;
     int32_t window;
     float attention_scale;             /* 0 = 1 / sqrt(head_dim_k) */
+    int32_t n_buckets;                 /* of positions relative to each other */
     float attention_softcap, clamp_qkv, value_scale;
     float temperature, temperature_offset;
     int32_t temperature_length;
@@ -94,6 +108,11 @@ typedef struct puna_hparams {
     float logit_scale, logit_softcap;      /* 0 = 1, 0 = none */
     bool parallel;                         /* as PUNA_TRAIT_PARALLEL */
     puna_state_hparams state;
+    puna_activation activation;            /* of the feed-forward part */
+    /* A vector in place of logits. A default other than OFF is that of an architecture without logits. */
+    puna_pooling pooling; /* never RANK: then the rows that the classifier is for */
+    bool rank;
+    puna_activation rank_activation;
     /* Experts. */
     int32_t n_expert, n_ff_expert, n_ff_shared;
     puna_route_params route;
@@ -139,6 +158,7 @@ typedef struct puna_keys {
     const char *arch;
     const puna_toml *numbers; /* come before the container's; NULL: none */
     int32_t n_ctx;            /* that will be asked for; 0 = what the model was trained with */
+    puna_pooling pooling;     /* that is asked for */
     puna_status status;
     puna_error error;
 } puna_keys;
@@ -152,6 +172,7 @@ bool puna_key_flag(puna_keys *k, const char *suffix, bool absent);
 
 /* The first n numbers of an array; false, and a mistake, when it is shorter or they are not in 0..most. */
 bool puna_key_ints(puna_keys *k, const char *suffix, int32_t *values, int32_t n, int32_t most);
+bool puna_key_text_is(const puna_keys *k, const char *suffix, const char *want);
 
 /* Must be there. */
 void puna_key_need(puna_keys *k, const char *suffix);

@@ -49,13 +49,26 @@ static puna_status find_arch(puna_network *net, const puna_container *c, const c
                      "puna formats lists those it can; --arch-file FILE describes another");
 }
 
+/* An architecture with a build function of its own may end in logits whatever is asked for. */
+static puna_status check_end(const puna_network *net, puna_error *err)
+{
+    if (net->plan.status)
+        return PUNA_OK; /* told when values are placed */
+    const bool wants = net->hp.pooling != PUNA_POOLING_OFF;
+    if (wants == net->plan.vectors && net->plan.n_output > 0)
+        return PUNA_OK;
+    return puna_fail(err, PUNA_ERR_FORMAT, "pooling: models of architecture %s give logits only",
+                     net->arch->name);
+}
+
 static puna_status open_network(puna_network *net, const puna_container *c, const puna_toml *numbers,
-                                int32_t n_ctx, puna_error *err)
+                                int32_t n_ctx, puna_pooling pooling, puna_error *err)
 {
     const puna_arch *arch = net->arch;
-    puna_keys keys = { .container = c, .arch = arch->name, .numbers = numbers, .n_ctx = n_ctx };
+    puna_keys keys = { .container = c, .arch = arch->name, .numbers = numbers, .n_ctx = n_ctx, .pooling = pooling };
     net->hp = arch->defaults;
     net->hp.pairing = arch->pairing;
+    net->hp.activation = arch->activation;
     puna_hparams_read(&net->hp, &keys, &net->arena);
     if (!keys.status && arch->adjust)
         arch->adjust(&net->hp, &keys);
@@ -74,27 +87,31 @@ static puna_status open_network(puna_network *net, const puna_container *c, cons
         arch->build(net);
     else
         puna_build_decoder(net);
+    TRY(check_end(net, err));
+    if (net->encoder.n_nodes > 0)
+        TRY(puna_plan_place(&net->encoder, true, err));
     return puna_plan_place(&net->plan, true, err);
 }
 
 puna_status puna_network_open_as(puna_network *net, const puna_container *container, const puna_arch *arch,
-                                 const puna_toml *numbers, int32_t n_ctx, puna_error *err)
+                                 const puna_toml *numbers, int32_t n_ctx, puna_pooling pooling,
+                                 puna_error *err)
 {
     *net = (puna_network){ .arch = arch };
-    puna_status status = open_network(net, container, numbers, n_ctx, err);
+    puna_status status = open_network(net, container, numbers, n_ctx, pooling, err);
     if (status)
         puna_network_close(net);
     return status;
 }
 
 puna_status puna_network_open(puna_network *net, const puna_container *container, const char *arch_file,
-                              int32_t n_ctx, puna_error *err)
+                              int32_t n_ctx, puna_pooling pooling, puna_error *err)
 {
     const puna_toml *numbers = NULL;
     *net = (puna_network){ 0 };
     puna_status status = find_arch(net, container, arch_file, &numbers, err);
     if (!status)
-        status = open_network(net, container, numbers, n_ctx, err);
+        status = open_network(net, container, numbers, n_ctx, pooling, err);
     if (status)
         puna_network_close(net);
     return status;
@@ -103,6 +120,7 @@ puna_status puna_network_open(puna_network *net, const puna_container *container
 void puna_network_close(puna_network *net)
 {
     puna_plan_free(&net->plan);
+    puna_plan_free(&net->encoder);
     puna_arena_free(&net->arena);
     *net = (puna_network){ 0 };
 }

@@ -66,6 +66,7 @@ typedef struct puna_layer {
     const puna_tensor *input_gate, *input_proj, *input_post_norm; /* for its share of the model's inputs */
     const puna_tensor *altup_router, *altup_router_norm, *altup_predict, *altup_correct, *altup_correct_scale;
     const puna_tensor *laurel_l, *laurel_r, *laurel_post_norm;
+    const puna_tensor *buckets, *cross_norm, *cross_q, *cross_k, *cross_v, *cross_o;
 } puna_layer;
 
 typedef struct puna_arch puna_arch;
@@ -79,10 +80,15 @@ typedef struct puna_network {
     puna_hyper_tensors hyper_head;
     const puna_tensor *layer_embedding, *layer_proj, *layer_proj_norm; /* inputs of all layers side by side */
     const puna_tensor *altup_proj, *altup_unembd, *low_init;
+    const puna_tensor *head, *head_bias, *head_norm, *head_output, *head_output_bias, *dense_2, *dense_3;
     puna_layer *layers;
     puna_value selected; /* keys that the last layer with an indexer chose; -1: none did. While recording */
     puna_plan plan;
     puna_value first_v; /* what the first layer made and others read, where there is such (rwkv.c) */
+    /* Of models that read a text before they write one: what reads it, over the same caches; without nodes: none. */
+    const puna_tensor *encoder_norm;
+    puna_layer *encoder_layers;
+    puna_plan encoder;
     uint64_t n_parameters;
     uint32_t n_unused; /* tensors of the file that nothing reads */
     const char *unused; /* the first of them, or NULL */
@@ -121,6 +127,7 @@ struct puna_arch {
     puna_hparams defaults;     /* what absent keys mean */
     puna_sets needs, may;      /* tensors; those of experts in layers that have any */
     puna_sets never;           /* of PUNA_SETS_ALWAYS: not read if they are there */
+    const char *blocks, *encoder_blocks; /* what layers are called; NULL: "blk", and none */
     const puna_alias *aliases; /* ended by a NULL name; may be NULL */
     /* After the shared keys: those of the architecture. May be NULL. */
     void (*adjust)(puna_hparams *hp, puna_keys *keys);
@@ -139,13 +146,15 @@ struct puna_arch {
 const puna_arch *puna_arch_find(const char *name, size_t n);
 const puna_arch *puna_arch_at(size_t i); /* in arch.def's order; NULL past the end */
 
-/* Binds and records, for contexts of n_ctx tokens (0: as the model was trained), as the file at arch_file describes
+/* Binds and records, for contexts of n_ctx tokens (0: as the model was trained) and for logits or
+ * vectors, as the file at arch_file describes
  * (NULL or "": as the container's architecture is known). The container outlives the network. */
 puna_status puna_network_open(puna_network *net, const puna_container *container, const char *arch_file,
-                              int32_t n_ctx, puna_error *err);
+                              int32_t n_ctx, puna_pooling pooling, puna_error *err);
 /* The same with a descriptor, and numbers in place of metadata (NULL: none), which outlive the network too. */
 puna_status puna_network_open_as(puna_network *net, const puna_container *container, const puna_arch *arch,
-                                 const puna_toml *numbers, int32_t n_ctx, puna_error *err);
+                                 const puna_toml *numbers, int32_t n_ctx, puna_pooling pooling,
+                                 puna_error *err);
 void puna_network_close(puna_network *net);
 
 /* Binds every tensor that the architecture names. */
@@ -172,16 +181,20 @@ puna_tensor *puna_build_vector(puna_network *net, uint64_t n);
 /* Each value of w n times. */
 const puna_tensor *puna_build_repeated(puna_network *net, const puna_tensor *w, int32_t n);
 
+/* Once the last layer has attended: the rows that are still needed. The mean needs all to the end. */
+puna_value puna_build_needed_rows(puna_network *net, puna_value x);
+/* The end of a plan: logits of normalised rows, or the vector that the model makes of them. */
+void puna_build_end(puna_network *net, puna_value x);
 puna_value puna_build_norm(puna_network *net, puna_value x, const puna_tensor *weight,
                            const puna_tensor *bias);
 /* scale W x + bias; scale and bias may be NULL. */
 puna_value puna_build_linear(puna_network *net, puna_value x, const puna_tensor *w, const puna_tensor *scale,
                              const puna_tensor *bias);
-/* Of tokens, and of positions where they are learned, scaled and normalised. */
+/* Of tokens, and of types and positions where they are learned, scaled and normalised. */
 puna_value puna_build_embed(puna_network *net);
-/* A layer of the shared decoder; after the last only rows that get logits are left. */
+/* A layer of the shared decoder; after the last only rows that are needed are left. */
 puna_value puna_build_layer(puna_network *net, puna_value x, int32_t il, bool last);
-/* The last norm and the logits. */
+/* The last norm and the end. */
 void puna_build_output(puna_network *net, puna_value x);
 /* Rotated as the layer's positions are; n_head heads of head_dim values. */
 puna_value puna_build_rope(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim);

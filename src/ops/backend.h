@@ -19,6 +19,7 @@
 typedef struct puna_span {
     int32_t first, n, pos;
     const int32_t *blocks;
+    int32_t n_encoded; /* its first positions hold what an encoder made of a text; 0 where there is none */
     int32_t
         slot; /* of the sequence's states: the first span of a sequence, at position 0, finds zeros there */
 } puna_span;
@@ -31,7 +32,7 @@ struct puna_batch {
     const puna_span *spans;     /* disjoint, in order, covering all rows */
     int32_t n_outputs;
     const int32_t *output_rows; /* [n_outputs], ascending; rows that get logits */
-    float *const *logits;       /* [n_outputs] rows of plan->n_vocab each, written by LOGITS */
+    float *const *logits;       /* [n_outputs] rows of plan->n_output each, written by LOGITS or OUTPUT */
 };
 
 enum { PUNA_PREFILL_ROWS = 8 }; /* from here on a run is limited by arithmetic, not by memory */

@@ -68,8 +68,9 @@ typedef struct puna_rope_params {
         still_from; /* of as many pairs, those from the second on do not rotate; 0: all do */
 } puna_rope_params;
 
-/* Which keys a query sees. A chunk: those of its own run of `window` positions. */
-typedef enum puna_mask { PUNA_MASK_CAUSAL, PUNA_MASK_CHUNK, PUNA_MASK_ALL } puna_mask;
+/* Which keys a query sees. A chunk: those of its own run of `window` positions. Encoded: those of what was encoded
+ * before its sequence began to be written, and nothing else; the others see nothing of that. */
+typedef enum puna_mask { PUNA_MASK_CAUSAL, PUNA_MASK_CHUNK, PUNA_MASK_ALL, PUNA_MASK_ENCODED } puna_mask;
 
 typedef struct puna_attention_params {
     int32_t n_head, n_head_kv, head_dim, head_dim_v;
@@ -110,6 +111,9 @@ typedef struct puna_compress_params {
     int32_t cache, n_out, block;
     bool overlaps;
 } puna_compress_params;
+
+/* What a sequence's rows are made into one by: their mean, or the first of them. */
+typedef enum puna_pool_kind { PUNA_POOL_MEAN, PUNA_POOL_FIRST } puna_pool_kind;
 
 /* Numbered as in GGUF. */
 typedef enum puna_gating {

@@ -343,6 +343,32 @@ void p_logits(puna_plan *g, puna_value x, const puna_tensor *w, const puna_tenso
     puna_node node = { .op = PUNA_OP_LOGITS, .in = { x }, .weight = w, .bias = bias };
     node.p.logits.scale = scale;
     node.p.logits.softcap = softcap;
-    g->n_vocab = n_out;
+    g->n_output = n_out;
     puna_plan_record(g, node, 0, false);
+}
+
+puna_value p_pool(puna_plan *g, puna_value x, puna_pool_kind kind)
+{
+    if (!puna_plan_usable(g, x))
+        return -1;
+    if (g->values[x].per_output) {
+        puna_plan_mistake(g, NULL, "rows to pool", 1, 0);
+        return -1;
+    }
+    puna_node node = { .op = PUNA_OP_POOL, .in = { x }, .p.pool = kind };
+    g->whole = true;
+    return puna_plan_record(g, node, puna_plan_width(g, x), true);
+}
+
+void p_output(puna_plan *g, puna_value x)
+{
+    if (!puna_plan_usable(g, x))
+        return;
+    if (!g->values[x].per_output) {
+        puna_plan_mistake(g, NULL, "rows of output", 0, 1);
+        return;
+    }
+    g->n_output = puna_plan_width(g, x);
+    g->vectors = true;
+    puna_plan_record(g, (puna_node){ .op = PUNA_OP_OUTPUT, .in = { x } }, 0, false);
 }

@@ -62,6 +62,7 @@ typedef struct puna_node {
         puna_memory_params memory;
         int32_t state; /* SHIFT */
         int32_t cache; /* KV_STORE */
+        puna_pool_kind pool;
         struct {
             float x, y;
         } add;
@@ -110,7 +111,8 @@ typedef struct puna_plan {
     int32_t n_nodes, n_values, n_caches, n_states;
     int32_t capacity_nodes, capacity_values, capacity_caches, capacity_states;
     int32_t layer;     /* recorded into nodes */
-    int32_t n_vocab;   /* width of the logits */
+    int32_t n_output;  /* width of what each output row gives: logits, or a vector */
+    bool vectors;      /* it is a vector */
     int32_t n_ctx_most; /* the plan is right for contexts up to this; 0: for all */
     bool whole;        /* every row depends on all of its sequence: nothing can be evaluated in parts */
     size_t row_floats; /* scratch floats per row, set by puna_plan_place */
@@ -213,7 +215,11 @@ puna_value p_memory_scan(puna_plan *g, const puna_memory_inputs *in, const puna_
                          const puna_memory_params *p);
 
 puna_value p_select_rows(puna_plan *g, puna_value x);                               /* [T, w] -> [n_out, w] */
+/* Over the rows of the output row's sequence, which come in one batch. */
+puna_value p_pool(puna_plan *g, puna_value x, puna_pool_kind kind); /* [T, w] -> [n_out, w] */
+/* One of these ends a plan. */
 void p_logits(puna_plan *g, puna_value x, const puna_tensor *w, const puna_tensor *bias, float scale,
               float softcap);
+void p_output(puna_plan *g, puna_value x);
 
 #endif

@@ -47,12 +47,15 @@ float puna_activate(const puna_act_params *p, float x);
 void puna_glu_row(const puna_glu_params *p, const float *gate, size_t n_gate, const float *up, float *y,
                   size_t n);
 
-/* One row of AFFINE, COLUMNS, JOIN and BALANCE: n values of y. */
+/* One row of AFFINE, COLUMNS, JOIN and BALANCE: n values of y. Of POOL: x has all the batch's rows, `row` is the
+ * output's. */
 void puna_affine_row(const puna_node *node, const float *x, float *y, size_t n);
 void puna_columns_row(const puna_node *node, const float *x, size_t n_in, float *y, size_t n);
 void puna_join_row(const puna_node *node, const float *a, size_t n_a, const float *b, float *y, size_t n);
 void puna_balance_row(const puna_node *node, const float *x, float *y, size_t n);
 
+void puna_pooled_row(puna_pool_kind kind, const puna_batch *batch, const float *x, int32_t row, float *y,
+                     size_t n);
 /* One row of DIVISOR and MIX. */
 float puna_divisor(const puna_norm_params *p, const float *x);
 void puna_mix_row(const puna_node *node, const float *x, size_t n_in, const float *weights, float *y,

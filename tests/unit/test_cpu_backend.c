@@ -152,7 +152,8 @@ static puna_value attention(model *m, puna_value h, int32_t layer)
     int32_t window = layer % 2 == 0 ? t->window : 0;
     const bool borrows = t->borrows && layer >= 2;
     int32_t cache = borrows ? layer % 2
-                            : p_cache(g, &(puna_cache_layout){ .n_head = t->n_head_kv, .head_dim_k = t->head_dim, .head_dim_v = t->head_dim_v, .window = window });
+                            : p_cache(g, &(puna_cache_layout){ .n_head = t->n_head_kv, .head_dim_k = t->head_dim,
+                                                                .head_dim_v = t->head_dim_v, .window = window });
     puna_attention_params p = { .n_head = t->n_head,
                                 .n_head_kv = t->n_head_kv,
                                 .head_dim = t->head_dim,
@@ -353,7 +354,7 @@ static void step(runner *r, int32_t n_sequences, const int32_t *n, const int32_t
         spans[b.n_spans++] =
             (puna_span){ .first = b.n_tokens, .n = n[s], .pos = r->length[s], .blocks = r->blocks[s] };
         for (int32_t i = 0; i < n[s]; i++) {
-            rows[b.n_outputs] = logits + (size_t)b.n_outputs * (size_t)r->m->plan.n_vocab;
+            rows[b.n_outputs] = logits + (size_t)b.n_outputs * (size_t)r->m->plan.n_output;
             outputs[b.n_outputs++] = b.n_tokens;
             positions[b.n_tokens] = r->length[s];
             ids[b.n_tokens++] = tokens[s][r->length[s]++];
@@ -375,12 +376,12 @@ static float *evaluate(const puna_backend *backend, const model *m, config c, in
 {
     static runner r;
     int32_t *tokens = calloc((size_t)n, sizeof *tokens);
-    float *logits = calloc((size_t)n * (size_t)m->plan.n_vocab, sizeof *logits);
+    float *logits = calloc((size_t)n * (size_t)m->plan.n_output, sizeof *logits);
     tokens_of(tokens, n, m->t.n_vocab, 5);
     if (tokens && logits && open_runner(&r, backend, m, c))
         for (int32_t i = 0, count = first; i < n; i += count, count = n - i < chunk ? n - i : chunk) {
             step(&r, 1, &count, (const int32_t *const[]){ tokens },
-                 logits + (size_t)i * (size_t)m->plan.n_vocab);
+                 logits + (size_t)i * (size_t)m->plan.n_output);
         }
     close_runner(&r);
     free(tokens);
@@ -402,7 +403,7 @@ static double difference(const float *a, const float *b, size_t n)
 static void compare(const char *what, const float *a, const float *b, const model *m, int32_t n,
                     double tolerance)
 {
-    double d = difference(a, b, (size_t)n * (size_t)m->plan.n_vocab);
+    double d = difference(a, b, (size_t)n * (size_t)m->plan.n_output);
     if (getenv("SHOW"))
         printf("%-14s %-12s %.3g\n", m->t.name, what, d);
     if (!(d <= tolerance))

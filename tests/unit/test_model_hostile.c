@@ -96,6 +96,8 @@ static void build(gguf_builder *b, const change *c)
     add_u32(b, c, "llama.attention.key_length", EMBD / HEADS);
     add_u32(b, c, "llama.attention.sliding_window", 0);
     add_u32(b, c, "llama.expert_count", 0);
+    add_u32(b, c, "llama.pooling_type", 0);
+    add_u32(b, c, "llama.attention.causal", 1);
     add_f32(b, c, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
     add_f32(b, c, "llama.rope.freq_base", 10000);
     add_f32(b, c, "llama.rope.scaling.factor", 1);
@@ -151,6 +153,7 @@ static const char *const keys[] = {
     "llama.block_count", "llama.embedding_length", "llama.feed_forward_length", "llama.context_length",
     "llama.attention.head_count", "llama.attention.head_count_kv", "llama.rope.dimension_count",
     "llama.attention.key_length", "llama.attention.sliding_window", "llama.expert_count",
+    "llama.pooling_type", "llama.attention.causal",
     "llama.attention.layer_norm_rms_epsilon", "llama.rope.freq_base", "llama.rope.scaling.factor",
     "tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id",
 };

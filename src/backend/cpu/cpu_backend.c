@@ -441,6 +441,9 @@ static void run_step(puna_worker *w, int thread, int32_t number)
     case PUNA_STEP_ATTENTION:
         puna_worker_attention(w, thread, number);
         break;
+    case PUNA_STEP_OUTPUT:
+        puna_worker_output(w, number);
+        break;
     case PUNA_STEP_REFERENCE:
         puna_worker_reference(w, thread, number);
         break;

@@ -70,7 +70,7 @@ static bool one_weight(const puna_node *node)
 static bool attention_has(const puna_node *node)
 {
     const puna_attention_params *p = &node->p.attention;
-    return !p->v_in_k && !p->far && node->in[1] < 0 && !node->bias;
+    return !p->v_in_k && !p->far && p->mask != PUNA_MASK_ENCODED && node->in[1] < 0 && !node->bias;
 }
 
 /* Walks up from v through norms and rotations of single heads that nobody else reads. */
@@ -167,6 +167,12 @@ static bool is_row_op(const puna_node *node)
     default:
         return false;
     }
+}
+
+/* A rotation is alone; a pool reads many rows of what an earlier step has made. */
+static bool begins_chain(const puna_node *node)
+{
+    return is_row_op(node) || node->op == PUNA_OP_ROPE || node->op == PUNA_OP_POOL;
 }
 
 /* A chain that selects rows runs on the selected ones only, so that nothing before the selection
@@ -374,7 +380,7 @@ static void compile_step(compiler *c, int32_t i)
     puna_step *step = &c->out->steps[number];
     const puna_node *node = &c->plan->nodes[i];
     *step = (puna_step){ .residual = -1, .in = -1, .glu_out = -1, .last = node };
-    if (is_row_op(node) || node->op == PUNA_OP_ROPE) {
+    if (begins_chain(node)) {
         int32_t next = collect_chain(c, i, step);
         const puna_node *after = next < c->plan->n_nodes ? &c->plan->nodes[next] : NULL;
         if (after && chain_feeds(c, step, after) && after->op == PUNA_OP_LINEAR)
@@ -397,6 +403,9 @@ static void compile_step(compiler *c, int32_t i)
         c->step_of[i] = number;
     } else if (node->op == PUNA_OP_MOE_FFN && experts_fit(node)) {
         experts_step(c, i, step);
+    } else if (node->op == PUNA_OP_OUTPUT) {
+        step->kind = PUNA_STEP_OUTPUT;
+        c->step_of[i] = number;
     } else {
         step->kind = PUNA_STEP_REFERENCE;
         c->step_of[i] = number;

@@ -22,6 +22,7 @@ typedef enum puna_step_kind {
     PUNA_STEP_STORE,     /* keys and values into the cache */
     PUNA_STEP_ATTENTION, /* maybe with the store before it */
     PUNA_STEP_EXPERTS,   /* the routed experts of each row */
+    PUNA_STEP_OUTPUT,    /* rows to where the batch wants them */
     PUNA_STEP_REFERENCE  /* a node that only the scalar reference computes */
 } puna_step_kind;
 

@@ -145,6 +145,7 @@ void puna_worker_rows(puna_worker *w, int thread, int32_t number);
 void puna_worker_linear(puna_worker *w, int thread, int32_t number);
 void puna_worker_experts(puna_worker *w, int thread, int32_t number);
 void puna_worker_attention(puna_worker *w, int thread, int32_t number);
+void puna_worker_output(puna_worker *w, int32_t number);
 void puna_worker_reference(puna_worker *w, int thread, int32_t number);
 
 /* Outputs in a unit of work: enough weight bytes that taking it costs nothing beside. */

@@ -165,6 +165,9 @@ static void row_op(const puna_worker *w, int thread, const puna_node *node, size
     case PUNA_OP_MOE_ROUTE:
         route(w, thread, node, row, a, y);
         break;
+    case PUNA_OP_POOL:
+        puna_pooled_row(node->p.pool, w->batch, puna_worker_row(w, node->in[0], 0), (int32_t)row, y, width);
+        break;
     default:
         memcpy(y, a, width * sizeof *y);
     }
@@ -204,6 +207,18 @@ void puna_worker_rows(puna_worker *w, int thread, int32_t number)
         for (int32_t r = begin; r < end; r++)
             run_chain(w, thread, step, (size_t)r, true);
     puna_worker_finish(w, phase, n_rows, taken);
+}
+
+void puna_worker_output(puna_worker *w, int32_t number)
+{
+    const puna_value x = w->steps->steps[number].last->in[0];
+    const size_t width = (size_t)w->steps->values[x].width;
+    puna_worker_phase *phase = puna_worker_phases(w, number);
+    int32_t begin, end, taken = 0;
+    for (; puna_worker_take(w, phase, w->batch->n_outputs, 16, &begin, &end); taken += end - begin)
+        for (int32_t r = begin; r < end; r++)
+            memcpy(w->batch->logits[r], puna_worker_row(w, x, (size_t)r), width * sizeof(float));
+    puna_worker_finish(w, phase, w->batch->n_outputs, taken);
 }
 
 /* ---- references ------------------------------------------------------------------------- */

@@ -71,3 +71,24 @@ const puna_arch puna_arch_gemma3 = {
     .adjust = gemma3_keys,
     .tiny = TINY,
 };
+
+/* EmbeddingGemma (arXiv 2509.20354): every token sees all others, or those half a window before and after it. */
+static void gemma_embedding_keys(puna_hparams *hp, puna_keys *k)
+{
+    puna_key_need(k, "attention.sliding_window");
+    puna_key_window(k, hp, 0, 6, false);
+    hp->rope_base_window = puna_key_real(k, "rope.freq_base_swa", 10000);
+    hp->rope_window.scale = 1;
+}
+
+const puna_arch puna_arch_gemma_embedding = {
+    .name = "gemma-embedding",
+    .pairing = PUNA_ROPE_NEOX,
+    .activation = PUNA_ACT_GELU,
+    .traits = PUNA_TRAIT_EMBEDDING_SQRT,
+    .defaults = { .rms_eps = 1e-6f, .mask = PUNA_MASK_ALL, .pooling = PUNA_POOLING_MEAN },
+    .needs = PUNA_SETS_DENSE | PUNA_SETS_QK_NORM | PUNA_SETS_POST_NORMS,
+    .may = PUNA_SET(HEAD),
+    .adjust = gemma_embedding_keys,
+    .tiny = TINY,
+};

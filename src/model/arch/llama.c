@@ -35,6 +35,18 @@ const puna_arch puna_arch_llama = {
     .tiny = TINY,
 };
 
+/* Of which a text is read whole when the file says so: attention.causal. */
+const puna_arch puna_arch_llama_embed = {
+    .name = "llama-embed",
+    .pairing = PUNA_ROPE_NORMAL,
+    .activation = PUNA_ACT_SILU,
+    .defaults = { .rms_eps = 1e-5f, .pooling = PUNA_POOLING_MEAN },
+    .needs = PUNA_SETS_DENSE | PUNA_SET(ROUTER) | PUNA_SET(EXPERT_UP) | PUNA_SET(EXPERT_DOWN),
+    .may = LLAMA_MAY | PUNA_SET(EXPERT_GATE),
+    .adjust = with_experts,
+    .tiny = TINY,
+};
+
 /* Mistral 3: scores grow with the logarithm of positions beyond those the model was trained with. */
 static void mistral3_keys(puna_hparams *hp, puna_keys *k)
 {

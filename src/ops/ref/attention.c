@@ -69,9 +69,11 @@ int32_t puna_relative_bucket(int32_t pos, int32_t j, int32_t n_buckets, bool bot
 void puna_visible(const puna_attention_params *p, const puna_span *span, int32_t pos, int32_t *from,
                   int32_t *to)
 {
-    *from = 0;
+    *from = p->mask == PUNA_MASK_CAUSAL ? span->n_encoded : 0;
     *to = pos + 1;
-    if (p->mask == PUNA_MASK_ALL) {
+    if (p->mask == PUNA_MASK_ENCODED)
+        *to = span->n_encoded;
+    else if (p->mask == PUNA_MASK_ALL) {
         *to = span->pos + span->n;
         if (p->window > 0) {
             *from = pos - p->window / 2 > 0 ? pos - p->window / 2 : 0;
@@ -79,7 +81,7 @@ void puna_visible(const puna_attention_params *p, const puna_span *span, int32_t
         }
     } else if (p->mask == PUNA_MASK_CHUNK && p->window > 0)
         *from = pos / p->window * p->window;
-    else if (p->window > 0 && pos >= p->window)
+    else if (p->window > 0 && pos - p->window >= *from)
         *from = pos - p->window + 1;
 }
 

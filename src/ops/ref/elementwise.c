@@ -284,6 +284,41 @@ void puna_ref_mix(const puna_run *run, const puna_node *node)
         puna_mix_row(node, x + r * n_in, n_in, weights + r * n_weights, y + r * n, n);
 }
 
+/* ---- rows ------------------------------------------------------------------------------- */
+
+void puna_pooled_row(puna_pool_kind kind, const puna_batch *batch, const float *x, int32_t row, float *y,
+                     size_t n)
+{
+    const puna_span *span = batch->spans;
+    while (row >= span->first + span->n)
+        span++;
+    const size_t n_rows = kind == PUNA_POOL_FIRST ? 1 : (size_t)span->n;
+    x += (size_t)span->first * n;
+    for (size_t i = 0; i < n; i++) {
+        double sum = 0;
+        for (size_t r = 0; r < n_rows; r++)
+            sum += (double)x[r * n + i];
+        y[i] = (float)(sum / (double)n_rows);
+    }
+}
+
+void puna_ref_pool(const puna_run *run, const puna_node *node)
+{
+    const size_t width = width_of(run, node->out);
+    float *y = puna_run_value(run, node->out);
+    for (int32_t r = 0; r < run->batch->n_outputs; r++)
+        puna_pooled_row(node->p.pool, run->batch, puna_run_value(run, node->in[0]),
+                        run->batch->output_rows[r], y + (size_t)r * width, width);
+}
+
+void puna_ref_output(const puna_run *run, const puna_node *node)
+{
+    const size_t width = width_of(run, node->in[0]);
+    const float *x = puna_run_value(run, node->in[0]);
+    for (int32_t r = 0; r < run->batch->n_outputs; r++)
+        memcpy(run->batch->logits[r], x + (size_t)r * width, width * sizeof *x);
+}
+
 void puna_ref_select_rows(const puna_run *run, const puna_node *node)
 {
     const size_t width = width_of(run, node->out);
