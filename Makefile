@@ -159,6 +159,7 @@ $(SO): $(LIB_OBJ)
 	$(Q)$(LINK) -shared -Wl,-soname,$(SONAME) -Wl,--no-undefined -o $@ $^ $(LIBS)
 
 .PRECIOUS: $(OBJ)/%.o
+$(OBJ)/tests/test_archs: $(OBJ)/tests/tiny_arch.o
 $(OBJ)/tests/%: $(OBJ)/tests/unit/%.o $(OBJ)/tests/harness.o $(APP_LIB) $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^ $(LIBS)

@@ -16,8 +16,8 @@
 #define PUNA_MAX_THREADS 256              /* beyond, one socket's memory limits everything */
 #define PUNA_MAX_PROCESSORS      1024             /* numbers of processors looked at: what cpu_set_t holds */
 #define PUNA_MAX_BATCH 2048               /* tokens evaluated at once: bounds activation memory */
-#define PUNA_MAX_SLOTS 512                /* states of sequences and copies of them, beside each other */
-#define PUNA_CHECKPOINT_TOKENS 512        /* evaluated between two copies of states */
+#define PUNA_MAX_SLOTS           512           /* states of sequences and copies of them, beside each other */
+#define PUNA_CHECKPOINT_TOKENS   512           /* evaluated between two copies of states */
 #define PUNA_MAX_TEXT_BYTES (1u << 30)    /* one text to tokenize: 1 GiB */
 #define PUNA_MAX_TEMPLATE_BYTES (1u << 20)/* a chat template; real ones are < 32 KiB */
 #define PUNA_MAX_TEMPLATE_DEPTH 200       /* nesting of expressions, blocks and calls */

@@ -41,7 +41,8 @@ static void forget(puna_session *s, int32_t i)
     puna_blocks_drop_slot(&s->scheduler->blocks, s->checkpoints[i].slot);
     free(s->checkpoints[i].logits);
     s->n_checkpoints--;
-    memmove(&s->checkpoints[i], &s->checkpoints[i + 1], (size_t)(s->n_checkpoints - i) * sizeof *s->checkpoints);
+    memmove(&s->checkpoints[i], &s->checkpoints[i + 1],
+            (size_t)(s->n_checkpoints - i) * sizeof *s->checkpoints);
 }
 
 /* The one that is missed least. */
@@ -105,7 +106,9 @@ puna_status puna_session_take_slot(puna_session *s, puna_error *err)
         return PUNA_OK;
     s->slot = puna_blocks_take_slot(b);
     if (s->slot < 0)
-        return puna_fail(err, PUNA_ERR_MEMORY, "session: got more than %d beside each other, expected fewer: their states and copies fill memory",
+        return puna_fail(err, PUNA_ERR_MEMORY,
+                         "session: got more than %d beside each other, expected fewer: their states and "
+                         "copies fill memory",
                          (int)b->kv.n_slots);
     puna_kv_state_clear(&b->kv, s->slot);
     return PUNA_OK;

@@ -169,7 +169,8 @@ static puna_status open_weights(puna_model *model, const puna_params *params, pu
     model->backend = find_backend(params->texts[PUNA_KEY_backend]);
     if (!model->backend)
         return puna_fail(err, PUNA_ERR_ARGUMENT, "backend: got %s, expected cpu or ref", params->texts[PUNA_KEY_backend]);
-    TRY(puna_network_open(&model->net, model->container, (int32_t)puna_params_int(params, PUNA_KEY_ctx), err));
+    TRY(puna_network_open(&model->net, model->container, params->texts[PUNA_KEY_arch_file],
+                          (int32_t)puna_params_int(params, PUNA_KEY_ctx), err));
     model->has_weights = true;
     const char *repack = params->texts[PUNA_KEY_repack];
     puna_program_options options = { .isa = params->texts[PUNA_KEY_isa],

@@ -41,7 +41,8 @@ static puna_status open_parts(puna_scheduler *c, const puna_params *params, puna
     TRY(allocate(c, err));
     TRY(puna_sampler_open(&c->sampler, model->net.hp.n_vocab, err));
     puna_format format = puna_session_kv_format(model, params->texts[PUNA_KEY_kv_type]);
-    TRY(puna_blocks_open(&c->blocks, &model->net.plan, puna_blocks_of((int32_t)n_total), PUNA_MAX_SLOTS, format, err));
+    TRY(puna_blocks_open(&c->blocks, &model->net.plan, puna_blocks_of((int32_t)n_total), PUNA_MAX_SLOTS,
+                         format, err));
     bool profile = puna_params_int(params, PUNA_KEY_profile) != 0;
     if (profile)
         TRY(puna_profile_open(&c->profile, &model->net.plan, err));
@@ -99,7 +100,8 @@ void puna_scheduler_add(puna_scheduler *c, puna_session *s, const int32_t *token
     size_t n_vocab = (size_t)c->model->net.hp.n_vocab;
     assert(n > 0 && n <= puna_scheduler_room(c) && puna_blocks_of(s->n_tokens + n) <= s->n_blocks);
     c->members[b->n_spans] = s;
-    c->spans[b->n_spans++] = (puna_span){ .first = b->n_tokens, .n = n, .pos = s->n_tokens, .blocks = s->blocks, .slot = s->slot };
+    c->spans[b->n_spans++] =
+        (puna_span){ .first = b->n_tokens, .n = n, .pos = s->n_tokens, .blocks = s->blocks, .slot = s->slot };
     memcpy(c->tokens + b->n_tokens, tokens, (size_t)n * sizeof *tokens);
     for (int32_t i = 0; i < n; i++)
         c->positions[b->n_tokens + i] = s->n_tokens + i;

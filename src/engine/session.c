@@ -174,8 +174,9 @@ static puna_status check_whole(const puna_session *s, size_t n_tokens, puna_erro
     const int32_t most = s->scheduler->n_batch;
     if (!s->model->net.plan.whole || n_tokens <= (size_t)most)
         return PUNA_OK;
-    puna_fail(err, PUNA_ERR_CONTEXT, "batch: got %zu tokens, expected at most %d: this model reads them all at once",
-              n_tokens, (int)most);
+    puna_fail(err, PUNA_ERR_CONTEXT,
+              "batch: got %zu tokens, expected at most %d: this model reads them all at once", n_tokens,
+              (int)most);
     return puna_hint(err, PUNA_ERR_CONTEXT, "a larger batch (--batch N), or a shorter text");
 }
 
@@ -199,8 +200,10 @@ puna_status puna_session_check(const puna_session *s, const int32_t *tokens, siz
 puna_status puna_session_extend(puna_session *s, int32_t token, puna_error *err)
 {
     if (s->model->net.plan.whole)
-        return puna_fail(err, PUNA_ERR_ARGUMENT, "model %s: got a text to go on with, expected a whole one: in it every token sees those after it",
-                         s->model->name);
+        return puna_fail(
+            err, PUNA_ERR_ARGUMENT,
+            "model %s: got a text to go on with, expected a whole one: in it every token sees those after it",
+            s->model->name);
     TRY(puna_session_reserve(s, 0, s->n_tokens + 1, err));
     puna_scheduler_add(s->scheduler, s, &token, 1, 1, s->logits);
     puna_status status = puna_scheduler_run(s->scheduler, err);

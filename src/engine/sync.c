@@ -101,7 +101,8 @@ static puna_status prepare(puna_session *const *sessions, size_t index, puna_err
     puna_request *r = &s->request;
     int32_t keep = puna_session_restorable(s, common_prefix(s->tokens, s->n_tokens, r->tokens, r->n));
     if (keep == r->n && keep > 0 && !puna_session_has_logits(s, keep))
-        keep = puna_session_restorable(s, keep - 1); /* the logits after the last token are gone: evaluate it again */
+        keep = puna_session_restorable(
+            s, keep - 1); /* the logits after the last token are gone: evaluate it again */
     puna_session_truncate(s, keep);
     share(s, sessions, index);
     r->from = s->n_tokens;

@@ -17,8 +17,11 @@ typedef struct binding {
 enum { V = true, M = false };
 
 static const binding globals[] = {
-#define GLOBAL(set, kind, field, name, d0, d1, d2)                   \
-    { PUNA_SET_NUMBER_##set, kind, offsetof(puna_network, field), name, \
+#define GLOBAL(set, kind, field, name, d0, d1, d2) \
+    { PUNA_SET_NUMBER_##set,                       \
+      kind,                                        \
+      offsetof(puna_network, field),               \
+      name,                                        \
       { PUNA_DIM_##d0, PUNA_DIM_##d1, PUNA_DIM_##d2 } },
 #define LAYER(set, kind, field, name, d0, d1, d2)
 #include "model/tensors.def"
@@ -28,8 +31,11 @@ static const binding globals[] = {
 
 static const binding layers[] = {
 #define GLOBAL(set, kind, field, name, d0, d1, d2)
-#define LAYER(set, kind, field, name, d0, d1, d2)                  \
-    { PUNA_SET_NUMBER_##set, kind, offsetof(puna_layer, field), name, \
+#define LAYER(set, kind, field, name, d0, d1, d2) \
+    { PUNA_SET_NUMBER_##set,                      \
+      kind,                                       \
+      offsetof(puna_layer, field),                \
+      name,                                       \
       { PUNA_DIM_##d0, PUNA_DIM_##d1, PUNA_DIM_##d2 } },
 #include "model/tensors.def"
 #undef GLOBAL
@@ -44,9 +50,9 @@ static const struct {
 static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, puna_dim dim)
 {
     const puna_latent *m = l->window > 0 ? &hp->latent_window : &hp->latent;
-    const uint64_t head_k = (uint64_t)(m->n_lora ? m->head_dim_k : hp->head_dim_k), n_head = (uint64_t)l->n_head;
-    const uint64_t head_v = (uint64_t)(m->n_lora ? m->head_dim_v : hp->head_dim_v);
-    const uint64_t q = n_head * head_k, k = (uint64_t)l->n_head_kv * head_k, v = (uint64_t)l->n_head_kv * head_v;
+    const uint64_t dim_k = (uint64_t)(m->n_lora ? m->head_dim_k : puna_head_dim_k(hp, l));
+    const uint64_t dim_v = (uint64_t)(m->n_lora ? m->head_dim_v : puna_head_dim_v(hp, l)), n_head = (uint64_t)l->n_head;
+    const uint64_t q = n_head * dim_k, k = (uint64_t)l->n_head_kv * dim_k, v = (uint64_t)l->n_head_kv * dim_v;
     const uint64_t n_rot = (uint64_t)(l->window > 0 ? hp->n_rot_window : hp->n_rot);
     switch (dim) {
     case PUNA_DIM_ONE:
@@ -68,7 +74,7 @@ static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, p
     case PUNA_DIM_QKV:
         return q + k + v;
     case PUNA_DIM_O:
-        return n_head * head_v;
+        return n_head * dim_v;
     case PUNA_DIM_HEADS:
         return n_head;
     case PUNA_DIM_FF:
@@ -102,11 +108,11 @@ static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, p
     case PUNA_DIM_KV_A:
         return (uint64_t)m->n_lora + n_rot;
     case PUNA_DIM_KV_B:
-        return n_head * ((uint64_t)m->n_nope + head_v);
+        return n_head * ((uint64_t)m->n_nope + dim_v);
     case PUNA_DIM_NOPE:
         return (uint64_t)m->n_nope;
     case PUNA_DIM_HEAD_V:
-        return head_v;
+        return dim_v;
     case PUNA_DIM_INDEX_HEADS:
         return (uint64_t)hp->indexer.n_head;
     case PUNA_DIM_INDEX:
@@ -125,6 +131,18 @@ static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, p
         return (uint64_t)hp->n_out_group * (uint64_t)hp->n_lora_o;
     case PUNA_DIM_COMPRESS:
         return (uint64_t)l->compress;
+    case PUNA_DIM_COMPRESS_K:
+        return l->indexer == PUNA_INDEXER_OWN ? 2 * dim_k : dim_k;
+    case PUNA_DIM_COMPRESS_INDEX:
+        return 2 * (uint64_t)hp->indexer.head_dim;
+    case PUNA_DIM_INPUT:
+        return (uint64_t)hp->n_layer_input;
+    case PUNA_DIM_INPUTS:
+        return (uint64_t)hp->n_layer_input * (uint64_t)hp->n_layer;
+    case PUNA_DIM_CHUNKS:
+        return (uint64_t)hp->n_chunk;
+    case PUNA_DIM_FF_CHUNK:
+        return (uint64_t)hp->n_ff_chunk;
     }
     return 0;
 }
@@ -168,7 +186,7 @@ static puna_status check_shape(const puna_network *net, const puna_tensor *t, co
     return PUNA_OK;
 }
 
-/* What the architecture's files call it. */
+/* What the architecture's files call it first. */
 static const char *file_name(const puna_arch *arch, const char *name)
 {
     for (const puna_alias *a = arch->aliases; a && a->name; a++)
@@ -177,17 +195,56 @@ static const char *file_name(const puna_arch *arch, const char *name)
     return name;
 }
 
-static puna_status bind_one(puna_network *net, const puna_container *c, const binding *b, void *base, int32_t layer,
-                            puna_error *err)
+/* With the number of its layer: in front, or where a name of the architecture's own has {}. */
+static void full_name(const char *own, int32_t layer, char full[PUNA_MAX_NAME_BYTES])
 {
-    char name[PUNA_MAX_NAME_BYTES];
+    const char *mark = strstr(own, "{}");
+    if (layer >= 0 && mark)
+        snprintf(full, PUNA_MAX_NAME_BYTES, "%.*s%d%s", (int)(mark - own), own, (int)layer, mark + 2);
+    else if (layer >= 0)
+        snprintf(full, PUNA_MAX_NAME_BYTES, "blk.%d.%s", (int)layer, own);
+    else
+        snprintf(full, PUNA_MAX_NAME_BYTES, "%s", own);
+}
+
+bool puna_tensor_is_known(const char *name)
+{
+    for (size_t t = 0; t < 2; t++)
+        for (size_t i = 0; i < tables[t].n; i++)
+            if (strcmp(tables[t].rows[i].name, name) == 0)
+                return true;
+    return false;
+}
+
+static const puna_tensor *tensor_of(const puna_container *c, int32_t layer, const char *own)
+{
+    char full[PUNA_MAX_NAME_BYTES];
+    full_name(own, layer, full);
+    return puna_container_tensor(c, full);
+}
+
+/* By the first of its names that the file has. */
+static const puna_tensor *find_tensor(const puna_arch *arch, const puna_container *c, int32_t layer,
+                                      const char *name)
+{
+    bool renamed = false;
+    for (const puna_alias *a = arch->aliases; a && a->name; a++) {
+        if (strcmp(a->of, name) != 0)
+            continue;
+        renamed = true;
+        const puna_tensor *t = tensor_of(c, layer, a->name);
+        if (t)
+            return t;
+    }
+    return renamed ? NULL : tensor_of(c, layer, name);
+}
+
+static puna_status bind_one(puna_network *net, const puna_container *c, const binding *b, void *base,
+                            int32_t layer, puna_error *err)
+{
     const puna_layer_hparams *lh = &net->hp.layers[layer < 0 ? 0 : layer];
     const puna_tensor **field = (const puna_tensor **)(void *)((char *)base + b->offset);
-    if (layer >= 0)
-        snprintf(name, sizeof name, "blk.%d.%s", (int)layer, file_name(net->arch, b->name));
-    else
-        snprintf(name, sizeof name, "%s", file_name(net->arch, b->name));
-    const puna_tensor *t = puna_container_tensor(c, name);
+    const puna_tensor *t = find_tensor(net->arch, c, layer, b->name);
     if (!t)
         return PUNA_OK;
     TRY(check_shape(net, t, b, lh, err));
@@ -199,7 +256,8 @@ static puna_status bind_one(puna_network *net, const puna_container *c, const bi
 /* ---- fused tensors ---------------------------------------------------------------------- */
 
 /* Rows [from, from + n) of every matrix, or values of a vector, as a tensor of their own. */
-static const puna_tensor *rows_of(puna_network *net, const puna_tensor *t, uint64_t from, uint64_t n, puna_error *err)
+static const puna_tensor *rows_of(puna_network *net, const puna_tensor *t, uint64_t from, uint64_t n,
+                                  puna_error *err)
 {
     puna_tensor *part = t ? puna_arena_alloc(&net->arena, sizeof *part) : NULL;
     if (!part) {
@@ -221,20 +279,28 @@ static const puna_tensor *rows_of(puna_network *net, const puna_tensor *t, uint6
 }
 
 /* q, k and v lie one after another, as do a gate and what it gates. */
-static puna_status split_fused(puna_network *net, puna_layer *l, const puna_layer_hparams *lh, puna_error *err)
+static puna_status split_fused(puna_network *net, puna_layer *l, const puna_layer_hparams *lh,
+                               puna_error *err)
 {
     const uint64_t q = dimension(&net->hp, lh, PUNA_DIM_Q), k = dimension(&net->hp, lh, PUNA_DIM_K),
-                   v = dimension(&net->hp, lh, PUNA_DIM_V), ff = (uint64_t)lh->n_ff, shared = (uint64_t)net->hp.n_ff_shared;
+                   v = dimension(&net->hp, lh, PUNA_DIM_V), ff = (uint64_t)lh->n_ff,
+                   shared = (uint64_t)net->hp.n_ff_shared;
     const struct {
         const puna_tensor *whole, **part;
         uint64_t from, n;
     } parts[] = {
-        { l->wqkv, &l->wq, 0, q },           { l->wqkv, &l->wk, q, k },
-        { l->wqkv, &l->wv, q + k, v },       { l->bqkv, &l->bq, 0, q },
-        { l->bqkv, &l->bk, q, k },           { l->bqkv, &l->bv, q + k, v },
-        { l->ffn_gate_up, &l->ffn_gate, 0, ff }, { l->ffn_gate_up, &l->ffn_up, ff, ff },
-        { l->ffn_gate_up_bias, &l->ffn_gate_bias, 0, ff }, { l->ffn_gate_up_bias, &l->ffn_up_bias, ff, ff },
-        { l->shared_gate_up, &l->shared_gate, 0, shared }, { l->shared_gate_up, &l->shared_up, shared, shared },
+        { l->wqkv, &l->wq, 0, q },
+        { l->wqkv, &l->wk, q, k },
+        { l->wqkv, &l->wv, q + k, v },
+        { l->bqkv, &l->bq, 0, q },
+        { l->bqkv, &l->bk, q, k },
+        { l->bqkv, &l->bv, q + k, v },
+        { l->ffn_gate_up, &l->ffn_gate, 0, ff },
+        { l->ffn_gate_up, &l->ffn_up, ff, ff },
+        { l->ffn_gate_up_bias, &l->ffn_gate_bias, 0, ff },
+        { l->ffn_gate_up_bias, &l->ffn_up_bias, ff, ff },
+        { l->shared_gate_up, &l->shared_gate, 0, shared },
+        { l->shared_gate_up, &l->shared_up, shared, shared },
     };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (!parts[i].whole)
@@ -258,29 +324,35 @@ static puna_status split_fused(puna_network *net, puna_layer *l, const puna_laye
 #define EXPERT_SETS                                                                                  \
     (PUNA_SETS_EXPERTS | PUNA_SETS_SHARED | PUNA_SET(SHARED_GATE_UP) | PUNA_SET(SHARED_WEIGHT) |     \
      PUNA_SET(CHOICE_BIAS) | PUNA_SET(EXPERT_BIAS) | PUNA_SET(ROUTER_BIAS) | PUNA_SET(EXPERT_NORM) | \
-     PUNA_SET(SHARED_UP) | PUNA_SET(EXPERT_LATENT) | PUNA_SET(EXPERT_PLAIN))
+     PUNA_SET(SHARED_UP) | PUNA_SET(EXPERT_LATENT) | PUNA_SET(EXPERT_PLAIN) |        \
+     PUNA_SET(BESIDE_EXPERTS) | PUNA_SET(CHUNK))
+
+#define INDEXER_SETS \
+    (PUNA_SET(INDEXER) | PUNA_SET(INDEXER_DIRECT) | PUNA_SET(INDEX_QUERY) | PUNA_SET(INDEX_COMPRESSOR))
 
 /* What the architecture's layer of this kind has no use for. */
-static puna_sets without(const puna_network *net, const puna_layer_hparams *l)
+static puna_sets without(const puna_arch *arch, const puna_hparams *hp, const puna_layer_hparams *l)
 {
-    puna_sets none = l->experts ? 0 : EXPERT_SETS | PUNA_SET(EXPERT_GATE_UP) | PUNA_SET(EXPERT_SCALE);
-    if (l->experts && !(net->arch->traits & PUNA_TRAIT_DENSE_TOO))
+    puna_sets none =
+        l->experts ? 0
+                   : EXPERT_SETS | PUNA_SET(EXPERT_GATE_UP) | PUNA_SET(EXPERT_SCALE) | PUNA_SET(SHARED_SCALE);
+    if (l->experts && !(arch->traits & PUNA_TRAIT_DENSE_TOO))
         none |= FEED_FORWARD_SETS | PUNA_SETS_FFN_BIAS | PUNA_SET(FFN_SCALE);
-    if (net->hp.n_ff_shared == 0)
+    if (hp->n_ff_shared == 0)
         none |= PUNA_SETS_SHARED | PUNA_SET(SHARED_UP) | PUNA_SET(SHARED_GATE_UP) | PUNA_SET(SHARED_WEIGHT);
-    if (!l->attends)
-        none |= ATTENTION_SETS;
-    if (!l->recurrent)
-        none |= PUNA_SETS_RECURRENT;
-    none |= net->hp.n_lora_q > 0 ? 0 : PUNA_SET(LORA_Q);
-    none |= net->hp.absorbed ? PUNA_SET(KV_B) : PUNA_SET(LATENT_HEADS);
-    none |= l->indexer == PUNA_INDEXER_OWN ? 0 : PUNA_SET(INDEXER) | PUNA_SET(INDEXER_DIRECT) | PUNA_SET(INDEX_QUERY) | PUNA_SET(INDEX_COMPRESSOR);
+    none |= l->attends ? 0 : ATTENTION_SETS;
+    none |= l->recurrent ? 0 : PUNA_SETS_RECURRENT;
+    none |= hp->n_lora_q > 0 ? 0 : PUNA_SET(LORA_Q);
+    none |= hp->absorbed ? PUNA_SET(KV_B) : PUNA_SET(LATENT_HEADS);
+    none |= l->indexer == PUNA_INDEXER_OWN ? 0 : INDEXER_SETS;
     none |= l->compress > 0 ? 0 : PUNA_SET(COMPRESSOR);
-    none |= l - net->hp.layers < net->hp.n_expert_table ? PUNA_SET(CHOICE_BIAS) : PUNA_SET(EXPERT_TABLE);
-    if (!(net->arch->traits & PUNA_TRAIT_PARTS))
+    none |= l - hp->layers < hp->n_expert_table ? PUNA_SET(CHOICE_BIAS) : PUNA_SET(EXPERT_TABLE);
+    if (!(arch->traits & PUNA_TRAIT_PARTS))
         return none;
     if (l->n_head == 0)
         none |= ATTENTION_SETS;
+    if (l->n_head_kv == 0)
+        none |= PUNA_SETS_QKV;
     if (!l->recurrent && (!l->attends || l->n_head == 0))
         none |= PUNA_SET(ATTN_NORM) | PUNA_SET(ATTN_NORM_BIAS);
     if (l->n_ff == 0 && !l->experts)
@@ -297,10 +369,11 @@ static puna_sets fused_sets(const puna_layer *l)
            (l->ssm.in && !l->delta.qkv ? PUNA_SET(DELTA_QKV) : 0) | (l->rwkv.lerp ? PUNA_SET(WKV_LERPS) : 0);
 }
 
-static puna_status bind_table(puna_network *net, const puna_container *c, void *base, int32_t layer, puna_error *err)
+static puna_status bind_table(puna_network *net, const puna_container *c, void *base, int32_t layer,
+                              puna_error *err)
 {
     const puna_arch *arch = net->arch;
-    const puna_sets none = layer < 0 ? 0 : without(net, &net->hp.layers[layer]);
+    const puna_sets none = layer < 0 ? 0 : without(arch, &net->hp, &net->hp.layers[layer]);
     const puna_sets wanted = (arch->needs | arch->may | (PUNA_SETS_ALWAYS & ~arch->never)) & ~none;
     for (size_t i = 0; i < tables[layer >= 0].n; i++) {
         const binding *b = &tables[layer >= 0].rows[i];
@@ -312,21 +385,31 @@ static puna_status bind_table(puna_network *net, const puna_container *c, void *
         needed &= ~fused_sets(base);
     for (size_t i = 0; i < tables[layer >= 0].n; i++) {
         const binding *b = &tables[layer >= 0].rows[i];
-        const puna_tensor *const *field = (const puna_tensor *const *)(const void *)((const char *)base + b->offset);
-        if ((needed >> b->set & 1) && !*field)
-            return layer < 0 ? puna_fail(err, PUNA_ERR_FORMAT, "tensor %s: got none, expected one", file_name(arch, b->name))
-                             : puna_fail(err, PUNA_ERR_FORMAT, "tensor blk.%d.%s: got none, expected one", (int)layer,
-                                         file_name(arch, b->name));
+        const puna_tensor *const *field =
+            (const puna_tensor *const *)(const void *)((const char *)base + b->offset);
+        if ((needed >> b->set & 1) && !*field) {
+            char name[PUNA_MAX_NAME_BYTES];
+            full_name(file_name(arch, b->name), layer, name);
+            return puna_fail(err, PUNA_ERR_FORMAT, "tensor %s: got none, expected one", name);
+        }
     }
     return PUNA_OK;
+}
+
+/* Whether the architecture's files may call a tensor so. */
+static bool goes_by(const puna_arch *arch, const char *of, const char *name)
+{
+    for (const puna_alias *a = arch->aliases; a && a->name; a++)
+        if (strcmp(a->of, of) == 0 && strcmp(a->name, name) == 0)
+            return true;
+    return strcmp(file_name(arch, of), name) == 0;
 }
 
 static bool named_in(const puna_network *net, bool layer, const char *name)
 {
     const puna_sets wanted = net->arch->needs | net->arch->may | (PUNA_SETS_ALWAYS & ~net->arch->never);
     for (size_t i = 0; i < tables[layer].n; i++)
-        if ((wanted >> tables[layer].rows[i].set & 1) &&
-            strcmp(file_name(net->arch, tables[layer].rows[i].name), name) == 0)
+        if ((wanted >> tables[layer].rows[i].set & 1) && goes_by(net->arch, tables[layer].rows[i].name, name))
             return true;
     return false;
 }
@@ -337,6 +420,8 @@ static const char *first_unused(const puna_network *net, const puna_container *c
     for (size_t i = 0; i < puna_container_n_tensors(c); i++) {
         const char *name = puna_container_tensor_at(c, i)->name;
         int layer, at = 0;
+        if (net->arch->aliases && strstr(net->arch->aliases[0].name ? net->arch->aliases[0].name : "", "{}"))
+            return NULL; /* names of its own pattern: only their number is known */
         bool in_layer = sscanf(name, "blk.%d.%n", &layer, &at) == 1 && at > 0;
         bool known = in_layer ? layer >= 0 && layer < net->hp.n_layer && named_in(net, true, name + at)
                               : named_in(net, false, name);
@@ -346,20 +431,45 @@ static const char *first_unused(const puna_network *net, const puna_container *c
     return NULL;
 }
 
+/* Those that stand in place of others are among them. */
+static void shapes_of(const puna_arch *arch, const puna_hparams *hp, int32_t layer, puna_shape_fn *each,
+                      void *user)
+{
+    const puna_layer_hparams *l = &hp->layers[layer < 0 ? 0 : layer];
+    const puna_sets none = layer < 0 ? 0 : without(arch, hp, l);
+    const puna_sets wanted = (arch->needs | arch->may | (PUNA_SETS_ALWAYS & ~arch->never)) & ~none;
+    char name[PUNA_MAX_NAME_BYTES];
+    for (size_t i = 0; i < tables[layer >= 0].n; i++) {
+        const binding *b = &tables[layer >= 0].rows[i];
+        uint64_t ne[3];
+        if (!(wanted >> b->set & 1))
+            continue;
+        for (int d = 0; d < 3; d++)
+            ne[d] = dimension(hp, l, b->dims[d]);
+        full_name(file_name(arch, b->name), layer, name);
+        each(user, name, ne);
+    }
+}
+
+void puna_arch_shapes(const puna_arch *arch, const puna_hparams *hp, puna_shape_fn *each, void *user)
+{
+    for (int32_t layer = -1; layer < hp->n_layer; layer++)
+        shapes_of(arch, hp, layer, each, user);
+}
+
 bool puna_key_tensor(const puna_keys *k, int32_t layer, const char *name)
 {
-    char full[PUNA_MAX_NAME_BYTES];
-    snprintf(full, sizeof full, "blk.%d.%s", (int)layer, name);
-    return puna_container_tensor(k->container, full) != NULL;
+    return tensor_of(k->container, layer, name) != NULL;
 }
 
 puna_status puna_network_bind(puna_network *net, const puna_container *container, puna_error *err)
 {
-    const puna_tensor *embedding = puna_container_tensor(container, "token_embd.weight");
+    const char *name = file_name(net->arch, "token_embd.weight");
+    const puna_tensor *embedding = puna_container_tensor(container, name);
     if (!embedding)
-        return puna_fail(err, PUNA_ERR_FORMAT, "tensor token_embd.weight: got none, expected one");
+        return puna_fail(err, PUNA_ERR_FORMAT, "tensor %s: got none, expected one", name);
     if (embedding->ne[1] > PUNA_MAX_VOCAB)
-        return puna_fail(err, PUNA_ERR_FORMAT, "tensor token_embd.weight: dim[1]: got %llu, expected at most %u",
+        return puna_fail(err, PUNA_ERR_FORMAT, "tensor %s: dim[1]: got %llu, expected at most %u", name,
                          (unsigned long long)embedding->ne[1], PUNA_MAX_VOCAB);
     net->hp.n_vocab = (int32_t)embedding->ne[1];
     net->n_unused = (uint32_t)puna_container_n_tensors(container);

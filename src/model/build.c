@@ -4,7 +4,8 @@
 
 #include "model/network.h"
 
-puna_value puna_build_norm(puna_network *net, puna_value x, const puna_tensor *weight, const puna_tensor *bias)
+puna_value puna_build_norm(puna_network *net, puna_value x, const puna_tensor *weight,
+                           const puna_tensor *bias)
 {
     if (!weight && !(net->arch->traits & PUNA_TRAIT_BARE_NORMS))
         return x;
@@ -17,6 +18,15 @@ static puna_value norm_if(puna_network *net, puna_value x, const puna_tensor *we
     return weight ? puna_build_norm(net, x, weight, bias) : x;
 }
 
+/* After a branch. */
+static puna_value post_norm(puna_network *net, puna_value x, const puna_tensor *weight,
+                            const puna_tensor *bias)
+{
+    const puna_hparams *hp = &net->hp;
+    const float eps = hp->post_norm_eps > 0 ? hp->post_norm_eps : hp->norm_eps;
+    return weight ? p_norm(&net->plan, x, weight, bias, hp->norm_kind, eps) : x;
+}
+
 puna_value puna_build_linear(puna_network *net, puna_value x, const puna_tensor *w, const puna_tensor *scale,
                              const puna_tensor *bias)
 {
@@ -26,8 +36,8 @@ puna_value puna_build_linear(puna_network *net, puna_value x, const puna_tensor 
 }
 
 /* In the feed-forward part the bias is scaled too. */
-static puna_value linear_scaled(puna_network *net, puna_value x, const puna_tensor *w, const puna_tensor *bias,
-                                const puna_tensor *scale)
+static puna_value linear_scaled(puna_network *net, puna_value x, const puna_tensor *w,
+                                const puna_tensor *bias, const puna_tensor *scale)
 {
     puna_value y = p_linear(&net->plan, x, w, bias);
     return scale ? p_affine(&net->plan, y, 1, scale, NULL, 0) : y;
@@ -47,7 +57,9 @@ puna_value puna_build_rope_paired(puna_network *net, puna_value x, int32_t il, i
     const bool window = hp->layers[il].window > 0;
     puna_rope_params p = window ? hp->rope_window : hp->rope;
     const puna_tensor *factors = net->rope_factors;
-    if (!factors)
+    if (window && hp->window_plain)
+        factors = NULL;
+    else if (!factors)
         factors = hp->long_factors ? net->rope_long : net->rope_short;
     p.pairing = pairing;
     p.n_head = n_head;
@@ -57,32 +69,51 @@ puna_value puna_build_rope_paired(puna_network *net, puna_value x, int32_t il, i
     return p_rope(&net->plan, x, &p, factors);
 }
 
-puna_value puna_build_attend(puna_network *net, puna_value q, puna_value k, puna_value v, int32_t il)
+int32_t puna_build_cache(puna_network *net, int32_t il)
 {
-    puna_plan *g = &net->plan;
+    const puna_layer_hparams *lh = &net->hp.layers[il];
+    const puna_cache_layout layout = { .n_head = lh->n_head_kv,
+                                       .head_dim_k = puna_head_dim_k(&net->hp, lh),
+                                       .head_dim_v = puna_head_dim_v(&net->hp, lh),
+                                       .window = lh->window };
+    return p_cache(&net->plan, &layout);
+}
+
+puna_value puna_build_attend_over(puna_network *net, puna_value q, int32_t cache, int32_t il)
+{
     const puna_hparams *hp = &net->hp;
     const puna_layer_hparams *lh = &hp->layers[il];
-    puna_cache_layout layout = { .n_head = lh->n_head_kv, .head_dim_k = hp->head_dim_k, .head_dim_v = hp->head_dim_v,
-                                 .window = lh->window };
+    const int32_t head_dim = puna_head_dim_k(hp, lh);
     puna_attention_params p = {
-        .n_head = lh->n_head, .n_head_kv = lh->n_head_kv,
-        .head_dim = hp->head_dim_k, .head_dim_v = hp->head_dim_v,
-        .cache = p_cache(g, &layout), .mask = hp->mask, .window = lh->window,
-        .scale = hp->attention_scale > 0 ? hp->attention_scale : 1 / sqrtf((float)hp->head_dim_k),
-        .softcap = hp->attention_softcap, .alibi = hp->alibi,
+        .n_head = lh->n_head,
+        .n_head_kv = lh->n_head_kv,
+        .head_dim = head_dim,
+        .head_dim_v = puna_head_dim_v(hp, lh),
+        .cache = cache,
+        .mask = hp->mask,
+        .window = lh->window,
+        .scale = hp->attention_scale > 0 ? hp->attention_scale : 1 / sqrtf((float)head_dim),
+        .softcap = hp->attention_softcap,
+        .alibi = hp->alibi,
     };
     if (hp->temperature != 0 && (lh->no_rope || !hp->temperature_unrotated)) {
         p.temperature = hp->temperature;
         p.temperature_length = hp->temperature_length;
         p.temperature_offset = hp->temperature_offset;
     }
-    p_kv_store(g, k, v, p.cache);
     if (net->selected >= 0) {
         p.n_lists = hp->indexer.n_lists;
         p.key_block = hp->indexer.key_block;
-        return p_attention_selected(g, q, net->selected, &p, net->layers[il].sinks);
+        return p_attention_selected(&net->plan, q, net->selected, &p, net->layers[il].sinks);
     }
-    return p_attention(g, q, &p, net->layers[il].sinks, NULL);
+    return p_attention(&net->plan, q, &p, net->layers[il].sinks, NULL);
+}
+
+puna_value puna_build_attend(puna_network *net, puna_value q, puna_value k, puna_value v, int32_t il)
+{
+    const int32_t cache = puna_build_cache(net, il);
+    p_kv_store(&net->plan, k, v, cache);
+    return puna_build_attend_over(net, q, cache, il);
 }
 
 static puna_value qkv(puna_network *net, puna_value h, const puna_tensor *w, const puna_tensor *scale,
@@ -93,14 +124,14 @@ static puna_value qkv(puna_network *net, puna_value h, const puna_tensor *w, con
 }
 
 /* A query or key through norm and rotation, in the architecture's order. */
-static puna_value turned(puna_network *net, puna_value x, int32_t il, int32_t n_head, const puna_tensor *weight,
-                         const puna_tensor *bias)
+static puna_value turned(puna_network *net, puna_value x, int32_t il, int32_t n_head,
+                         const puna_tensor *weight, const puna_tensor *bias)
 {
     const bool late = net->arch->traits & PUNA_TRAIT_QK_NORM_LATE;
     if (!late)
         x = norm_if(net, x, weight, bias);
     if (!net->hp.layers[il].no_rope)
-        x = puna_build_rope(net, x, il, n_head, net->hp.head_dim_k);
+        x = puna_build_rope(net, x, il, n_head, puna_head_dim_k(&net->hp, &net->hp.layers[il]));
     return late ? norm_if(net, x, weight, bias) : x;
 }
 
@@ -115,7 +146,8 @@ puna_value puna_build_attention(puna_network *net, puna_value h, int32_t il)
     k = turned(net, k, il, lh->n_head_kv, l->k_norm, l->k_norm_bias);
     puna_value o = puna_build_attend(net, q, k, v, il);
     if (l->attn_gate)
-        o = p_glu(g, p_linear(g, h, l->attn_gate, NULL), o, &(puna_glu_params){ .activation = net->arch->attn_gate });
+        o = p_glu(g, p_linear(g, h, l->attn_gate, NULL), o,
+                  &(puna_glu_params){ .activation = net->arch->attn_gate });
     return norm_if(net, o, l->attn_sub_norm, NULL);
 }
 
@@ -126,8 +158,10 @@ puna_value puna_build_dense(puna_network *net, puna_value h, int32_t il)
     puna_plan *g = &net->plan;
     const puna_layer *l = &net->layers[il];
     const puna_activation activation = net->arch->activation;
-    const puna_glu_params p = { .activation = activation, .limit = net->hp.layers[il].ff_limit,
-                                .late_limit = !net->hp.ff_early_limit, .up_offset = net->hp.ff_up_offset };
+    const puna_glu_params p = { .activation = activation,
+                                .limit = net->hp.layers[il].ff_limit,
+                                .late_limit = !net->hp.ff_early_limit,
+                                .up_offset = net->hp.ff_up_offset };
     puna_value gate = -1, y;
     if (l->ffn_gate)
         gate = linear_scaled(net, h, l->ffn_gate, l->ffn_gate_bias, l->ffn_gate_scale);
@@ -154,7 +188,8 @@ puna_value puna_build_shared(puna_network *net, puna_value h, int32_t il)
     y = l->shared_gate ? p_glu(g, gate, y, &p) : p_act(g, y, &(puna_act_params){ .kind = p.activation });
     y = linear_scaled(net, y, l->shared_down, NULL, l->shared_down_scale);
     if (l->shared_weight)
-        y = p_glu(g, p_linear(g, h, l->shared_weight, NULL), y, &(puna_glu_params){ .activation = PUNA_ACT_SIGMOID });
+        y = p_glu(g, p_linear(g, h, l->shared_weight, NULL), y,
+                  &(puna_glu_params){ .activation = PUNA_ACT_SIGMOID });
     return y;
 }
 
@@ -165,9 +200,13 @@ puna_value puna_build_experts(puna_network *net, puna_value h, puna_value scores
     const puna_layer *l = &net->layers[il];
     puna_experts e = l->experts;
     puna_experts_params p = {
-        .n_used = hp->route.n_used, .weight_first = hp->weight_first, .fused = l->expert_gate_up != NULL,
-        .glu = { .activation = net->arch->activation, .limit = hp->layers[il].expert_limit,
-                 .late_limit = !hp->early_limit, .up_offset = hp->expert_up_offset },
+        .n_used = hp->route.n_used,
+        .weight_first = hp->weight_first,
+        .fused = l->expert_gate_up != NULL,
+        .glu = { .activation = net->arch->activation,
+                 .limit = hp->layers[il].expert_limit,
+                 .late_limit = !hp->early_limit,
+                 .up_offset = hp->expert_up_offset },
     };
     if (p.fused)
         e.gate = l->expert_gate_up;
@@ -200,7 +239,9 @@ puna_value puna_build_embed(puna_network *net)
         scale = sqrtf((float)hp->n_embd);
     puna_value x = p_embed(g, net->embedding, &(puna_embed_params){ .scale = scale });
     if (net->positions)
-        x = p_add(g, x, p_embed(g, net->positions, &(puna_embed_params){ .source = PUNA_EMBED_POSITION, .scale = 1 }));
+        x = p_add(
+            g, x,
+            p_embed(g, net->positions, &(puna_embed_params){ .source = PUNA_EMBED_POSITION, .scale = 1 }));
     return norm_if(net, x, net->embedding_norm, net->embedding_norm_bias);
 }
 
@@ -211,10 +252,9 @@ static puna_value add_branch(puna_network *net, puna_value x, puna_value branch)
 }
 
 /* The rows that the rest of the plan needs: in the last layer only those that get logits. */
-static puna_value needed_rows(puna_network *net, puna_value x, int32_t il)
+static puna_value needed_rows(puna_network *net, puna_value x, bool last)
 {
-    const bool last = il == net->hp.n_layer - 1 && !(net->arch->traits & PUNA_TRAIT_ALL_ROWS);
-    return last ? p_select_rows(&net->plan, x) : x;
+    return last && !(net->arch->traits & PUNA_TRAIT_ALL_ROWS) ? p_select_rows(&net->plan, x) : x;
 }
 
 puna_value puna_build_attention_out(puna_network *net, puna_value h, int32_t il)
@@ -224,7 +264,7 @@ puna_value puna_build_attention_out(puna_network *net, puna_value h, int32_t il)
 }
 
 /* Attention, or what stands in its place; *x becomes the rows that matter from here on. */
-static puna_value mixer_branch(puna_network *net, puna_value h, int32_t il, puna_value *x)
+static puna_value mixer_branch(puna_network *net, puna_value h, int32_t il, bool last, puna_value *x)
 {
     const puna_layer *l = &net->layers[il];
     const puna_layer_hparams *lh = &net->hp.layers[il];
@@ -233,15 +273,15 @@ static puna_value mixer_branch(puna_network *net, puna_value h, int32_t il, puna
         o = net->arch->mixer(net, h, il);
     else
         o = net->arch->attention ? net->arch->attention(net, h, il) : puna_build_attention(net, h, il);
-    *x = needed_rows(net, *x, il);
-    o = needed_rows(net, o, il);
+    *x = needed_rows(net, *x, last);
+    o = needed_rows(net, o, last);
     if (!lh->recurrent)
         o = puna_build_linear(net, o, l->wo, l->so, l->bo);
     else if (!lh->attends)
         o = puna_build_linear(net, o, l->ssm.out, l->ssm.out_scale, NULL);
     if (net->hp.value_scale != 0 && net->hp.value_scale != 1)
         o = p_affine(&net->plan, o, net->hp.value_scale, NULL, NULL, 0);
-    return norm_if(net, o, l->attn_post_norm, l->attn_post_norm_bias);
+    return post_norm(net, o, l->attn_post_norm, l->attn_post_norm_bias);
 }
 
 static puna_value feed_forward_branch(puna_network *net, puna_value h, puna_value x, puna_value y, int32_t il)
@@ -249,7 +289,7 @@ static puna_value feed_forward_branch(puna_network *net, puna_value h, puna_valu
     const puna_layer *l = &net->layers[il];
     puna_value f = net->arch->feed_forward ? net->arch->feed_forward(net, h, x, y, il)
                                            : puna_build_feed_forward(net, h, il);
-    return norm_if(net, f, l->ffn_post_norm, l->ffn_post_norm_bias);
+    return post_norm(net, f, l->ffn_post_norm, l->ffn_post_norm_bias);
 }
 
 /* Which of its branches a layer has. */
@@ -264,7 +304,7 @@ static bool feeds(const puna_network *net, const puna_layer_hparams *l)
     return !(net->arch->traits & PUNA_TRAIT_PARTS) || l->n_ff > 0 || l->experts;
 }
 
-puna_value puna_build_layer(puna_network *net, puna_value x, int32_t il)
+puna_value puna_build_layer(puna_network *net, puna_value x, int32_t il, bool last)
 {
     puna_plan *g = &net->plan;
     const puna_layer *l = &net->layers[il];
@@ -273,11 +313,11 @@ puna_value puna_build_layer(puna_network *net, puna_value x, int32_t il)
     if (mixes(net, &net->hp.layers[il])) {
         h = puna_build_norm(net, x, l->attn_norm, l->attn_norm_bias);
         o = mixer_branch(net, norm_if(net, l->attn_norm_2 ? x : h, l->attn_norm_2, l->attn_norm_2_bias), il,
-                         &rows);
+                         last, &rows);
     } else
-        rows = needed_rows(net, x, il);
+        rows = needed_rows(net, x, last);
     if (net->arch->traits & PUNA_TRAIT_PARALLEL || net->hp.parallel) {
-        h = l->ffn_norm ? puna_build_norm(net, rows, l->ffn_norm, l->ffn_norm_bias) : needed_rows(net, h, il);
+        h = l->ffn_norm ? puna_build_norm(net, rows, l->ffn_norm, l->ffn_norm_bias) : needed_rows(net, h, last);
         return p_add(g, add_branch(net, rows, feed_forward_branch(net, h, rows, rows, il)), o);
     }
     y = o >= 0 ? add_branch(net, rows, o) : rows;
@@ -287,7 +327,7 @@ puna_value puna_build_layer(puna_network *net, puna_value x, int32_t il)
     return add_branch(net, y, feed_forward_branch(net, h, rows, y, il));
 }
 
-void puna_build_logits(puna_network *net, puna_value x)
+void puna_build_output(puna_network *net, puna_value x)
 {
     const puna_hparams *hp = &net->hp;
     p_layer(&net->plan, -1);
@@ -303,8 +343,8 @@ void puna_build_decoder(puna_network *net)
     p_layer(&net->plan, -1);
     puna_value x = puna_build_embed(net);
     for (int32_t il = 0; il < net->hp.n_layer; il++)
-        x = puna_build_layer(net, x, il);
-    puna_build_logits(net, x);
+        x = puna_build_layer(net, x, il, il == net->hp.n_layer - 1);
+    puna_build_output(net, x);
 }
 
 /* ---- tensors that no file has ----------------------------------------------------------- */

@@ -17,16 +17,32 @@ static const puna_meta *look_up(const puna_keys *k, const char *suffix, char key
     return puna_container_meta(k->container, key);
 }
 
+/* What an architecture's file says of it. */
+static bool given(const puna_keys *k, const char *suffix, double *value)
+{
+    const puna_toml *v = puna_toml_get(k->numbers, suffix);
+    if (v && v->kind == PUNA_TOML_INTEGER)
+        *value = (double)v->integer;
+    else if (v && v->kind == PUNA_TOML_REAL && isfinite(v->real))
+        *value = v->real;
+    else if (v && v->kind == PUNA_TOML_FLAG)
+        *value = v->flag;
+    else
+        return false;
+    return true;
+}
+
 bool puna_key_has(const puna_keys *k, const char *suffix)
 {
     char key[256];
-    return look_up(k, suffix, key) != NULL;
+    double value;
+    return given(k, suffix, &value) || look_up(k, suffix, key) != NULL;
 }
 
 void puna_key_need(puna_keys *k, const char *suffix)
 {
     char key[256];
-    if (!look_up(k, suffix, key) && !k->status)
+    if (!puna_key_has(k, suffix) && look_up(k, suffix, key) == NULL && !k->status)
         k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s: got none, expected a number", key);
 }
 
@@ -35,6 +51,8 @@ static bool number(puna_keys *k, const char *suffix, double *value)
 {
     char key[256];
     const puna_meta *meta = look_up(k, suffix, key);
+    if (given(k, suffix, value))
+        return true;
     if (!meta || k->status)
         return false;
     if (puna_meta_f64(meta, 0, value) && isfinite(*value))
@@ -50,8 +68,9 @@ int32_t puna_key_int(puna_keys *k, const char *suffix, int32_t absent, int32_t l
         return absent;
     if (value >= least && value <= most && value == floor(value))
         return (int32_t)value;
-    k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.%s: got %.9g, expected an integer in %d..%d", k->arch,
-                          suffix, value, (int)least, (int)most);
+    k->status =
+        puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.%s: got %.9g, expected an integer in %d..%d",
+                  k->arch, suffix, value, (int)least, (int)most);
     return absent;
 }
 
@@ -62,8 +81,9 @@ float puna_key_real(puna_keys *k, const char *suffix, float absent)
         return absent;
     if (fabs(value) <= 1e12)
         return (float)value;
-    k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.%s: got %.9g, expected a number in -1e12..1e12",
-                          k->arch, suffix, value);
+    k->status =
+        puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.%s: got %.9g, expected a number in -1e12..1e12",
+                  k->arch, suffix, value);
     return absent;
 }
 
@@ -72,6 +92,8 @@ bool puna_key_flag(puna_keys *k, const char *suffix, bool absent)
     char key[256];
     double value;
     bool flag;
+    if (given(k, suffix, &value))
+        return value != 0;
     if (!k->status && puna_meta_bool(look_up(k, suffix, key), 0, &flag))
         return flag;
     return number(k, suffix, &value) ? value != 0 : absent;
@@ -82,26 +104,36 @@ static bool text_is(const puna_keys *k, const char *suffix, const char *want)
     char key[256];
     const char *text;
     size_t n;
-    return puna_meta_text(look_up(k, suffix, key), &text, &n) && n == strlen(want) && memcmp(text, want, n) == 0;
+    return puna_meta_text(look_up(k, suffix, key), &text, &n) && n == strlen(want) &&
+           memcmp(text, want, n) == 0;
 }
 
 /* ---- keys of layers --------------------------------------------------------------------- */
 
-/* Value i of a key that holds one number or an array; a flag is 0 or 1. */
+/* Flags are 0 and 1. */
+static bool number_at(const puna_meta *meta, uint64_t i, double *value)
+{
+    bool flag;
+    if (!puna_meta_bool(meta, i, &flag))
+        return puna_meta_f64(meta, i, value) && isfinite(*value);
+    *value = flag;
+    return true;
+}
+
+/* Value i of a key that holds one number or an array. */
 static bool layer_value(puna_keys *k, const char *suffix, int32_t i, int32_t n_layer, double *value)
 {
     char key[256];
     const puna_meta *meta = look_up(k, suffix, key);
+    if (given(k, suffix, value))
+        return true;
     if (!meta || k->status)
         return false;
     const bool array = meta->type == PUNA_META_ARRAY;
-    bool flag;
     if (array && meta->n < (uint64_t)n_layer)
         k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s: got %llu values, expected %d", key,
                               (unsigned long long)meta->n, (int)n_layer);
-    else if (puna_meta_bool(meta, array ? (uint64_t)i : 0, &flag))
-        *value = flag;
-    else if (!puna_meta_f64(meta, array ? (uint64_t)i : 0, value) || !isfinite(*value))
+    else if (!number_at(meta, array ? (uint64_t)i : 0, value))
         k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s: expected numbers", key);
     return !k->status;
 }
@@ -124,15 +156,17 @@ bool puna_key_ints(puna_keys *k, const char *suffix, int32_t *values, int32_t n,
     return true;
 }
 
-void puna_key_layers_int(puna_keys *k, puna_hparams *hp, const char *suffix, size_t offset, int32_t least, int32_t most)
+void puna_key_layers_int(puna_keys *k, puna_hparams *hp, const char *suffix, size_t offset, int32_t least,
+                         int32_t most)
 {
     double value;
     for (int32_t i = 0; i < hp->n_layer && layer_value(k, suffix, i, hp->n_layer, &value); i++) {
         if (value >= least && value <= most && value == floor(value))
             *(int32_t *)(void *)((char *)&hp->layers[i] + offset) = (int32_t)value;
         else
-            k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.%s: got %.9g, expected integers in %d..%d",
-                                  k->arch, suffix, value, (int)least, (int)most);
+            k->status =
+                puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.%s: got %.9g, expected integers in %d..%d",
+                          k->arch, suffix, value, (int)least, (int)most);
     }
 }
 
@@ -169,14 +203,16 @@ static void read_heads(puna_keys *k, puna_hparams *hp)
         hp->layers[i].n_head_kv = hp->layers[i].n_head;
         hp->layers[i].attends = true;
     }
-    puna_key_layers_int(k, hp, "attention.head_count_kv", offsetof(puna_layer_hparams, n_head_kv), 0, 1 << 13);
+    puna_key_layers_int(k, hp, "attention.head_count_kv", offsetof(puna_layer_hparams, n_head_kv), 0,
+                        1 << 13);
     puna_key_layers_int(k, hp, "feed_forward_length", offsetof(puna_layer_hparams, n_ff), 0, 1 << 24);
     for (int32_t i = 0; i < hp->n_layer && !k->status; i++) {
         const puna_layer_hparams *l = &hp->layers[i];
         if (l->n_head_kv && l->n_head % l->n_head_kv)
-            k->status = puna_fail(&k->error, PUNA_ERR_FORMAT,
-                                  "metadata %s.attention.head_count: got %d, expected a multiple of head_count_kv %d", k->arch,
-                                  (int)l->n_head, (int)l->n_head_kv);
+            k->status =
+                puna_fail(&k->error, PUNA_ERR_FORMAT,
+                          "metadata %s.attention.head_count: got %d, expected a multiple of head_count_kv %d",
+                          k->arch, (int)l->n_head, (int)l->n_head_kv);
     }
 }
 
@@ -208,14 +244,17 @@ static void read_rope_scaling(puna_keys *k, puna_hparams *hp)
     factor = puna_key_real(k, "rope.scaling.factor", factor);
     r->scale = factor > 0 && !text_is(k, "rope.scaling.type", "none") ? 1 / factor : 1;
     r->magnitude = 1;
-    r->n_ctx_orig = puna_key_int(k, "rope.scaling.original_context_length", hp->n_ctx_train, 0, PUNA_MAX_CONTEXT);
+    r->n_ctx_orig =
+        puna_key_int(k, "rope.scaling.original_context_length", hp->n_ctx_train, 0, PUNA_MAX_CONTEXT);
     if (r->n_ctx_orig < 1)
         r->n_ctx_orig = hp->n_ctx_train;
     hp->long_factors = (k->n_ctx > 0 ? k->n_ctx : hp->n_ctx_train) > r->n_ctx_orig;
     char key[256];
     if (look_up(k, "rope.scaling.type", key) && !yarn && !text_is(k, "rope.scaling.type", "none") &&
-        !text_is(k, "rope.scaling.type", "linear") && !text_is(k, "rope.scaling.type", "longrope") && !k->status)
-        k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s: this kind of position scaling is not supported", key);
+        !text_is(k, "rope.scaling.type", "linear") && !text_is(k, "rope.scaling.type", "longrope") &&
+        !k->status)
+        k->status = puna_fail(&k->error, PUNA_ERR_FORMAT,
+                              "metadata %s: this kind of position scaling is not supported", key);
     if (yarn) {
         r->yarn_ext = 1;
         r->yarn_beta_fast = 32;
@@ -224,6 +263,28 @@ static void read_rope_scaling(puna_keys *k, puna_hparams *hp)
     }
     r->magnitude *= puna_key_real(k, "rope.scaling.attn_factor", 1);
     hp->rope_window = *r;
+}
+
+bool puna_key_sections(puna_keys *k, puna_hparams *hp)
+{
+    char key[256];
+    double sum = 0, n[4] = { 0 };
+    const puna_meta *meta = look_up(k, "rope.dimension_sections", key);
+    for (uint64_t i = 0; meta && meta->type == PUNA_META_ARRAY && i < 4 && i < meta->n; i++) {
+        if (!puna_meta_f64(meta, i, &n[i]) || !(n[i] >= 0 && n[i] <= 1 << 13)) {
+            if (!k->status)
+                k->status =
+                    puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s: expected numbers in 0..8192", key);
+            return false;
+        }
+        sum += n[i];
+    }
+    if (n[0] <= 0 || n[1] <= 0)
+        return false;
+    hp->rope.still_period = (int32_t)sum;
+    hp->rope.still_from = (int32_t)(sum - n[3]);
+    hp->rope_window = hp->rope;
+    return true;
 }
 
 /* ---- states ----------------------------------------------------------------------------- */
@@ -280,24 +341,37 @@ void puna_key_experts(puna_keys *k, puna_hparams *hp, const puna_expert_keys *ab
     if (hp->n_expert == 0)
         return;
     const int32_t n_ff = hp->layers[0].n_ff, most = 1 << 24;
-    hp->n_ff_expert = absent->own_ff ? puna_key_int(k, "expert_feed_forward_length", 0, 0, most) : absent->n_ff;
+    hp->n_ff_expert =
+        absent->own_ff ? puna_key_int(k, "expert_feed_forward_length", 0, 0, most) : absent->n_ff;
     if (hp->n_ff_expert == 0)
         hp->n_ff_expert = absent->n_ff ? absent->n_ff : n_ff / (r->n_used > 0 ? r->n_used : 1);
     if (absent->n_shared >= 0) {
         const int32_t n = puna_key_int(k, "expert_shared_count", absent->n_shared, 0, 1 << 10);
         hp->n_ff_shared = hp->n_ff_expert <= most / (n > 0 ? n : 1) ? hp->n_ff_expert * n : most;
     }
-    r->gating = (puna_gating)puna_key_int(k, "expert_gating_func", 0, 0, PUNA_GATING_SQRT_SOFTPLUS);
+    r->gating = absent->gating_key
+                    ? (puna_gating)puna_key_int(k, "expert_gating_func", 0, 0, PUNA_GATING_SQRT_SOFTPLUS)
+                    : absent->gating;
     if (r->gating == 0)
         r->gating = absent->gating;
-    r->normalise = absent->norm_key ? puna_key_flag(k, "expert_weights_norm", absent->normalise) : absent->normalise;
+    r->normalise =
+        absent->norm_key ? puna_key_flag(k, "expert_weights_norm", absent->normalise) : absent->normalise;
     r->scale = absent->scaled ? puna_key_real(k, "expert_weights_scale", 1) : 1;
     r->scale = r->scale == 0 ? 1 : r->scale;
-    const int32_t lead = absent->leading ? puna_key_int(k, "leading_dense_block_count", 0, 0, PUNA_MAX_LAYERS) : 0;
+    const int32_t lead =
+        absent->leading ? puna_key_int(k, "leading_dense_block_count", 0, 0, PUNA_MAX_LAYERS) : 0;
     for (int32_t i = 0; i < hp->n_layer; i++)
         hp->layers[i].experts = i >= lead;
     if (r->gating == 0 && !k->status)
-        k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.expert_gating_func: got none, expected 1..4", k->arch);
+        k->status = puna_fail(&k->error, PUNA_ERR_FORMAT,
+                              "metadata %s.expert_gating_func: got none, expected 1..4", k->arch);
+}
+
+void puna_key_shared(puna_keys *k, puna_hparams *hp, int32_t absent)
+{
+    hp->n_ff_shared = puna_key_int(k, "expert_shared_feed_forward_length", 0, 0, 1 << 24);
+    if (hp->n_ff_shared == 0)
+        hp->n_ff_shared = absent;
 }
 
 static void read_experts(puna_keys *k, puna_hparams *hp)
@@ -309,8 +383,9 @@ static void read_experts(puna_keys *k, puna_hparams *hp)
     r->n_group_used = puna_key_int(k, "expert_group_used_count", 0, 0, 1 << 16);
     r->scale = 1;
     if (hp->n_expert > 0 && (r->n_used < 1 || r->n_used > hp->n_expert) && !k->status)
-        k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.expert_used_count: got %d, expected 1..%d", k->arch,
-                              (int)r->n_used, (int)hp->n_expert);
+        k->status =
+            puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.expert_used_count: got %d, expected 1..%d",
+                      k->arch, (int)r->n_used, (int)hp->n_expert);
 }
 
 /* ---- all -------------------------------------------------------------------------------- */
@@ -318,8 +393,8 @@ static void read_experts(puna_keys *k, puna_hparams *hp)
 void puna_key_mistake(puna_keys *k, const char *suffix, int32_t got, const char *expected)
 {
     if (!k->status)
-        k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.%s: got %d, expected %s", k->arch, suffix, (int)got,
-                              expected);
+        k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.%s: got %d, expected %s", k->arch,
+                              suffix, (int)got, expected);
 }
 
 /* Sizes of heads; layers without attention have none. */
@@ -329,14 +404,18 @@ static void read_head_sizes(puna_keys *k, puna_hparams *hp)
     for (int32_t i = 0; i < hp->n_layer && n_head == 0; i++)
         n_head = hp->layers[i].n_head;
     const int32_t least = n_head > 0 ? 1 : 0, own = n_head > 0 ? hp->n_embd / n_head : 0;
-    hp->head_dim_k = puna_key_int(k, "attention.key_length", hp->head_dim_k ? hp->head_dim_k : own, 0, 1 << 13);
-    hp->head_dim_v = puna_key_int(k, "attention.value_length", hp->head_dim_v ? hp->head_dim_v : own, 0, 1 << 13);
+    hp->head_dim_k =
+        puna_key_int(k, "attention.key_length", hp->head_dim_k ? hp->head_dim_k : own, 0, 1 << 13);
+    hp->head_dim_v =
+        puna_key_int(k, "attention.value_length", hp->head_dim_v ? hp->head_dim_v : own, 0, 1 << 13);
     if (hp->head_dim_k < least || hp->head_dim_v < least)
         puna_key_mistake(k, "attention.head_count", n_head, "heads that the embedding is wide enough for");
     hp->n_rot = puna_key_int(k, "rope.dimension_count", hp->n_rot, 0, 1 << 13);
     if (hp->n_rot == 0)
         hp->n_rot = hp->head_dim_k;
     hp->n_rot_window = puna_key_int(k, "rope.dimension_count_swa", hp->n_rot, 0, 1 << 13);
+    hp->head_dim_k_window = puna_key_int(k, "attention.key_length_swa", 0, 0, 1 << 13);
+    hp->head_dim_v_window = puna_key_int(k, "attention.value_length_swa", 0, 0, 1 << 13);
 }
 
 void puna_hparams_read(puna_hparams *hp, puna_keys *k, puna_arena *arena)

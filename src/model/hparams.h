@@ -5,6 +5,7 @@
 #define PUNA_MODEL_HPARAMS_H
 
 #include "base/arena.h"
+#include "base/toml.h"
 #include "gguf/container.h"
 #include "ops/plan.h"
 
@@ -16,10 +17,11 @@ typedef struct puna_layer_hparams {
     bool no_rope;
     bool attends;    /* has attention; true unless the architecture says otherwise */
     bool recurrent;  /* has what puna_arch.mixer records, in place of attention or beside it */
-    bool experts;    /* a mixture of experts in place of the feed-forward part, or beside it */
+    bool experts;                 /* a mixture of experts in place of the feed-forward part, or beside it */
     float expert_limit, ff_limit; /* puna_glu_params.limit */
     int32_t indexer; /* puna_indexer_kind */
     int32_t compress; /* so many tokens become one key too; 0: none do */
+    float act[4];                 /* puna_act_params.a */
 } puna_layer_hparams;
 
 /* Of layers with a state. */
@@ -63,15 +65,19 @@ typedef struct puna_hyper {
 
 typedef struct puna_hparams {
     int32_t n_layer, n_embd, n_ctx_train, n_vocab;
-    int32_t n_predict; /* layers at the end of the file that guess tokens further ahead: not run; n_layer is without */
+    int32_t
+        n_predict; /* layers at the end of the file that guess tokens further ahead: not run; n_layer is without */
     int32_t head_dim_k, head_dim_v;
-    float rms_eps, layer_eps, norm_eps; /* norm_eps: that of norm_kind */
+    int32_t head_dim_k_window, head_dim_v_window; /* on layers with a window; 0: as on others */
+    float rms_eps, layer_eps, norm_eps;           /* norm_eps: that of norm_kind */
+    float post_norm_eps;                          /* of norms after branches; 0: norm_eps */
     puna_norm_kind norm_kind;
     /* Positions. */
-    int32_t n_rot, n_rot_window;       /* the second is used on layers with a window, like the two below */
+    int32_t n_rot, n_rot_window; /* the second is used on layers with a window, like the two below */
     float rope_base, rope_base_window;
     puna_rope_params rope, rope_window; /* scaling: copied per layer, base and heads filled in */
     puna_rope_pairing pairing;
+    bool window_plain; /* layers with a window have no frequency factors */
     bool long_factors; /* the context is longer than the one the frequency factors called short are for */
     float alibi;
     /* Attention. */
@@ -90,8 +96,8 @@ typedef struct puna_hparams {
     /* Experts. */
     int32_t n_expert, n_ff_expert, n_ff_shared;
     puna_route_params route;
-    bool weight_first;        /* experts' inputs are weighted, not what they make of them */
-    bool early_limit;         /* expert_limit is for the gate before its activation */
+    bool weight_first; /* experts' inputs are weighted, not what they make of them */
+    bool early_limit;  /* expert_limit is for the gate before its activation */
     float expert_up_offset;
     bool ff_early_limit;      /* the same two for dense layers and shared experts */
     float ff_up_offset;
@@ -104,15 +110,34 @@ typedef struct puna_hparams {
     int32_t n_out_group, n_lora_o; /* heads' results are projected in groups, each to so many numbers */
     int32_t n_expert_table;     /* so many layers at the beginning know a token's experts by a table */
     bool shared_mean; /* the mean of routed and shared experts, not their sum */
+    /* Layers that use others' weights or keys and values. */
+    int32_t n_loops;                /* times that all layers run; 0 = 1 */
+    bool loops_bare;                /* without the last norm between two times */
+    int32_t n_stage, n_high, n_low; /* layers of a stack, times that the high and the low one run (hrm.c) */
+    int32_t n_layer_input;          /* width of what each layer gets of the model's inputs */
+    int32_t n_own_kv;               /* layers from there on read the caches of the two before; 0: none do */
+    int32_t n_chunk, n_ff_chunk;    /* experts that neighbours share, beside their own */
+    float chunk_scale;
     puna_layer_hparams *layers;        /* [n_layer], in the arena */
 } puna_hparams;
+
+static inline int32_t puna_head_dim_k(const puna_hparams *hp, const puna_layer_hparams *l)
+{
+    return l->window > 0 && hp->head_dim_k_window > 0 ? hp->head_dim_k_window : hp->head_dim_k;
+}
+
+static inline int32_t puna_head_dim_v(const puna_hparams *hp, const puna_layer_hparams *l)
+{
+    return l->window > 0 && hp->head_dim_v_window > 0 ? hp->head_dim_v_window : hp->head_dim_v;
+}
 
 /* A file's keys of one architecture: "<arch>.<suffix>". The first mistake is kept and turns later reads into
  * no-ops, as in a plan. */
 typedef struct puna_keys {
     const puna_container *container;
     const char *arch;
-    int32_t n_ctx; /* that will be asked for; 0 = what the model was trained with */
+    const puna_toml *numbers; /* come before the container's; NULL: none */
+    int32_t n_ctx;            /* that will be asked for; 0 = what the model was trained with */
     puna_status status;
     puna_error error;
 } puna_keys;
@@ -131,7 +156,8 @@ bool puna_key_ints(puna_keys *k, const char *suffix, int32_t *values, int32_t n,
 void puna_key_need(puna_keys *k, const char *suffix);
 
 /* A number for all layers or an array with one for each, into a field of puna_layer_hparams. */
-void puna_key_layers_int(puna_keys *k, puna_hparams *hp, const char *suffix, size_t offset, int32_t least, int32_t most);
+void puna_key_layers_int(puna_keys *k, puna_hparams *hp, const char *suffix, size_t offset, int32_t least,
+                         int32_t most);
 void puna_key_layers_real(puna_keys *k, puna_hparams *hp, const char *suffix, size_t offset);
 
 /* "attention.sliding_window" (or `window`), and which layers have it: "attention.sliding_window_pattern" as flags or
@@ -151,19 +177,27 @@ void puna_key_mistake(puna_keys *k, const char *suffix, int32_t got, const char 
 
 /* What puna_key_experts takes where the file says nothing. */
 typedef struct puna_expert_keys {
-    puna_gating gating;  /* 0: the file must say it */
-    bool normalise, scaled, norm_key; /* the last two: "expert_weights_scale", "expert_weights_norm" are read */
-    int32_t n_ff;        /* of an expert; 0: feed_forward_length / experts of a token */
-    bool own_ff;         /* "expert_feed_forward_length" is read */
-    bool leading;        /* "leading_dense_block_count" */
-    int32_t n_shared;    /* of "expert_shared_count", by the width of an expert; -1: no shared experts */
+    puna_gating gating; /* 0: the file must say it */
+    bool gating_key, norm_key,
+        scaled; /* "expert_gating_func", "expert_weights_norm", "expert_weights_scale" are read */
+    bool normalise;
+    int32_t n_ff;     /* of an expert; 0: feed_forward_length / experts of a token */
+    bool own_ff;      /* "expert_feed_forward_length" is read */
+    bool leading;     /* "leading_dense_block_count" */
+    int32_t n_shared; /* of "expert_shared_count", by the width of an expert; -1: no shared experts */
 } puna_expert_keys;
 
 /* Which layers have experts, their sizes and how they are chosen. */
 void puna_key_experts(puna_keys *k, puna_hparams *hp, const puna_expert_keys *absent);
 
+/* The width of the shared experts together: "expert_shared_feed_forward_length", or `absent`. */
+void puna_key_shared(puna_keys *k, puna_hparams *hp, int32_t absent);
+
 /* Scaling of positions by YaRN with an architecture's own names and numbers. log_multiplier 0: none. */
 void puna_key_yarn(puna_keys *k, puna_hparams *hp, float beta_fast, float beta_slow, float log_multiplier);
+
+/* "rope.dimension_sections", where text's positions do not turn the pairs of the fourth; false where there are none. */
+bool puna_key_sections(puna_keys *k, puna_hparams *hp);
 
 /* The keys that all architectures have. hp comes with the architecture's defaults in place of keys that are
  * absent. Errors name the key, what it is and what it may be. */

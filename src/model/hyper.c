@@ -77,7 +77,7 @@ static branch enter(puna_network *net, puna_value streams, const puna_hyper_tens
     const puna_hyper *p = &net->hp.hyper;
     const puna_value numbers = read_streams(net, streams, t);
     const puna_value pre = weights(net, numbers, t, 0, 0, 1, eps);
-    branch b = { .in = p_mix(g, pre, streams, 1), .comb = -1 };
+    branch b = { .in = p_mix(g, streams, pre, p->n), .comb = -1 };
     b.post = weights(net, numbers, t, p->n, 1, p->magnitude, p->n_balance > 0 ? NULL : eps);
     if (p->n_balance > 0) {
         const int32_t n = p->n * p->n;
@@ -93,7 +93,7 @@ static puna_value leave(puna_network *net, puna_value streams, branch b, puna_va
 {
     puna_plan *g = &net->plan;
     const int32_t n = net->hp.hyper.n;
-    return p_add(g, b.comb >= 0 ? p_mix(g, b.comb, streams, n) : streams, p_mix(g, b.post, result, n));
+    return p_add(g, b.comb >= 0 ? p_mix(g, streams, b.comb, n) : streams, p_mix(g, result, b.post, 1));
 }
 
 static puna_value layer(puna_network *net, puna_value streams, int32_t il, const puna_tensor *eps)
@@ -125,7 +125,7 @@ void puna_build_hyper(puna_network *net)
     for (int32_t il = 0; il < hp->n_layer; il++)
         streams = layer(net, streams, il, eps);
     p_layer(g, -1);
-    const puna_value pre = weights(net, read_streams(net, streams, &net->hyper_head), &net->hyper_head, 0, 0, 1, eps);
-    puna_value x = puna_build_norm(net, p_mix(g, pre, streams, 1), net->output_norm, net->output_norm_bias);
-    p_logits(g, x, net->output, net->output_bias, hp->logit_scale != 0 ? hp->logit_scale : 1, hp->logit_softcap);
+    const puna_value numbers = read_streams(net, streams, &net->hyper_head);
+    const puna_value pre = weights(net, numbers, &net->hyper_head, 0, 0, 1, eps);
+    puna_build_output(net, p_mix(g, streams, pre, hp->hyper.n));
 }

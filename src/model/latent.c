@@ -8,13 +8,6 @@
 
 /* ---- keys ------------------------------------------------------------------------------- */
 
-static void mistake(puna_keys *k, const char *suffix, int32_t got, const char *expected)
-{
-    if (!k->status)
-        k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.%s: got %d, expected %s", k->arch, suffix, (int)got,
-                              expected);
-}
-
 static int32_t needed(puna_keys *k, const char *suffix, int32_t least, int32_t most)
 {
     puna_key_need(k, suffix);
@@ -29,7 +22,7 @@ void puna_key_latent(puna_keys *k, puna_hparams *hp, const puna_latent_keys *may
     const int32_t head_v = puna_key_int(k, "attention.value_length_mla", 0, 0, HEAD);
     hp->absorbed = may->absorbed && head_k > 0 && head_v > 0;
     if (!hp->absorbed && !may->expanded)
-        mistake(k, "attention.key_length_mla", head_k, "the sizes of heads of keys and values, more than 0");
+        puna_key_mistake(k, "attention.key_length_mla", head_k, "the sizes of heads of keys and values, more than 0");
     hp->n_lora_q = may->no_lora_q ? 0 : needed(k, "attention.q_lora_rank", 1, WIDEST);
     m->n_lora = needed(k, "attention.kv_lora_rank", 1, WIDEST);
     m->head_dim_k = hp->absorbed ? head_k : hp->head_dim_k;
@@ -43,10 +36,10 @@ void puna_key_latent(puna_keys *k, puna_hparams *hp, const puna_latent_keys *may
     m->n_nope = m->head_dim_k - hp->n_rot;
     w->n_nope = w->head_dim_k - hp->n_rot_window;
     if (m->n_nope < 0 || w->n_nope < 0 || hp->n_rot % 2 || hp->n_rot_window % 2 || (hp->absorbed && m->n_nope * w->n_nope == 0))
-        mistake(k, "rope.dimension_count", hp->n_rot, "an even number below the size of a head");
+        puna_key_mistake(k, "rope.dimension_count", hp->n_rot, "an even number below the size of a head");
     for (int32_t i = 0; i < hp->n_layer; i++)
         if (hp->layers[i].attends && hp->layers[i].n_head < 1)
-            mistake(k, "attention.head_count", hp->layers[i].n_head, "1 or more");
+            puna_key_mistake(k, "attention.head_count", hp->layers[i].n_head, "1 or more");
 }
 
 void puna_key_indexer(puna_keys *k, puna_hparams *hp, puna_rope_pairing pairing, float eps)
@@ -62,9 +55,9 @@ void puna_key_indexer(puna_keys *k, puna_hparams *hp, puna_rope_pairing pairing,
     const int64_t n_keys = (int64_t)x->n_top * x->key_block, n_ctx = k->n_ctx > 0 ? k->n_ctx : hp->n_ctx_train;
     x->n_idle = n_keys < n_ctx ? 0 : (int32_t)(n_keys < INT32_MAX ? n_keys : INT32_MAX);
     if (x->head_dim < hp->n_rot)
-        mistake(k, "attention.indexer.key_length", x->head_dim, "rope.dimension_count or more");
+        puna_key_mistake(k, "attention.indexer.key_length", x->head_dim, "rope.dimension_count or more");
     if (hp->layers[0].indexer == PUNA_INDEXER_SHARED)
-        mistake(k, "attention.indexer.types", 0, "an indexer in the first layer");
+        puna_key_mistake(k, "attention.indexer.types", 0, "an indexer in the first layer");
 }
 
 /* ---- parts of a layer ------------------------------------------------------------------- */

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "model/arch_file.h"
+
 #define A(symbol) extern const puna_arch puna_arch_##symbol;
 #include "model/arch.def"
 #undef A
@@ -28,10 +30,14 @@ const puna_arch *puna_arch_find(const char *name, size_t n)
     return NULL;
 }
 
-static puna_status find_arch(puna_network *net, const puna_container *c, puna_error *err)
+static puna_status find_arch(puna_network *net, const puna_container *c, const char *arch_file,
+                             const puna_toml **numbers, puna_error *err)
 {
     const char *name;
     size_t n;
+    *numbers = NULL;
+    if (arch_file && *arch_file)
+        return puna_arch_file_read(&net->arch, numbers, arch_file, &net->arena, err);
     if (!puna_meta_text(puna_container_meta(c, "general.architecture"), &name, &n))
         return puna_fail(err, PUNA_ERR_FORMAT, "metadata general.architecture: got none, expected a string");
     net->arch = puna_arch_find(name, n);
@@ -39,14 +45,15 @@ static puna_status find_arch(puna_network *net, const puna_container *c, puna_er
         return PUNA_OK;
     puna_fail(err, PUNA_ERR_FORMAT, "metadata general.architecture: got %.*s, which this build cannot run",
               n < 64 ? (int)n : 64, name);
-    return puna_hint(err, PUNA_ERR_FORMAT, "puna formats");
+    return puna_hint(err, PUNA_ERR_FORMAT,
+                     "puna formats lists those it can; --arch-file FILE describes another");
 }
 
-static puna_status open_network(puna_network *net, const puna_container *c, int32_t n_ctx, puna_error *err)
+static puna_status open_network(puna_network *net, const puna_container *c, const puna_toml *numbers,
+                                int32_t n_ctx, puna_error *err)
 {
-    TRY(find_arch(net, c, err));
     const puna_arch *arch = net->arch;
-    puna_keys keys = { .container = c, .arch = arch->name, .n_ctx = n_ctx };
+    puna_keys keys = { .container = c, .arch = arch->name, .numbers = numbers, .n_ctx = n_ctx };
     net->hp = arch->defaults;
     net->hp.pairing = arch->pairing;
     puna_hparams_read(&net->hp, &keys, &net->arena);
@@ -70,10 +77,24 @@ static puna_status open_network(puna_network *net, const puna_container *c, int3
     return puna_plan_place(&net->plan, true, err);
 }
 
-puna_status puna_network_open(puna_network *net, const puna_container *container, int32_t n_ctx, puna_error *err)
+puna_status puna_network_open_as(puna_network *net, const puna_container *container, const puna_arch *arch,
+                                 const puna_toml *numbers, int32_t n_ctx, puna_error *err)
 {
+    *net = (puna_network){ .arch = arch };
+    puna_status status = open_network(net, container, numbers, n_ctx, err);
+    if (status)
+        puna_network_close(net);
+    return status;
+}
+
+puna_status puna_network_open(puna_network *net, const puna_container *container, const char *arch_file,
+                              int32_t n_ctx, puna_error *err)
+{
+    const puna_toml *numbers = NULL;
     *net = (puna_network){ 0 };
-    puna_status status = open_network(net, container, n_ctx, err);
+    puna_status status = find_arch(net, container, arch_file, &numbers, err);
+    if (!status)
+        status = open_network(net, container, numbers, n_ctx, err);
     if (status)
         puna_network_close(net);
     return status;

@@ -44,11 +44,12 @@ typedef struct puna_layer {
     const puna_tensor *wqkv, *bqkv, *sqkv;
     const puna_tensor *q_norm, *q_norm_bias, *k_norm, *k_norm_bias, *sinks, *attn_sub_norm, *attn_gate;
     const puna_tensor *wo, *bo, *so, *attn_post_norm, *attn_post_norm_bias;
-    const puna_tensor *ffn_norm, *ffn_norm_bias, *ffn_sub_norm, *ffn_post_norm, *ffn_post_norm_bias, *ffn_act_scale;
+    const puna_tensor *ffn_norm, *ffn_norm_bias, *ffn_sub_norm, *ffn_post_norm, *ffn_post_norm_bias,
+        *ffn_act_scale;
     const puna_tensor *ffn_gate, *ffn_gate_bias, *ffn_gate_scale, *ffn_up, *ffn_up_bias, *ffn_up_scale;
     const puna_tensor *ffn_gate_up, *ffn_gate_up_bias, *ffn_down, *ffn_down_bias, *ffn_down_scale;
     const puna_tensor *router, *router_bias, *choice_bias, *expert_norm, *expert_gate_up;
-    puna_experts experts;
+    puna_experts experts, chunk_experts;
     const puna_tensor *latent_down, *latent_up; /* around experts */
     puna_ssm ssm;
     puna_delta delta;
@@ -60,6 +61,10 @@ typedef struct puna_layer {
     const puna_tensor *wo_a, *expert_table;
     puna_compressor compressor, index_compressor;
     const puna_tensor *index_q, *index_q_norm, *index_k, *index_k_norm, *index_k_norm_bias, *index_weights;
+    const puna_tensor *router_scale, *ffn_pre_norm_2, *ffn_post_norm_1, *ffn_post_norm_2, *layer_scale;
+    const puna_tensor *input_gate, *input_proj, *input_post_norm; /* for its share of the model's inputs */
+    const puna_tensor *altup_router, *altup_router_norm, *altup_predict, *altup_correct, *altup_correct_scale;
+    const puna_tensor *laurel_l, *laurel_r, *laurel_post_norm;
 } puna_layer;
 
 typedef struct puna_arch puna_arch;
@@ -71,6 +76,8 @@ typedef struct puna_network {
     const puna_tensor *output_norm, *output_norm_bias, *output, *output_bias;
     const puna_tensor *rope_factors, *rope_long, *rope_short;
     puna_hyper_tensors hyper_head;
+    const puna_tensor *layer_embedding, *layer_proj, *layer_proj_norm; /* inputs of all layers side by side */
+    const puna_tensor *altup_proj, *altup_unembd, *low_init;
     puna_layer *layers;
     puna_value selected; /* keys that the last layer with an indexer chose; -1: none did. While recording */
     puna_plan plan;
@@ -84,7 +91,7 @@ typedef struct puna_network {
 /* Names of the tensor shapes' dimensions, resolved for each layer. */
 typedef enum puna_dim {
     PUNA_DIM_ONE,
-    PUNA_DIM_ANY,    /* checked when it is used */
+    PUNA_DIM_ANY, /* checked when it is used */
     PUNA_DIM_EMBD,
     PUNA_DIM_VOCAB,
     PUNA_DIM_Q2,     /* twice the next */
@@ -95,7 +102,7 @@ typedef enum puna_dim {
     PUNA_DIM_O,      /* n_head * head_dim_v */
     PUNA_DIM_HEADS,  /* n_head */
     PUNA_DIM_FF,
-    PUNA_DIM_FF2,    /* twice n_ff */
+    PUNA_DIM_FF2, /* twice n_ff */
     PUNA_DIM_EXPERTS,
     PUNA_DIM_FF_EXPERT,
     PUNA_DIM_FF_EXPERT2,
@@ -120,7 +127,13 @@ typedef enum puna_dim {
     PUNA_DIM_HYPER,       /* numbers that a branch has of them */
     PUNA_DIM_HYPER_SCALES,
     PUNA_DIM_LORA_O,
-    PUNA_DIM_COMPRESS     /* tokens of a block that becomes one vector */
+    PUNA_DIM_COMPRESS,    /* tokens of a block that becomes one vector */
+    PUNA_DIM_COMPRESS_K,  /* what such a vector is made of, for each token; twice as much in overlapping blocks */
+    PUNA_DIM_COMPRESS_INDEX,
+    PUNA_DIM_INPUT,  /* n_layer_input */
+    PUNA_DIM_INPUTS, /* of all layers */
+    PUNA_DIM_CHUNKS,
+    PUNA_DIM_FF_CHUNK
 } puna_dim;
 
 /* The sets of tensors.def. */
@@ -141,33 +154,35 @@ typedef enum puna_dim {
     X(WKV7_GATE) X(CHANNEL_MIX) X(CHANNEL_MIX_GATE)                                                               \
     X(LORA_Q) X(LORA_KV) X(KV_B) X(LATENT_HEADS) X(INDEXER) X(HYPER) X(HYPER_HEAD) X(INDEXER_DIRECT)              \
     X(INDEX_QUERY) X(KV_ONE)                                                                                      \
-    X(LORA_O) X(COMPRESSOR) X(INDEX_COMPRESSOR) X(EXPERT_TABLE)
+    X(LORA_O) X(COMPRESSOR) X(INDEX_COMPRESSOR) X(EXPERT_TABLE)                                                   \
+    X(LAYER_INPUT) X(LAYER_SCALE) X(BESIDE_EXPERTS) X(ALTUP) X(LOW_INIT) X(CHUNK)
 
 typedef enum puna_set_number {
 #define X(name) PUNA_SET_NUMBER_##name,
     PUNA_SETS(X)
 #undef X
-    PUNA_N_SETS
+        PUNA_N_SETS
 } puna_set_number;
 
 __extension__ typedef unsigned __int128 puna_sets;
 #define PUNA_SET(name) ((puna_sets)1 << PUNA_SET_NUMBER_##name)
 _Static_assert(PUNA_N_SETS <= 128, "sets of tensors fill 128 bits");
 
-#define PUNA_SETS_QKV \
-    (PUNA_SET(QKV) | PUNA_SET(QKV_BIAS) | PUNA_SET(QKV_SCALE) | PUNA_SET(QKV_FUSED) | PUNA_SET(QKV_FUSED_BIAS) | \
-     PUNA_SET(QKV_FUSED_SCALE))
+#define PUNA_SETS_QKV                                                                 \
+    (PUNA_SET(QKV) | PUNA_SET(QKV_BIAS) | PUNA_SET(QKV_SCALE) | PUNA_SET(QKV_FUSED) | \
+     PUNA_SET(QKV_FUSED_BIAS) | PUNA_SET(QKV_FUSED_SCALE))
 /* What any architecture may have; a fused form stands for the separate ones. */
-#define PUNA_SETS_ALWAYS \
-    (PUNA_SET(OUTPUT) | PUNA_SETS_QKV | PUNA_SET(O_SCALE))
+#define PUNA_SETS_ALWAYS (PUNA_SET(OUTPUT) | PUNA_SETS_QKV | PUNA_SET(O_SCALE))
 /* What most architectures need: norms before both branches, separate matrices, a gate. */
-#define PUNA_SETS_ATTENTION (PUNA_SET(EMBEDDING) | PUNA_SET(OUTPUT_NORM) | PUNA_SET(ATTN_NORM) | PUNA_SET(QKV) | PUNA_SET(O))
-#define PUNA_SETS_PLAIN (PUNA_SET(UP) | PUNA_SET(DOWN))
-#define PUNA_SETS_GATED (PUNA_SET(GATE) | PUNA_SETS_PLAIN)
-#define PUNA_SETS_DENSE (PUNA_SETS_ATTENTION | PUNA_SET(FFN_NORM) | PUNA_SETS_GATED)
+#define PUNA_SETS_ATTENTION \
+    (PUNA_SET(EMBEDDING) | PUNA_SET(OUTPUT_NORM) | PUNA_SET(ATTN_NORM) | PUNA_SET(QKV) | PUNA_SET(O))
+#define PUNA_SETS_PLAIN   (PUNA_SET(UP) | PUNA_SET(DOWN))
+#define PUNA_SETS_GATED   (PUNA_SET(GATE) | PUNA_SETS_PLAIN)
+#define PUNA_SETS_DENSE   (PUNA_SETS_ATTENTION | PUNA_SET(FFN_NORM) | PUNA_SETS_GATED)
 #define PUNA_SETS_QK_NORM (PUNA_SET(Q_NORM) | PUNA_SET(K_NORM))
-#define PUNA_SETS_EXPERTS (PUNA_SET(ROUTER) | PUNA_SET(EXPERT_GATE) | PUNA_SET(EXPERT_UP) | PUNA_SET(EXPERT_DOWN))
-#define PUNA_SETS_SHARED (PUNA_SET(SHARED) | PUNA_SET(SHARED_DOWN))
+#define PUNA_SETS_EXPERTS \
+    (PUNA_SET(ROUTER) | PUNA_SET(EXPERT_GATE) | PUNA_SET(EXPERT_UP) | PUNA_SET(EXPERT_DOWN))
+#define PUNA_SETS_SHARED     (PUNA_SET(SHARED) | PUNA_SET(SHARED_DOWN))
 #define PUNA_SETS_POST_NORMS (PUNA_SET(ATTN_POST_NORM) | PUNA_SET(FFN_POST_NORM))
 #define PUNA_SETS_LAYER_NORM_BIAS \
     (PUNA_SET(ATTN_NORM_BIAS) | PUNA_SET(FFN_NORM_BIAS) | PUNA_SET(OUTPUT_NORM_BIAS))
@@ -182,8 +197,9 @@ _Static_assert(PUNA_N_SETS <= 128, "sets of tensors fill 128 bits");
      PUNA_SET(WKV6) | PUNA_SET(WKV6_FIRST) | PUNA_SET(WKV6_BIAS) | PUNA_SET(WKV7) | PUNA_SET(WKV7_GATE))
 
 enum { /* traits of the shared decoder: each is needed by two architectures or more */
-    PUNA_TRAIT_EMBEDDING_SQRT = 1 << 0, /* embeddings times sqrt(n_embd) */
-    PUNA_TRAIT_PARALLEL = 1 << 1,       /* both branches read the layer's input; without a norm of its own, the second
+       PUNA_TRAIT_EMBEDDING_SQRT = 1 << 0, /* embeddings times sqrt(n_embd) */
+       PUNA_TRAIT_PARALLEL =
+           1 << 1, /* both branches read the layer's input; without a norm of its own, the second
                                            reads the first's */
     PUNA_TRAIT_BARE_NORMS = 1 << 2,     /* norms without weights */
     PUNA_TRAIT_QK_NORM_LATE = 1 << 3,   /* q and k are normalised after they are rotated */
@@ -194,7 +210,9 @@ enum { /* traits of the shared decoder: each is needed by two architectures or m
 
 /* A tensor that an architecture's files call otherwise. */
 typedef struct puna_alias {
-    const char *name, *of; /* "post_attention_norm.weight" for "ffn_norm.weight" */
+    const char *name,
+        *of; /* "post_attention_norm.weight" for "ffn_norm.weight", of several the first in the file;
+                              {} in it: the layer's number, in place of "blk.N." */
 } puna_alias;
 
 /* The smallest random model of an architecture, for the tests that run every one. */
@@ -206,7 +224,7 @@ struct puna_arch {
     const char *name;
     puna_rope_pairing pairing;
     puna_activation activation;
-    puna_activation attn_gate;  /* of attn_gate.weight */
+    puna_activation attn_gate; /* of attn_gate.weight */
     uint32_t traits;
     puna_hparams defaults;      /* what absent keys mean */
     puna_sets needs, may;       /* tensors; those of experts in layers that have any */
@@ -229,12 +247,25 @@ struct puna_arch {
 const puna_arch *puna_arch_find(const char *name, size_t n);
 const puna_arch *puna_arch_at(size_t i); /* in arch.def's order; NULL past the end */
 
-/* Binds and records, for contexts of n_ctx tokens (0: as the model was trained). The container outlives the network. */
-puna_status puna_network_open(puna_network *net, const puna_container *container, int32_t n_ctx, puna_error *err);
+/* Binds and records, for contexts of n_ctx tokens (0: as the model was trained), as the file at arch_file describes
+ * (NULL or "": as the container's architecture is known). The container outlives the network. */
+puna_status puna_network_open(puna_network *net, const puna_container *container, const char *arch_file,
+                              int32_t n_ctx, puna_error *err);
+/* The same with a descriptor, and numbers in place of metadata (NULL: none), which outlive the network too. */
+puna_status puna_network_open_as(puna_network *net, const puna_container *container, const puna_arch *arch,
+                                 const puna_toml *numbers, int32_t n_ctx, puna_error *err);
 void puna_network_close(puna_network *net);
 
 /* Binds every tensor that the architecture names. */
 puna_status puna_network_bind(puna_network *net, const puna_container *container, puna_error *err);
+
+/* Whether tensors.def has a tensor of that name. */
+bool puna_tensor_is_known(const char *name);
+
+/* Calls for every tensor that a file of an architecture with these numbers may have, those that stand in place of
+ * others too: name and shape; 0 where any size goes. */
+typedef void puna_shape_fn(void *user, const char *name, const uint64_t ne[3]);
+void puna_arch_shapes(const puna_arch *arch, const puna_hparams *hp, puna_shape_fn *each, void *user);
 
 /* Whether a layer of the file has a tensor. */
 bool puna_key_tensor(const puna_keys *k, int32_t layer, const char *name);
@@ -244,20 +275,22 @@ bool puna_key_tensor(const puna_keys *k, int32_t layer, const char *name);
 /* Records the decoder with the traits of net->arch into net->plan. */
 void puna_build_decoder(puna_network *net);
 
-/* Its parts: the first value; x after layer il; the end. */
-puna_value puna_build_embed(puna_network *net);
-puna_value puna_build_layer(puna_network *net, puna_value x, int32_t il);
-void puna_build_logits(puna_network *net, puna_value x);
-
 /* n values of a tensor that no file has, in the network's memory; NULL sets the plan's error. */
 puna_tensor *puna_build_vector(puna_network *net, uint64_t n);
 /* Each value of w n times. */
 const puna_tensor *puna_build_repeated(puna_network *net, const puna_tensor *w, int32_t n);
 
-puna_value puna_build_norm(puna_network *net, puna_value x, const puna_tensor *weight, const puna_tensor *bias);
+puna_value puna_build_norm(puna_network *net, puna_value x, const puna_tensor *weight,
+                           const puna_tensor *bias);
 /* scale W x + bias; scale and bias may be NULL. */
 puna_value puna_build_linear(puna_network *net, puna_value x, const puna_tensor *w, const puna_tensor *scale,
                              const puna_tensor *bias);
+/* Of tokens, and of positions where they are learned, scaled and normalised. */
+puna_value puna_build_embed(puna_network *net);
+/* A layer of the shared decoder; after the last only rows that get logits are left. */
+puna_value puna_build_layer(puna_network *net, puna_value x, int32_t il, bool last);
+/* The last norm and the logits. */
+void puna_build_output(puna_network *net, puna_value x);
 /* Rotated as the layer's positions are; n_head heads of head_dim values. */
 puna_value puna_build_rope(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim);
 puna_value puna_build_rope_paired(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim,
@@ -267,6 +300,9 @@ puna_value puna_build_attention(puna_network *net, puna_value h, int32_t il);
 puna_value puna_build_attention_out(puna_network *net, puna_value h, int32_t il);
 /* Queries, keys and values of a layer's own kind, rotated, to what the heads saw: without the output matrix. */
 puna_value puna_build_attend(puna_network *net, puna_value q, puna_value k, puna_value v, int32_t il);
+/* Its two halves: a cache as layer il needs, and attention over one that some layer has filled. */
+int32_t puna_build_cache(puna_network *net, int32_t il);
+puna_value puna_build_attend_over(puna_network *net, puna_value q, int32_t cache, int32_t il);
 /* The feed-forward part without experts, and that with. */
 puna_value puna_build_dense(puna_network *net, puna_value h, int32_t il);
 puna_value puna_build_experts(puna_network *net, puna_value h, puna_value scores, int32_t il);

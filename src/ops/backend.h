@@ -19,7 +19,8 @@
 typedef struct puna_span {
     int32_t first, n, pos;
     const int32_t *blocks;
-    int32_t slot; /* of the sequence's states: the first span of a sequence, at position 0, finds zeros there */
+    int32_t
+        slot; /* of the sequence's states: the first span of a sequence, at position 0, finds zeros there */
 } puna_span;
 
 struct puna_batch {

@@ -79,8 +79,8 @@ static puna_status open_caches(puna_kv *kv, const puna_plan *plan, puna_error *e
     return PUNA_OK;
 }
 
-puna_status puna_kv_open(puna_kv *kv, const puna_plan *plan, int32_t n_blocks, int32_t n_slots, puna_format format,
-                         puna_error *err)
+puna_status puna_kv_open(puna_kv *kv, const puna_plan *plan, int32_t n_blocks, int32_t n_slots,
+                         puna_format format, puna_error *err)
 {
     *kv = (puna_kv){ .n_caches = plan->n_caches, .n_blocks = n_blocks, .format = format };
     kv->caches = calloc((size_t)plan->n_caches + 1, sizeof *kv->caches);

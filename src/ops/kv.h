@@ -40,8 +40,8 @@ typedef struct puna_kv {
 } puna_kv;
 
 /* Room for n_blocks blocks in every cache of the plan, and for n_slots slots of states if it has any. */
-puna_status puna_kv_open(puna_kv *kv, const puna_plan *plan, int32_t n_blocks, int32_t n_slots, puna_format format,
-                         puna_error *err);
+puna_status puna_kv_open(puna_kv *kv, const puna_plan *plan, int32_t n_blocks, int32_t n_slots,
+                         puna_format format, puna_error *err);
 void puna_kv_close(puna_kv *kv);
 
 static inline float *puna_kv_state(const puna_kv *kv, int32_t state, int32_t slot)

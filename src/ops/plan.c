@@ -19,7 +19,8 @@ const char *puna_op_name(puna_op op)
 /* Bytes or values of all experts' three matrices. */
 static uint64_t sum_experts(const puna_node *node, bool bytes)
 {
-    const puna_tensor *const weights[] = { node->weight, node->more[PUNA_EXPERTS_UP], node->more[PUNA_EXPERTS_DOWN] };
+    const puna_tensor *const weights[] = { node->weight, node->more[PUNA_EXPERTS_UP],
+                                           node->more[PUNA_EXPERTS_DOWN] };
     uint64_t sum = 0;
     for (size_t i = 0; i < sizeof weights / sizeof *weights; i++)
         if (weights[i])
@@ -35,15 +36,18 @@ uint64_t puna_node_bytes(const puna_node *node, uint64_t n_rows)
         return n_rows * puna_tensor_row_bytes(node->weight);
     if (node->op != PUNA_OP_MOE_FFN)
         return node->weight ? node->weight->size_bytes : 0;
-    const uint64_t n_expert = node->more[PUNA_EXPERTS_DOWN]->ne[2], n = n_rows * (uint64_t)node->p.experts.n_used;
+    const uint64_t n_expert = node->more[PUNA_EXPERTS_DOWN]->ne[2],
+                   n = n_rows * (uint64_t)node->p.experts.n_used;
     return sum_experts(node, true) / n_expert * (n < n_expert ? n : n_expert);
 }
 
 uint64_t puna_node_multiplies(const puna_node *node)
 {
     if (node->op == PUNA_OP_MOE_FFN)
-        return sum_experts(node, false) / node->more[PUNA_EXPERTS_DOWN]->ne[2] * (uint64_t)node->p.experts.n_used;
-    const bool product = node->op == PUNA_OP_LINEAR || node->op == PUNA_OP_LINEAR_HEADS || node->op == PUNA_OP_LOGITS;
+        return sum_experts(node, false) / node->more[PUNA_EXPERTS_DOWN]->ne[2] *
+               (uint64_t)node->p.experts.n_used;
+    const bool product =
+        node->op == PUNA_OP_LINEAR || node->op == PUNA_OP_LINEAR_HEADS || node->op == PUNA_OP_LOGITS;
     return product ? node->weight->ne[0] * puna_tensor_rows(node->weight) : 0;
 }
 
@@ -111,7 +115,8 @@ puna_value puna_plan_record(puna_plan *g, puna_node node, int32_t width, bool pe
     for (int i = n_inputs[node.op]; i < PUNA_NODE_INPUTS; i++)
         node.in[i] = -1;
     if (width > 0) {
-        puna_value_info *values = puna_plan_grown(g, g->values, g->n_values, &g->capacity_values, sizeof *values);
+        puna_value_info *values =
+            puna_plan_grown(g, g->values, g->n_values, &g->capacity_values, sizeof *values);
         if (!values)
             return -1;
         g->values = values;
@@ -242,7 +247,8 @@ puna_value p_rope(puna_plan *g, puna_value x, const puna_rope_params *p, const p
 {
     if (!puna_plan_usable(g, x) || !puna_plan_vector(g, factors, (uint64_t)p->n_rot / 2))
         return -1;
-    if (p->n_head * p->head_dim != puna_plan_width(g, x) || p->n_rot > p->head_dim || p->n_rot % 2 || p->n_rot < 2) {
+    if (p->n_head * p->head_dim != puna_plan_width(g, x) || p->n_rot > p->head_dim || p->n_rot % 2 ||
+        p->n_rot < 2) {
         puna_plan_mistake(g, NULL, "rope dimensions", (uint64_t)p->n_rot, (uint64_t)p->head_dim);
         return -1;
     }
@@ -252,7 +258,8 @@ puna_value p_rope(puna_plan *g, puna_value x, const puna_rope_params *p, const p
 
 int32_t p_cache(puna_plan *g, const puna_cache_layout *layout)
 {
-    puna_cache_layout *caches = puna_plan_grown(g, g->caches, g->n_caches, &g->capacity_caches, sizeof *caches);
+    puna_cache_layout *caches =
+        puna_plan_grown(g, g->caches, g->n_caches, &g->capacity_caches, sizeof *caches);
     if (!caches)
         return -1;
     g->caches = caches;
@@ -299,7 +306,8 @@ void p_kv_store(puna_plan *g, puna_value k, puna_value v, int32_t cache)
 puna_value p_attention(puna_plan *g, puna_value q, const puna_attention_params *p, const puna_tensor *sinks,
                        const puna_tensor *bias)
 {
-    if (!puna_plan_usable(g, q) || !puna_plan_cache_known(g, p->cache) || !puna_plan_vector(g, sinks, (uint64_t)p->n_head) ||
+    if (!puna_plan_usable(g, q) || !puna_plan_cache_known(g, p->cache) ||
+        !puna_plan_vector(g, sinks, (uint64_t)p->n_head) ||
         !puna_plan_vector(g, bias, (uint64_t)p->n_head * (uint64_t)p->n_buckets))
         return -1;
     const puna_cache_layout *c = &g->caches[p->cache];
@@ -323,7 +331,8 @@ puna_value p_select_rows(puna_plan *g, puna_value x)
     return puna_plan_record(g, node, puna_plan_width(g, x), true);
 }
 
-void p_logits(puna_plan *g, puna_value x, const puna_tensor *w, const puna_tensor *bias, float scale, float softcap)
+void p_logits(puna_plan *g, puna_value x, const puna_tensor *w, const puna_tensor *bias, float scale,
+              float softcap)
 {
     int32_t n_out;
     if (!puna_plan_usable(g, x) || !puna_plan_matrix(g, w, (uint64_t)puna_plan_width(g, x), 1, &n_out) ||

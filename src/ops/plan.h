@@ -96,6 +96,8 @@ typedef struct puna_rope_params {
     int32_t n_ctx_orig;
     int32_t position_block; /* positions count as the first of their block of so many; 0: as they are */
     bool back;              /* the rotation that undoes this one */
+    int32_t still_period,
+        still_from; /* of as many pairs, those from the second on do not rotate; 0: all do */
 } puna_rope_params;
 
 /* Which keys a query sees. A chunk: those of its own run of `window` positions. */
@@ -105,7 +107,8 @@ typedef struct puna_attention_params {
     int32_t n_head, n_head_kv, head_dim, head_dim_v;
     int32_t cache;    /* index into plan->caches */
     puna_mask mask;
-    int32_t window;   /* key j is visible to p iff p - j < window; 0 = all up to p. ALL: iff |p - j| <= window / 2 */
+    int32_t
+        window; /* key j is visible to p iff p - j < window; 0 = all up to p. ALL: iff |p - j| <= window / 2 */
     float scale;
     float softcap;    /* 0 = none: s = cap * tanh(s / cap) */
     float alibi;      /* largest slope exponent of ALiBi (arXiv 2108.12409), 8 as a rule; 0 = none */
@@ -152,8 +155,10 @@ typedef struct puna_route_params {
     puna_gating gating;
     int32_t n_used;                /* experts of a token */
     int32_t n_group, n_group_used; /* experts are chosen from the best groups only; 0 = no groups */
-    bool normalise;                /* the weights' sum becomes 1 */
-    float scale;                   /* of the weights, afterwards */
+    bool by_score;                 /* chosen by the scores themselves, whatever the gate makes of them */
+    int32_t chunk;  /* so many neighbours share an expert of their number divided by this; 0 = none do */
+    bool normalise; /* the weights' sum becomes 1 */
+    float scale;    /* of the weights, afterwards */
 } puna_route_params;
 
 typedef struct puna_experts_params {
@@ -223,7 +228,7 @@ typedef struct puna_node {
         struct {
             int32_t n_group, from;
             bool repeat; /* every group is all of x */
-        } columns; /* JOIN: n_group; MIX: n_group, of the result */
+        } columns; /* JOIN, MIX: n_group */
         struct {
             int32_t n_rounds;
             float eps; /* added to every number after a softmax of columns, and to sums */
@@ -235,8 +240,16 @@ typedef struct puna_node {
 } puna_node;
 
 /* Where the tensors of MOE_FFN are: weight is the gate (or gate and up), then these. */
-enum { PUNA_EXPERTS_UP, PUNA_EXPERTS_DOWN, PUNA_EXPERTS_GATE_BIAS, PUNA_EXPERTS_UP_BIAS, PUNA_EXPERTS_DOWN_BIAS,
-       PUNA_EXPERTS_GATE_SCALE, PUNA_EXPERTS_UP_SCALE, PUNA_EXPERTS_DOWN_SCALE };
+enum {
+    PUNA_EXPERTS_UP,
+    PUNA_EXPERTS_DOWN,
+    PUNA_EXPERTS_GATE_BIAS,
+    PUNA_EXPERTS_UP_BIAS,
+    PUNA_EXPERTS_DOWN_BIAS,
+    PUNA_EXPERTS_GATE_SCALE,
+    PUNA_EXPERTS_UP_SCALE,
+    PUNA_EXPERTS_DOWN_SCALE
+};
 
 /* What one layer keeps for each token. */
 typedef struct puna_cache_layout {
@@ -250,7 +263,7 @@ typedef struct puna_plan {
     puna_node *nodes;
     puna_value_info *values;
     puna_cache_layout *caches;
-    int32_t *states;   /* float32 of each: what a sequence keeps beside caches, whatever its length */
+    int32_t *states; /* float32 of each: what a sequence keeps beside caches, whatever its length */
     int32_t n_nodes, n_values, n_caches, n_states;
     int32_t capacity_nodes, capacity_values, capacity_caches, capacity_states;
     int32_t layer;     /* recorded into nodes */
@@ -287,7 +300,8 @@ puna_value p_norm(puna_plan *g, puna_value x, const puna_tensor *weight, const p
 puna_value p_norm_groups(puna_plan *g, puna_value x, const puna_tensor *weight, const puna_tensor *bias,
                          const puna_norm_params *p);
 puna_value p_linear(puna_plan *g, puna_value x, const puna_tensor *w, const puna_tensor *bias);
-puna_value p_linear_heads(puna_plan *g, puna_value x, const puna_tensor *w); /* [T, h * n_in] -> [T, h * n_out] */
+puna_value p_linear_heads(puna_plan *g, puna_value x,
+                          const puna_tensor *w); /* [T, h * n_in] -> [T, h * n_out] */
 puna_value p_rope(puna_plan *g, puna_value x, const puna_rope_params *p, const puna_tensor *factors);
 int32_t p_cache(puna_plan *g, const puna_cache_layout *layout);                     /* -> cache index */
 int32_t p_state(puna_plan *g, int32_t n_floats);                                    /* -> state index */
@@ -308,15 +322,17 @@ puna_value p_glu(puna_plan *g, puna_value gate, puna_value up, const puna_glu_pa
 puna_value p_add(puna_plan *g, puna_value x, puna_value y);
 puna_value p_add_scaled(puna_plan *g, puna_value x, float x_factor, puna_value y, float y_factor);
 /* weight and bias may be NULL, and shorter than x: they begin again. */
-puna_value p_affine(puna_plan *g, puna_value x, float scale, const puna_tensor *weight, const puna_tensor *bias,
-                    float limit);
+puna_value p_affine(puna_plan *g, puna_value x, float scale, const puna_tensor *weight,
+                    const puna_tensor *bias, float limit);
 /* Of each of n_group parts of x, the n columns from `from` on. */
 puna_value p_columns(puna_plan *g, puna_value x, int32_t n_group, int32_t from, int32_t n);
 puna_value p_repeat(puna_plan *g, puna_value x, int32_t times); /* [T, w] -> [T, times * w] */
+/* [T, w] -> [T, 1]: what p_norm would divide by. */
+puna_value p_divisor(puna_plan *g, puna_value x, puna_norm_kind kind, float eps);
+/* x: n parts side by side; weights [T, m * n] -> m parts: y_j = sum_i weights[j * n + i] x_i. */
+puna_value p_mix(puna_plan *g, puna_value x, puna_value weights, int32_t n);
 /* Each of n_group parts of x, followed by that of y. */
 puna_value p_join(puna_plan *g, puna_value x, puna_value y, int32_t n_group);
-/* weights [T, n_out * n], x [T, n * w] -> [T, n_out * w]: part o is the sum over i of weights[o * n + i] times part i. */
-puna_value p_mix(puna_plan *g, puna_value weights, puna_value x, int32_t n_out);
 puna_value p_balance(puna_plan *g, puna_value x, int32_t n_rounds, float eps); /* [T, n * n], columns together -> rows together */
 /* As p_moe_route, but the experts are those that the table [n_used, n_vocab] has for the token. */
 puna_value p_moe_route_tokens(puna_plan *g, puna_value scores, const puna_tensor *table, const puna_route_params *p);
@@ -325,8 +341,8 @@ puna_value p_moe_route_tokens(puna_plan *g, puna_value scores, const puna_tensor
 puna_value p_moe_route(puna_plan *g, puna_value scores, const puna_tensor *bias, const puna_route_params *p);
 
 typedef struct puna_experts {
-    const puna_tensor *gate, *up, *down;                /* {n_in, n_out, n_expert} */
-    const puna_tensor *gate_bias, *up_bias, *down_bias; /* {n_out, n_expert}, or NULL */
+    const puna_tensor *gate, *up, *down;                   /* {n_in, n_out, n_expert} */
+    const puna_tensor *gate_bias, *up_bias, *down_bias;    /* {n_out, n_expert}, or NULL */
     const puna_tensor *gate_scale, *up_scale, *down_scale; /* [n_expert], or NULL; before the bias */
 } puna_experts;
 puna_value p_moe_ffn(puna_plan *g, puna_value x, puna_value route, const puna_experts *e,
@@ -354,6 +370,7 @@ puna_value p_memory_scan(puna_plan *g, const puna_memory_inputs *in, const puna_
                          const puna_memory_params *p);
 
 puna_value p_select_rows(puna_plan *g, puna_value x);                               /* [T, w] -> [n_out, w] */
-void p_logits(puna_plan *g, puna_value x, const puna_tensor *w, const puna_tensor *bias, float scale, float softcap);
+void p_logits(puna_plan *g, puna_value x, const puna_tensor *w, const puna_tensor *bias, float scale,
+              float softcap);
 
 #endif

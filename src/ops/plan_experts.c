@@ -7,7 +7,8 @@ puna_value p_moe_route(puna_plan *g, puna_value scores, const puna_tensor *bias,
         return -1;
     const int32_t n = puna_plan_width(g, scores);
     const bool groups = p->n_group > 1;
-    if (p->n_used < 1 || p->n_used > n ||
+    const int32_t chunk = p->chunk > 1 ? p->chunk : 1;
+    if (p->n_used < 1 || n % chunk || p->n_used > n / chunk ||
         (groups && (n % p->n_group || p->n_group_used < 1 || p->n_group_used > p->n_group ||
                     p->n_used > n / p->n_group * p->n_group_used))) {
         puna_plan_mistake(g, NULL, "experts of a token", (uint64_t)p->n_used, (uint64_t)n);

@@ -74,7 +74,8 @@ void puna_profile_count(puna_profile *p, const puna_batch *batch, const puna_kv 
     p->n_rows += tokens;
     for (int32_t i = 0; i < p->plan->n_nodes; i++) {
         const puna_node *node = &p->plan->nodes[i];
-        const bool per_output = node->op == PUNA_OP_LOGITS || (node->out >= 0 && p->plan->values[node->out].per_output);
+        const bool per_output =
+            node->op == PUNA_OP_LOGITS || (node->out >= 0 && p->plan->values[node->out].per_output);
         const uint64_t n_rows = per_output ? outputs : tokens;
         if (node->op == PUNA_OP_KV_STORE)
             p->bytes[i] += tokens * puna_kv_position_bytes(kv, node->p.cache);

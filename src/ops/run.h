@@ -11,7 +11,7 @@ typedef struct puna_run {
     puna_kv *kv;
     float *scratch;   /* plan->row_floats * max_rows */
     int32_t max_rows;
-    float *row;       /* puna_ref_row_floats(plan) of scratch */
+    float *row; /* puna_ref_row_floats(plan) of scratch */
 } puna_run;
 
 /* The rows of a value: [rows, width], contiguous. */
@@ -37,20 +37,26 @@ extern puna_ref_fn *const puna_ref_functions[PUNA_OP_COUNT];
 size_t puna_ref_row_floats(const puna_plan *plan);
 
 /* The row of the table that a row of the batch wants; the last where there are fewer positions. */
-int32_t puna_embed_row(const puna_embed_params *p, const puna_tensor *table, const puna_batch *batch, int32_t row);
+int32_t puna_embed_row(const puna_embed_params *p, const puna_tensor *table, const puna_batch *batch,
+                       int32_t row);
 
 /* One value; in double. */
 float puna_activate(const puna_act_params *p, float x);
 
 /* y[n] = activation(gate) * up; each of n_gate gates is for n / n_gate values. y may be up. */
-void puna_glu_row(const puna_glu_params *p, const float *gate, size_t n_gate, const float *up, float *y, size_t n);
+void puna_glu_row(const puna_glu_params *p, const float *gate, size_t n_gate, const float *up, float *y,
+                  size_t n);
 
-/* One row of AFFINE, COLUMNS, JOIN, MIX and BALANCE: n values of y. */
+/* One row of AFFINE, COLUMNS, JOIN and BALANCE: n values of y. */
 void puna_affine_row(const puna_node *node, const float *x, float *y, size_t n);
 void puna_columns_row(const puna_node *node, const float *x, size_t n_in, float *y, size_t n);
 void puna_join_row(const puna_node *node, const float *a, size_t n_a, const float *b, float *y, size_t n);
 void puna_balance_row(const puna_node *node, const float *x, float *y, size_t n);
-void puna_mix_row(const puna_node *node, const float *weights, size_t n_weights, const float *x, float *y, size_t n);
+
+/* One row of DIVISOR and MIX. */
+float puna_divisor(const puna_norm_params *p, const float *x);
+void puna_mix_row(const puna_node *node, const float *x, size_t n_in, const float *weights, float *y,
+                  size_t n);
 
 /* The experts of one row, of n: route[2 * n_used] as p_moe_route says. given: their numbers, or NULL where scores
  * choose. probs, choice: n floats of scratch each. */
@@ -61,7 +67,8 @@ void puna_route_row(const puna_route_params *p, const float *scores, const float
  * positions, the keys [*from, *to) that the query at pos sees, the factor of its scores. */
 float puna_alibi_slope(float largest, int32_t head, int32_t n_head);
 int32_t puna_relative_bucket(int32_t pos, int32_t j, int32_t n_buckets, bool both_ways);
-void puna_visible(const puna_attention_params *p, const puna_span *span, int32_t pos, int32_t *from, int32_t *to);
+void puna_visible(const puna_attention_params *p, const puna_span *span, int32_t pos, int32_t *from,
+                  int32_t *to);
 float puna_temperature(const puna_attention_params *p, int32_t pos);
 
 /* cos and sin of the n_rot / 2 angles of one position, magnitude included; factors may be NULL.

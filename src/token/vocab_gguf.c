@@ -287,7 +287,8 @@ static puna_status read_container(puna_vocab *v, const puna_container *c, puna_e
         return puna_fail(err, PUNA_ERR_NOT_FOUND, "vocabulary: %s: the file has no tokenizer", KEY("model"));
     if (strcmp(model, "gpt2") == 0 || strcmp(model, "gemma4") == 0)
         TRY(set_bpe(v, c, err));
-    else if (strcmp(model, "llama") == 0 || strcmp(model, "test") == 0) /* the second: names without meaning */
+    else if (strcmp(model, "llama") == 0 ||
+             strcmp(model, "test") == 0) /* the second: names without meaning */
         TRY(set_spm(v, c, err));
     else if (strcmp(model, "bert") == 0)
         TRY(set_wordpiece(v, c, err));

@@ -21,6 +21,8 @@ typedef struct traits {
     int32_t n_rot, window;
     float softcap, logit_cap, yarn;
     bool bias, qk_norm, full_norm, post_norm, parallel, factors, late_select, early_select;
+    bool borrows;    /* from the third layer on, keys and values are those of two layers before */
+    bool streams;    /* what a layer adds is weighted by what it read, and as long */
     bool no_kernels; /* weights in an encoding that kernels.def does not know */
 } traits;
 
@@ -134,7 +136,9 @@ static puna_value attention(model *m, puna_value h, int32_t layer)
     const traits *t = &m->t;
     puna_plan *g = &m->plan;
     int32_t window = layer % 2 == 0 ? t->window : 0;
-    int32_t cache = p_cache(g, &(puna_cache_layout){ t->n_head_kv, t->head_dim, t->head_dim_v, window });
+    const bool borrows = t->borrows && layer >= 2;
+    int32_t cache = borrows ? layer % 2
+                            : p_cache(g, &(puna_cache_layout){ t->n_head_kv, t->head_dim, t->head_dim_v, window });
     puna_attention_params p = { .n_head = t->n_head,
                                 .n_head_kv = t->n_head_kv,
                                 .head_dim = t->head_dim,
@@ -143,7 +147,10 @@ static puna_value attention(model *m, puna_value h, int32_t layer)
                                 .window = window,
                                 .scale = 1 / sqrtf((float)t->head_dim),
                                 .softcap = t->softcap };
-    puna_value q = heads(m, h, t->n_head, layer), k = heads(m, h, t->n_head_kv, layer);
+    puna_value q = heads(m, h, t->n_head, layer);
+    if (borrows)
+        return p_attention(g, q, &p, NULL, NULL);
+    puna_value k = heads(m, h, t->n_head_kv, layer);
     puna_value v = linear(m, h, t->width, t->n_head_kv * t->head_dim_v);
     p_kv_store(g, k, v, cache);
     return p_attention(g, q, &p, NULL, NULL);
@@ -153,7 +160,21 @@ static puna_value feed_forward(model *m, puna_value h)
 {
     const traits *t = &m->t;
     puna_value gate = linear(m, h, t->width, t->n_ff), up = linear(m, h, t->width, t->n_ff);
-    return linear(m, p_glu(&m->plan, gate, up, &(puna_glu_params){ .activation = t->activation }), t->n_ff, t->width);
+    return linear(m, p_glu(&m->plan, gate, up, &(puna_glu_params){ .activation = t->activation }), t->n_ff,
+                  t->width);
+}
+
+/* Two sums of x and y, weighted by what x says, of which the second is made as long as y and the first is added. */
+static puna_value mixed(model *m, puna_value x, puna_value y)
+{
+    puna_plan *g = &m->plan;
+    const int32_t width = m->t.width;
+    puna_value sums = p_mix(g, p_join(g, x, y, 1), linear(m, x, width, 4), 2);
+    puna_value second = p_norm(g, p_columns(g, sums, 1, width, width), NULL, NULL, PUNA_NORM_L2, 1e-6f);
+    second = p_glu(g, p_divisor(g, y, PUNA_NORM_L2, 0), second, &(puna_glu_params){ .activation = PUNA_ACT_IDENTITY });
+    puna_value spread = p_divisor(g, second, PUNA_NORM_LAYER, 1e-5f);
+    second = p_glu(g, spread, second, &(puna_glu_params){ .activation = PUNA_ACT_TANH, .up_offset = 0.5f });
+    return p_add(g, second, p_columns(g, sums, 1, 0, width));
 }
 
 static puna_value layer(model *m, puna_value x, int32_t i)
@@ -172,6 +193,8 @@ static puna_value layer(model *m, puna_value x, int32_t i)
         return p_add(g, p_add(g, x, a), feed_forward(m, h));
     x = p_add(g, x, t->post_norm ? norm(m, a, t->width) : a);
     puna_value d = feed_forward(m, norm(m, x, t->width));
+    if (t->streams)
+        d = mixed(m, x, d);
     return p_add(g, t->post_norm ? norm(m, d, t->width) : d, x);
 }
 
@@ -180,7 +203,8 @@ static bool build(model *m, const traits *t, uint64_t seed)
     puna_error err = { 0 };
     *m = (model){ .t = *t, .rng = puna_rng_make(seed) };
     puna_plan *g = &m->plan;
-    puna_value x = p_embed(g, tensor(m, t->format, t->width, t->n_vocab, 0, 0.5f), &(puna_embed_params){ .scale = 2 });
+    puna_value x =
+        p_embed(g, tensor(m, t->format, t->width, t->n_vocab, 0, 0.5f), &(puna_embed_params){ .scale = 2 });
     for (int32_t i = 0; i < t->n_layers; i++)
         x = layer(m, x, i);
     p_layer(g, -1);
@@ -356,6 +380,20 @@ static const traits variants[] = {
     { .name = "row norm", LLAMA, .n_rot = 16, .qk_norm = true, .full_norm = true, .yarn = 1 },
     { .name = "no rotation", LLAMA, .window = 7, .late_select = true },
     { .name = "early", LLAMA, .n_rot = 16, .early_select = true },
+    { .name = "streams", LLAMA, .n_rot = 16, .streams = true },
+    { .name = "borrowed",
+      .width = 64,
+      .n_layers = 5,
+      .n_head = 6,
+      .n_head_kv = 2,
+      .head_dim = 16,
+      .head_dim_v = 16,
+      .n_ff = 96,
+      .n_vocab = 83,
+      .format = PUNA_FORMAT_F32,
+      .n_rot = 16,
+      .window = 20,
+      .borrows = true },
     { .name = "stories",
       .width = 64,
       .n_layers = 3,

@@ -69,12 +69,13 @@ static puna_status program_open(puna_program **out, const puna_plan *plan, const
 }
 
 /* Appends "what name x n" to the line at *at. */
-static void append_count(char *text, size_t capacity, size_t *at, const char *what, const char *name, int32_t count)
+static void append_count(char *text, size_t capacity, size_t *at, const char *what, const char *name,
+                         int32_t count)
 {
     if (*at >= capacity)
         return;
-    const int n = snprintf(text + *at, capacity - *at, "%s%s%s%s x %d", *at ? ", " : "", what, *name ? " " : "", name,
-                           (int)count);
+    const int n = snprintf(text + *at, capacity - *at, "%s%s%s%s x %d", *at ? ", " : "", what,
+                           *name ? " " : "", name, (int)count);
     *at += n > 0 ? (size_t)n : 0;
 }
 

@@ -70,7 +70,8 @@ static bool one_weight(const puna_node *node)
 static bool attention_has(const puna_node *node)
 {
     const puna_attention_params *p = &node->p.attention;
-    return !p->v_in_k && node->in[1] < 0 && p->mask == PUNA_MASK_CAUSAL && p->alibi == 0 && p->temperature == 0 && !node->weight && !node->bias;
+    return !p->v_in_k && node->in[1] < 0 && p->mask == PUNA_MASK_CAUSAL && p->alibi == 0 &&
+           p->temperature == 0 && !node->weight && !node->bias;
 }
 
 /* Walks up from v through norms and rotations of single heads that nobody else reads. */
@@ -157,8 +158,9 @@ static bool is_row_op(const puna_node *node)
     case PUNA_OP_ADD:
     case PUNA_OP_AFFINE:
     case PUNA_OP_COLUMNS:
-    case PUNA_OP_JOIN:
+    case PUNA_OP_DIVISOR:
     case PUNA_OP_MIX:
+    case PUNA_OP_JOIN:
     case PUNA_OP_BALANCE:
     case PUNA_OP_MOE_ROUTE:
     case PUNA_OP_SELECT_ROWS:
@@ -239,7 +241,8 @@ static const puna_node *glu_of(const compiler *c, const puna_node *node)
         return NULL;
     const puna_node *gate = maker(c, glu->in[0]), *up = maker(c, glu->in[1]);
     bool fits = gate->op == PUNA_OP_LINEAR && up->op == PUNA_OP_LINEAR && gate->in[0] == up->in[0] &&
-                gate->weight->ne[1] == up->weight->ne[1] && only_reader(c, gate->out) == glu && only_reader(c, up->out) == glu;
+                gate->weight->ne[1] == up->weight->ne[1] && only_reader(c, gate->out) == glu &&
+                only_reader(c, up->out) == glu;
     return fits ? glu : NULL;
 }
 
@@ -371,7 +374,7 @@ int32_t puna_steps_rope(const puna_steps *steps, const puna_node *node)
             a->yarn_ext == b->yarn_ext && a->yarn_beta_fast == b->yarn_beta_fast &&
             a->yarn_beta_slow == b->yarn_beta_slow && a->magnitude == b->magnitude &&
             a->n_ctx_orig == b->n_ctx_orig && a->position_block == b->position_block && a->back == b->back &&
-            factors == steps->ropes[i].factors)
+            a->still_period == b->still_period && a->still_from == b->still_from && factors == steps->ropes[i].factors)
             return i;
     }
     return -1;

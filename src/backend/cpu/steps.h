@@ -17,9 +17,9 @@
 enum { PUNA_STEP_CHAIN = 6, PUNA_STEP_LINEARS = 4, PUNA_STEP_HEAD_OPS = 3 };
 
 typedef enum puna_step_kind {
-    PUNA_STEP_ROWS,     /* the chain alone */
-    PUNA_STEP_LINEAR,   /* chain, encode, products */
-    PUNA_STEP_STORE,    /* keys and values into the cache */
+    PUNA_STEP_ROWS,      /* the chain alone */
+    PUNA_STEP_LINEAR,    /* chain, encode, products */
+    PUNA_STEP_STORE,     /* keys and values into the cache */
     PUNA_STEP_ATTENTION, /* maybe with the store before it */
     PUNA_STEP_REFERENCE  /* a node that only the scalar reference computes */
 } puna_step_kind;

@@ -78,7 +78,8 @@ static void normalise(const puna_worker *w, const puna_node *node, const float *
                                  (size_t)p->group);
 }
 
-static void gate(const puna_worker *w, const puna_node *node, const float *a, const float *b, float *y, size_t width)
+static void gate(const puna_worker *w, const puna_node *node, const float *a, const float *b, float *y,
+                 size_t width)
 {
     const puna_glu_params *p = &node->p.glu;
     const size_t n_gate = (size_t)w->steps->values[node->in[0]].width;
@@ -88,7 +89,8 @@ static void gate(const puna_worker *w, const puna_node *node, const float *a, co
         puna_glu_row(p, a, n_gate, b, y, width);
 }
 
-static void sum(const puna_worker *w, const puna_node *node, const float *a, const float *b, float *y, size_t width)
+static void sum(const puna_worker *w, const puna_node *node, const float *a, const float *b, float *y,
+                size_t width)
 {
     const float x_factor = node->p.add.x, y_factor = node->p.add.y;
     if (x_factor == 1 && y_factor == 1) {
@@ -108,8 +110,8 @@ static void route(const puna_worker *w, int thread, const puna_node *node, size_
     puna_route_row(&node->p.route, scores, for_group(node->bias, 0), given, n, scratch, scratch + n, y);
 }
 
-static void row_op(const puna_worker *w, int thread, const puna_node *node, size_t row, const float *a, const float *b,
-                   float *y)
+static void row_op(const puna_worker *w, int thread, const puna_node *node, size_t row, const float *a,
+                   const float *b, float *y)
 {
     const size_t width = (size_t)w->steps->values[node->out].width;
     const size_t n_in = node->in[0] < 0 ? 0 : (size_t)w->steps->values[node->in[0]].width;
@@ -138,6 +140,9 @@ static void row_op(const puna_worker *w, int thread, const puna_node *node, size
         break;
     case PUNA_OP_COLUMNS:
         puna_columns_row(node, a, n_in, y, width);
+        break;
+    case PUNA_OP_DIVISOR:
+        *y = puna_divisor(&node->p.norm, a);
         break;
     case PUNA_OP_JOIN:
         puna_join_row(node, a, n_in, b, y, width);
@@ -200,8 +205,12 @@ void puna_worker_reference(puna_worker *w, int thread, int32_t number)
     int32_t begin, end, taken = 0;
     (void)thread;
     for (; puna_worker_take(w, phase, 1, 1, &begin, &end); taken++) {
-        const puna_run run = { .plan = &w->reference_plan, .batch = w->batch, .kv = w->kv, .scratch = w->values,
-                               .max_rows = w->options.max_tokens, .row = w->reference_row };
+        const puna_run run = { .plan = &w->reference_plan,
+                               .batch = w->batch,
+                               .kv = w->kv,
+                               .scratch = w->values,
+                               .max_rows = w->options.max_tokens,
+                               .row = w->reference_row };
         puna_ref_functions[step->last->op](&run, step->last);
     }
     puna_worker_finish(w, phase, 1, taken);

@@ -9,13 +9,6 @@
 
 enum { OVERLAPPING = 4, WIDE = 128 }; /* tokens of a block: with the block before it and an indexer, or without both */
 
-static void mistake(puna_keys *k, const char *suffix, int32_t got, const char *expected)
-{
-    if (!k->status)
-        k->status = puna_fail(&k->error, PUNA_ERR_FORMAT, "metadata %s.%s: got %d, expected %s", k->arch, suffix, (int)got,
-                              expected);
-}
-
 static int32_t needed(puna_keys *k, const char *suffix, int32_t least, int32_t most)
 {
     puna_key_need(k, suffix);
@@ -31,7 +24,7 @@ static void attention_keys(puna_hparams *hp, puna_keys *k)
     puna_key_need(k, "attention.compress_rope_freq_base");
     hp->rope_base_compress = puna_key_real(k, "attention.compress_rope_freq_base", 10000);
     if (!(hp->rope_base_compress > 0))
-        mistake(k, "attention.compress_rope_freq_base", 0, "more than 0");
+        puna_key_mistake(k, "attention.compress_rope_freq_base", 0, "more than 0");
     puna_key_need(k, "attention.compress_ratios");
     puna_key_layers_int(k, hp, "attention.compress_ratios", offsetof(puna_layer_hparams, compress), 0, WIDE);
     for (int32_t i = 0; i < hp->n_layer; i++) {
@@ -39,14 +32,14 @@ static void attention_keys(puna_hparams *hp, puna_keys *k)
         l->window = hp->window;
         l->indexer = l->compress == OVERLAPPING ? PUNA_INDEXER_OWN : PUNA_INDEXER_NONE;
         if (l->compress != 0 && l->compress != OVERLAPPING && l->compress != WIDE)
-            mistake(k, "attention.compress_ratios", l->compress, "0, 4 or 128");
+            puna_key_mistake(k, "attention.compress_ratios", l->compress, "0, 4 or 128");
         if (l->n_head < 1 || l->n_head % hp->n_out_group)
-            mistake(k, "attention.head_count", l->n_head, "a multiple of output_group_count");
+            puna_key_mistake(k, "attention.head_count", l->n_head, "a multiple of output_group_count");
         if (l->n_head_kv != 1)
-            mistake(k, "attention.head_count_kv", l->n_head_kv, "1");
+            puna_key_mistake(k, "attention.head_count_kv", l->n_head_kv, "1");
     }
     if (hp->head_dim_k != hp->head_dim_v || hp->n_rot > hp->head_dim_k)
-        mistake(k, "attention.value_length", hp->head_dim_v, "attention.key_length, and no less than rope.dimension_count");
+        puna_key_mistake(k, "attention.value_length", hp->head_dim_v, "attention.key_length, and no less than rope.dimension_count");
     hp->indexer.key_block = OVERLAPPING;
     puna_key_indexer(k, hp, PUNA_ROPE_NORMAL, 0);
 }
@@ -54,9 +47,10 @@ static void attention_keys(puna_hparams *hp, puna_keys *k)
 static void deepseek4_keys(puna_hparams *hp, puna_keys *k)
 {
     attention_keys(hp, k);
-    puna_key_experts(k, hp, &(puna_expert_keys){ .norm_key = true, .scaled = true, .own_ff = true, .n_shared = 1 });
+    puna_key_experts(k, hp, &(puna_expert_keys){ .gating_key = true, .norm_key = true, .scaled = true, .own_ff = true,
+                                                 .n_shared = 1 });
     if (hp->route.gating != PUNA_GATING_SQRT_SOFTPLUS)
-        mistake(k, "expert_gating_func", (int32_t)hp->route.gating, "4");
+        puna_key_mistake(k, "expert_gating_func", (int32_t)hp->route.gating, "4");
     puna_key_need(k, "swiglu_clamp_exp");
     puna_key_layers_real(k, hp, "swiglu_clamp_exp", offsetof(puna_layer_hparams, expert_limit));
     for (int32_t i = 0; i < hp->n_layer; i++)
@@ -67,7 +61,7 @@ static void deepseek4_keys(puna_hparams *hp, puna_keys *k)
     puna_key_hyper(k, hp);
     hp->hyper.n_balance = needed(k, "hyper_connection.sinkhorn_iterations", 1, 1 << 10);
     if (hp->n_predict > 0 && !puna_key_tensor(k, hp->n_layer, "nextn.eh_proj.weight"))
-        mistake(k, "nextn_predict_layers", hp->n_predict, "layers that have nextn.eh_proj.weight");
+        puna_key_mistake(k, "nextn_predict_layers", hp->n_predict, "layers that have nextn.eh_proj.weight");
 }
 
 /* ---- attention -------------------------------------------------------------------------- */
@@ -185,6 +179,7 @@ const puna_arch puna_arch_deepseek4 = {
              PUNA_SET(SINKS) | PUNA_SET(LORA_Q) | PUNA_SET(KV_ONE) | PUNA_SET(LORA_O) | PUNA_SET(COMPRESSOR) |
              PUNA_SET(INDEX_QUERY) | PUNA_SET(INDEX_COMPRESSOR) | PUNA_SET(HYPER) | PUNA_SET(HYPER_HEAD) |
              PUNA_SETS_EXPERTS | PUNA_SETS_SHARED | PUNA_SET(CHOICE_BIAS) | PUNA_SET(EXPERT_TABLE),
+    .never = PUNA_SETS_QKV | PUNA_SET(O_SCALE),
     .adjust = deepseek4_keys,
     .attention = attention,
     .build = puna_build_hyper,

@@ -6,8 +6,11 @@
 
 #include "model/network.h"
 
-#define TINY                                                                                                          \
-    { .n_layer = 7, .n_embd = 48, .n_head = 4, .n_head_kv = 1, .head_dim = 32, .n_ff = 64, .n_vocab = 128, .window = 8 }
+#define TINY                                                                                                 \
+    {                                                                                                        \
+        .n_layer = 7, .n_embd = 48, .n_head = 4, .n_head_kv = 1, .head_dim = 32, .n_ff = 64, .n_vocab = 128, \
+        .window = 8                                                                                          \
+    }
 
 const puna_arch puna_arch_gemma = {
     .name = "gemma",
@@ -53,7 +56,6 @@ static void gemma3_keys(puna_hparams *hp, puna_keys *k)
     hp->rope_base_window = puna_key_real(k, "rope.freq_base_swa", 10000);
     hp->rope_window.scale = 1;
     hp->logit_softcap = puna_key_real(k, "final_logit_softcapping", 0);
-    hp->attention_softcap = puna_key_real(k, "attn_logit_softcapping", 0);
     hp->attention_scale = puna_key_real(k, "attention.scale", 0);
     if (!(hp->attention_scale > 0))
         scale_of_largest(hp, 62);
@@ -64,7 +66,7 @@ const puna_arch puna_arch_gemma3 = {
     .pairing = PUNA_ROPE_NEOX,
     .activation = PUNA_ACT_GELU,
     .traits = PUNA_TRAIT_EMBEDDING_SQRT,
-    .defaults = { .rms_eps = 1e-6f, .rope_base = 1000000 },
+    .defaults = { .rms_eps = 1e-6f },
     .needs = PUNA_SETS_DENSE | PUNA_SETS_QK_NORM | PUNA_SETS_POST_NORMS,
     .adjust = gemma3_keys,
     .tiny = TINY,

@@ -5,12 +5,15 @@
 
 #include "model/network.h"
 
-#define TINY { .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 4, .head_dim = 16, .n_ff = 96, .n_vocab = 128 }
+#define TINY                                                                                                \
+    {                                                                                                       \
+        .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 4, .head_dim = 16, .n_ff = 96, .n_vocab = 128 \
+    }
 
 /* Layer norms and no gate, all with biases. */
-#define GPT                                                                                                      \
-    (PUNA_SETS_ATTENTION | PUNA_SET(FFN_NORM) | PUNA_SETS_LAYER_NORM_BIAS | PUNA_SET(O_BIAS) | PUNA_SETS_PLAIN | \
-     PUNA_SET(UP_BIAS) | PUNA_SET(DOWN_BIAS))
+#define GPT                                                                                    \
+    (PUNA_SETS_ATTENTION | PUNA_SET(FFN_NORM) | PUNA_SETS_LAYER_NORM_BIAS | PUNA_SET(O_BIAS) | \
+     PUNA_SETS_PLAIN | PUNA_SET(UP_BIAS) | PUNA_SET(DOWN_BIAS))
 
 static void no_rope(puna_hparams *hp)
 {
@@ -116,7 +119,8 @@ static void mpt_build(puna_network *net)
     for (int32_t i = 0; i < net->hp.n_layer; i++) {
         puna_layer *l = &net->layers[i];
         if (l->ffn_act_scale && !(l->ffn_act_scale = reciprocal(net, l->ffn_act_scale)))
-            net->plan.status = puna_fail_memory(&net->plan.error, "scales", sizeof(float) * (size_t)net->hp.layers[i].n_ff);
+            net->plan.status =
+                puna_fail_memory(&net->plan.error, "scales", sizeof(float) * (size_t)net->hp.layers[i].n_ff);
     }
     puna_build_decoder(net);
 }

@@ -4,10 +4,14 @@
 
 #include "model/network.h"
 
-#define TINY { .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 }
+#define TINY                                                                                                \
+    {                                                                                                       \
+        .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 \
+    }
 
-#define GRANITE_MAY \
-    (PUNA_SET(O_BIAS) | PUNA_SETS_FFN_BIAS | PUNA_SET(ROPE_FACTORS) | PUNA_SET(ROPE_LONG_SHORT) | PUNA_SET(EXPERT_GATE))
+#define GRANITE_MAY                                                                               \
+    (PUNA_SET(O_BIAS) | PUNA_SETS_FFN_BIAS | PUNA_SET(ROPE_FACTORS) | PUNA_SET(ROPE_LONG_SHORT) | \
+     PUNA_SET(EXPERT_GATE))
 #define GRANITE_NEEDS (PUNA_SETS_DENSE | PUNA_SET(ROUTER) | PUNA_SET(EXPERT_UP) | PUNA_SET(EXPERT_DOWN))
 
 static void scales(puna_hparams *hp, puna_keys *k, float embedding, float residual, float logits)
@@ -16,8 +20,10 @@ static void scales(puna_hparams *hp, puna_keys *k, float embedding, float residu
     hp->residual_scale = puna_key_real(k, "residual_scale", residual);
     logits = puna_key_real(k, "logit_scale", logits);
     hp->logit_scale = logits != 0 ? 1 / logits : 0;
-    puna_key_experts(k, hp, &(puna_expert_keys){ .gating = PUNA_GATING_SOFTMAX, .normalise = true,
-                                                 .n_ff = hp->layers[0].n_ff, .n_shared = -1 });
+    puna_key_experts(
+        k, hp,
+        &(puna_expert_keys){
+            .gating = PUNA_GATING_SOFTMAX, .normalise = true, .n_ff = hp->layers[0].n_ff, .n_shared = -1 });
 }
 
 static void granitemoe_keys(puna_hparams *hp, puna_keys *k)

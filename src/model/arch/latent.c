@@ -31,6 +31,7 @@ const puna_arch puna_arch_minicpm3 = {
     .defaults = { .rms_eps = 1e-5f },
     .needs = LATENT | PUNA_SETS_GATED,
     .may = PUNA_SET(ROPE_LONG_SHORT),
+    .never = PUNA_SETS_QKV,
     .adjust = minicpm3_keys,
     .attention = puna_build_latent,
     .tiny = TINY,
@@ -47,6 +48,7 @@ const puna_arch puna_arch_plm = {
     .activation = PUNA_ACT_RELU_SQUARED,
     .defaults = { .rms_eps = 1e-5f },
     .needs = LATENT | PUNA_SETS_PLAIN,
+    .never = PUNA_SET(OUTPUT),
     .adjust = plm_keys,
     .attention = puna_build_latent,
     .tiny = TINY,
@@ -84,8 +86,8 @@ static int32_t vocabulary(puna_keys *k)
 
 static void deepseek_experts(puna_hparams *hp, puna_keys *k, puna_gating gating)
 {
-    puna_key_experts(k, hp, &(puna_expert_keys){ .gating = gating, .norm_key = true, .scaled = true, .own_ff = true,
-                                                 .leading = true, .n_shared = 1 });
+    puna_key_experts(k, hp, &(puna_expert_keys){ .gating = gating, .gating_key = true, .norm_key = true, .scaled = true,
+                                                 .own_ff = true, .leading = true, .n_shared = 1 });
 }
 
 /* Small models of the family make queries in one step, whatever their files say; and one that has no word on gating
@@ -138,6 +140,31 @@ const puna_arch puna_arch_mistral4 = {
     .tiny = TINY,
 };
 
+/* The text part of DeepSeek-OCR has V2's experts and ordinary attention; its positions are not scaled. */
+static void deepseek2_ocr_keys(puna_hparams *hp, puna_keys *k)
+{
+    deepseek_experts(hp, k, PUNA_GATING_SOFTMAX);
+    hp->n_rot = hp->head_dim_k;
+    if (hp->rope.scale != 1 || hp->rope.yarn_ext != 0)
+        puna_key_mistake(k, "rope.scaling.factor", (int32_t)(1 / hp->rope.scale), "none");
+    if (hp->rope_base != 10000)
+        puna_key_mistake(k, "rope.freq_base", (int32_t)hp->rope_base, "10000");
+    for (int32_t i = 0; i < hp->n_layer; i++)
+        if (hp->layers[i].n_head_kv != hp->layers[i].n_head)
+            puna_key_mistake(k, "attention.head_count_kv", hp->layers[i].n_head_kv, "attention.head_count");
+}
+
+const puna_arch puna_arch_deepseek2_ocr = {
+    .name = "deepseek2-ocr",
+    .pairing = PUNA_ROPE_NEOX,
+    .activation = PUNA_ACT_SILU,
+    .defaults = { .rms_eps = 1e-6f },
+    .needs = PUNA_SETS_DENSE | PUNA_SETS_EXPERTS | PUNA_SETS_SHARED,
+    .may = PUNA_SET(CHOICE_BIAS) | PUNA_SET(EXPERT_GATE_UP),
+    .adjust = deepseek2_ocr_keys,
+    .tiny = TINY,
+};
+
 /* ---- chosen keys ------------------------------------------------------------------------ */
 
 #define SPARSE (DEEPSEEK | PUNA_SET(INDEXER) | PUNA_SET(INDEX_QUERY))
@@ -160,6 +187,7 @@ const puna_arch puna_arch_deepseek32 = {
     .defaults = { .rms_eps = 1e-6f },
     .needs = SPARSE,
     .may = SPARSE_MAY,
+    .never = PUNA_SETS_QKV,
     .adjust = deepseek32_keys,
     .attention = puna_build_latent,
     .tiny = TINY,
@@ -192,6 +220,7 @@ const puna_arch puna_arch_glm_dsa = {
     .defaults = { .rms_eps = 1e-6f },
     .needs = SPARSE,
     .may = SPARSE_MAY,
+    .never = PUNA_SETS_QKV,
     .adjust = glm_dsa_keys,
     .attention = puna_build_latent,
     .tiny = TINY,
@@ -225,6 +254,7 @@ const puna_arch puna_arch_dots3note = {
     .defaults = { .rms_eps = 1e-6f },
     .needs = SPARSE | PUNA_SET(K_NORM) | PUNA_SET(ATTN_GATE) | PUNA_SET(CHOICE_BIAS),
     .may = SPARSE_MAY,
+    .never = PUNA_SETS_QKV,
     .adjust = dots3note_keys,
     .attention = puna_build_latent,
     .tiny = TINY,
@@ -258,6 +288,7 @@ const puna_arch puna_arch_hy_v4 = {
     .defaults = { .rms_eps = 1e-6f },
     .needs = SPARSE | PUNA_SET(OUTPUT) | PUNA_SET(SINKS) | PUNA_SET(ATTN_GATE) | PUNA_SET(HYPER) | PUNA_SET(HYPER_HEAD),
     .may = PUNA_SET(CHOICE_BIAS),
+    .never = PUNA_SETS_QKV | PUNA_SET(O_SCALE),
     .adjust = hy_v4_keys,
     .attention = puna_build_latent,
     .build = puna_build_hyper,

@@ -1,22 +1,27 @@
 /* llama.c - LLaMA (Touvron et al. 2023, arXiv 2302.13971) and what differs from it by a tensor, an
  * activation or the way positions are rotated: Llama 2 and 3, Mistral, Mixtral, TinyLlama, SmolLM; Qwen2
- * (arXiv 2407.10671); Baichuan, Xverse, InternLM2, EXAONE, Pangu, Arcee, SmolLM3, Seed-OSS, Apertus, DeciLM. */
+ * (arXiv 2407.10671); Baichuan, Xverse, InternLM2, EXAONE, Pangu, Arcee, SmolLM3, Seed-OSS, Maincoder, Refact. */
 #include <math.h>
 #include <stddef.h>
 
 #include "model/network.h"
 
-#define TINY { .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 }
+#define TINY                                                                                                \
+    {                                                                                                       \
+        .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 \
+    }
 
-#define LLAMA_MAY \
-    (PUNA_SET(O_BIAS) | PUNA_SETS_FFN_BIAS | PUNA_SET(FFN_SCALE) | PUNA_SET(EXPERT_SCALE) | PUNA_SET(ROPE_FACTORS) | \
-     PUNA_SET(ROPE_LONG_SHORT))
+#define LLAMA_MAY                                                                           \
+    (PUNA_SET(O_BIAS) | PUNA_SETS_FFN_BIAS | PUNA_SET(FFN_SCALE) | PUNA_SET(EXPERT_SCALE) | \
+     PUNA_SET(ROPE_FACTORS) | PUNA_SET(ROPE_LONG_SHORT))
 
 /* Mixtral (arXiv 2401.04088): experts as wide as a dense layer would be. */
 static void with_experts(puna_hparams *hp, puna_keys *k)
 {
-    puna_key_experts(k, hp, &(puna_expert_keys){ .gating = PUNA_GATING_SOFTMAX, .normalise = true,
-                                                 .n_ff = hp->layers[0].n_ff, .n_shared = -1 });
+    puna_key_experts(
+        k, hp,
+        &(puna_expert_keys){
+            .gating = PUNA_GATING_SOFTMAX, .normalise = true, .n_ff = hp->layers[0].n_ff, .n_shared = -1 });
 }
 
 const puna_arch puna_arch_llama = {
@@ -138,7 +143,8 @@ const puna_arch puna_arch_smollm3 = {
 };
 
 /* Files name the second norm after where it stands. */
-static const puna_alias norm_after_attention[] = { { "post_attention_norm.weight", "ffn_norm.weight" }, { NULL, NULL } };
+static const puna_alias norm_after_attention[] = { { "post_attention_norm.weight", "ffn_norm.weight" },
+                                                   { NULL, NULL } };
 
 const puna_arch puna_arch_seed_oss = {
     .name = "seed_oss",
@@ -174,8 +180,19 @@ static void refact_keys(puna_hparams *hp, puna_keys *k)
 {
     (void)k;
     hp->alibi = 8;
-    for (int32_t i = 0; i < hp->n_layer; i++)
+    for (int32_t i = 0; i < hp->n_layer; i++) {
         hp->layers[i].no_rope = true;
+        hp->layers[i].experts = hp->n_expert > 0;
+    }
+}
+
+/* Files with experts are run as llama.cpp runs them: their activation is all that is left of this part. */
+static puna_value refact_feed_forward(puna_network *net, puna_value h, puna_value x, puna_value y, int32_t il)
+{
+    (void)x;
+    (void)y;
+    return net->hp.layers[il].experts ? p_act(&net->plan, h, &(puna_act_params){ .kind = PUNA_ACT_SILU })
+                                      : puna_build_dense(net, h, il);
 }
 
 const puna_arch puna_arch_refact = {
@@ -184,5 +201,6 @@ const puna_arch puna_arch_refact = {
     .defaults = { .rms_eps = 1e-5f },
     .needs = PUNA_SETS_DENSE,
     .adjust = refact_keys,
+    .feed_forward = refact_feed_forward,
     .tiny = TINY,
 };

@@ -63,7 +63,7 @@ static void build(puna_network *net)
     puna_value x = puna_build_embed(net);
     for (int32_t il = 0; il < net->hp.n_layer; il++)
         x = minimax_layer(net, x, il);
-    puna_build_logits(net, x);
+    puna_build_output(net, x);
 }
 
 static void minimax_keys(puna_hparams *hp, puna_keys *k)

@@ -2,7 +2,10 @@
  * come after the branches and run over all heads of q and k; OLMoE (arXiv 2409.02060). */
 #include "model/network.h"
 
-#define TINY { .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 4, .head_dim = 16, .n_ff = 96, .n_vocab = 128 }
+#define TINY                                                                                                \
+    {                                                                                                       \
+        .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 4, .head_dim = 16, .n_ff = 96, .n_vocab = 128 \
+    }
 
 static void olmo_keys(puna_hparams *hp, puna_keys *k)
 {
@@ -42,8 +45,9 @@ const puna_arch puna_arch_olmo2 = {
 
 static void olmoe_keys(puna_hparams *hp, puna_keys *k)
 {
-    puna_key_experts(k, hp, &(puna_expert_keys){ .gating = PUNA_GATING_SOFTMAX, .n_ff = hp->layers[0].n_ff,
-                                                 .n_shared = -1 });
+    puna_key_experts(
+        k, hp,
+        &(puna_expert_keys){ .gating = PUNA_GATING_SOFTMAX, .n_ff = hp->layers[0].n_ff, .n_shared = -1 });
 }
 
 const puna_arch puna_arch_olmoe = {

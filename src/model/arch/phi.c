@@ -2,7 +2,10 @@
  * and for long contexts (LongRoPE, arXiv 2402.13753). */
 #include "model/network.h"
 
-#define TINY { .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 }
+#define TINY                                                                                                \
+    {                                                                                                       \
+        .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 \
+    }
 
 const puna_arch puna_arch_phi3 = {
     .name = "phi3",
@@ -16,8 +19,10 @@ const puna_arch puna_arch_phi3 = {
 
 static void phimoe_keys(puna_hparams *hp, puna_keys *k)
 {
-    puna_key_experts(k, hp, &(puna_expert_keys){ .gating = PUNA_GATING_SOFTMAX, .normalise = true,
-                                                 .n_ff = hp->layers[0].n_ff, .n_shared = -1 });
+    puna_key_experts(
+        k, hp,
+        &(puna_expert_keys){
+            .gating = PUNA_GATING_SOFTMAX, .normalise = true, .n_ff = hp->layers[0].n_ff, .n_shared = -1 });
 }
 
 const puna_arch puna_arch_phimoe = {
@@ -25,7 +30,8 @@ const puna_arch puna_arch_phimoe = {
     .pairing = PUNA_ROPE_NEOX,
     .activation = PUNA_ACT_SILU,
     .defaults = { .rms_eps = 1e-5f },
-    .needs = PUNA_SETS_DENSE | PUNA_SETS_LAYER_NORM_BIAS | PUNA_SET(O_BIAS) | PUNA_SET(OUTPUT_BIAS) | PUNA_SETS_EXPERTS,
+    .needs = PUNA_SETS_DENSE | PUNA_SETS_LAYER_NORM_BIAS | PUNA_SET(O_BIAS) | PUNA_SET(OUTPUT_BIAS) |
+             PUNA_SETS_EXPERTS,
     .may = PUNA_SET(ROPE_LONG_SHORT),
     .adjust = phimoe_keys,
     .tiny = TINY,

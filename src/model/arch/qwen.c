@@ -4,7 +4,10 @@
 
 #include "model/network.h"
 
-#define TINY { .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 }
+#define TINY                                                                                                \
+    {                                                                                                       \
+        .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 \
+    }
 
 /* The file's feed_forward_length counts gate and up together. */
 static void qwen_keys(puna_hparams *hp, puna_keys *k)
@@ -55,7 +58,8 @@ const puna_arch puna_arch_qwen3vl = {
 /* One expert that every token goes through, as much as a gate of its own says. */
 static void qwen2moe_keys(puna_hparams *hp, puna_keys *k)
 {
-    puna_key_experts(k, hp, &(puna_expert_keys){ .gating = PUNA_GATING_SOFTMAX, .own_ff = true, .n_shared = -1 });
+    puna_key_experts(k, hp,
+                     &(puna_expert_keys){ .gating = PUNA_GATING_SOFTMAX, .own_ff = true, .n_shared = -1 });
     hp->n_ff_shared = puna_key_int(k, "expert_shared_feed_forward_length", 0, 0, 1 << 24);
     if (hp->n_ff_shared == 0)
         hp->n_ff_shared = hp->layers[0].n_ff;
@@ -73,8 +77,9 @@ const puna_arch puna_arch_qwen2moe = {
 
 static void qwen3moe_keys(puna_hparams *hp, puna_keys *k)
 {
-    puna_key_experts(k, hp, &(puna_expert_keys){ .gating = PUNA_GATING_SOFTMAX, .normalise = true, .own_ff = true,
-                                                 .n_shared = -1 });
+    puna_key_experts(k, hp,
+                     &(puna_expert_keys){
+                         .gating = PUNA_GATING_SOFTMAX, .normalise = true, .own_ff = true, .n_shared = -1 });
 }
 
 const puna_arch puna_arch_qwen3moe = {
@@ -95,5 +100,15 @@ const puna_arch puna_arch_qwen3vlmoe = {
     .defaults = { .rms_eps = 1e-6f },
     .needs = PUNA_SETS_DENSE | PUNA_SETS_QK_NORM | PUNA_SETS_EXPERTS,
     .adjust = qwen3moe_keys,
+    .tiny = TINY,
+};
+
+/* The part of Qwen3-TTS that makes codes of sound from text. */
+const puna_arch puna_arch_qwen3tts = {
+    .name = "qwen3tts",
+    .pairing = PUNA_ROPE_NEOX,
+    .activation = PUNA_ACT_SILU,
+    .defaults = { .rms_eps = 1e-6f },
+    .needs = PUNA_SETS_DENSE | PUNA_SETS_QK_NORM,
     .tiny = TINY,
 };

@@ -161,11 +161,11 @@ static void build_6(puna_network *net)
     p_layer(&net->plan, -1);
     puna_value x = puna_build_embed(net);
     for (int32_t il = 0; il < net->hp.n_layer; il++) {
-        x = puna_build_layer(net, x, il);
+        x = puna_build_layer(net, x, il, il == net->hp.n_layer - 1);
         if (every > 0 && (il + 1) % every == 0)
             x = p_affine(&net->plan, x, 0.5f, NULL, NULL, 0);
     }
-    puna_build_logits(net, x);
+    puna_build_output(net, x);
 }
 
 /* ---- RWKV-7 ----------------------------------------------------------------------------- */

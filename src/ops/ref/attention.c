@@ -60,11 +60,13 @@ int32_t puna_relative_bucket(int32_t pos, int32_t j, int32_t n_buckets, bool bot
     const int32_t first = both_ways && j > pos ? n : 0;
     if (distance < exact)
         return first + distance;
-    const int32_t far = exact + (int32_t)floor(log((double)distance / exact) / log(128.0 / exact) * (n - exact));
+    const int32_t far =
+        exact + (int32_t)floor(log((double)distance / exact) / log(128.0 / exact) * (n - exact));
     return first + (far < n - 1 ? far : n - 1);
 }
 
-void puna_visible(const puna_attention_params *p, const puna_span *span, int32_t pos, int32_t *from, int32_t *to)
+void puna_visible(const puna_attention_params *p, const puna_span *span, int32_t pos, int32_t *from,
+                  int32_t *to)
 {
     *from = 0;
     *to = pos + 1;

@@ -4,22 +4,30 @@
 
 #include "ops/run.h"
 
-/* One group of n values. RMS: Zhang and Sennrich 2019 (arXiv 1910.07467). Layer: Ba et al. 2016. */
+/* What a norm divides n values by; *mean is what it takes from them first. RMS: Zhang and Sennrich 2019 (arXiv
+ * 1910.07467). Layer: Ba et al. 2016. */
+static double divisor(const puna_norm_params *p, const float *x, double *mean)
+{
+    const int32_t n = p->group;
+    double square = 0;
+    *mean = 0;
+    if (p->kind == PUNA_NORM_LAYER) {
+        for (int32_t i = 0; i < n; i++)
+            *mean += (double)x[i];
+        *mean /= n;
+    }
+    for (int32_t i = 0; i < n; i++)
+        square += ((double)x[i] - *mean) * ((double)x[i] - *mean);
+    return p->kind == PUNA_NORM_L2 ? fmax(sqrt(square), (double)p->eps) : sqrt(square / n + (double)p->eps);
+}
+
+/* One group of n values. */
 static void norm_group(const puna_norm_params *p, const float *x, float *y, const float *weight,
                        const float *bias)
 {
-    int32_t n = p->group;
-    double mean = 0, square = 0;
-    if (p->kind == PUNA_NORM_LAYER) {
-        for (int32_t i = 0; i < n; i++)
-            mean += (double)x[i];
-        mean /= n;
-    }
-    for (int32_t i = 0; i < n; i++)
-        square += ((double)x[i] - mean) * ((double)x[i] - mean);
-    double scale = p->kind == PUNA_NORM_L2 ? 1 / fmax(sqrt(square), (double)p->eps)
-                                           : 1 / sqrt(square / n + (double)p->eps);
-    for (int32_t i = 0; i < n; i++) {
+    double mean;
+    const double scale = 1 / divisor(p, x, &mean);
+    for (int32_t i = 0; i < p->group; i++) {
         double v = ((double)x[i] - mean) * scale;
         y[i] = (float)(weight ? v * (double)weight[i] : v) + (bias ? bias[i] : 0);
     }
@@ -112,14 +120,17 @@ void puna_ref_act(const puna_run *run, const puna_node *node)
         y[i] = puna_activate(&node->p.act, x[i]);
 }
 
-void puna_glu_row(const puna_glu_params *p, const float *gate, size_t n_gate, const float *up, float *y, size_t n)
+void puna_glu_row(const puna_glu_params *p, const float *gate, size_t n_gate, const float *up, float *y,
+                  size_t n)
 {
     const puna_act_params act = { .kind = p->activation };
     for (size_t i = 0; i < n; i++) {
         const float g = gate[i / (n / n_gate)], u = up[i];
         if (p->limit > 0) {
-            const float early = p->late_limit ? g : fminf(g, p->limit), late = p->late_limit ? p->limit : INFINITY;
-            y[i] = fminf(puna_activate(&act, early), late) * (fmaxf(fminf(u, p->limit), -p->limit) + p->up_offset);
+            const float early = p->late_limit ? g : fminf(g, p->limit),
+                        late = p->late_limit ? p->limit : INFINITY;
+            y[i] = fminf(puna_activate(&act, early), late) *
+                   (fmaxf(fminf(u, p->limit), -p->limit) + p->up_offset);
         } else
             y[i] = puna_activate(&act, g) * (u + p->up_offset);
     }
@@ -181,7 +192,8 @@ void puna_ref_columns(const puna_run *run, const puna_node *node)
 
 void puna_join_row(const puna_node *node, const float *a, size_t n_a, const float *b, float *y, size_t n)
 {
-    const size_t n_group = (size_t)node->p.columns.n_group, first = n_a / n_group, second = (n - n_a) / n_group;
+    const size_t n_group = (size_t)node->p.columns.n_group, first = n_a / n_group,
+                 second = (n - n_a) / n_group;
     for (size_t i = 0; i < n_group; i++, y += first + second) {
         memcpy(y, a + i * first, first * sizeof *y);
         memcpy(y + first, b + i * second, second * sizeof *y);
@@ -232,25 +244,44 @@ void puna_ref_balance(const puna_run *run, const puna_node *node)
         puna_balance_row(node, x + r * n, y + r * n, n);
 }
 
-void puna_mix_row(const puna_node *node, const float *weights, size_t n_weights, const float *x, float *y, size_t n)
+/* ---- weighted by values of the row ------------------------------------------------------- */
+
+float puna_divisor(const puna_norm_params *p, const float *x)
 {
-    const size_t n_out = (size_t)node->p.columns.n_group, n_in = n_weights / n_out, width = n / n_out;
-    for (size_t o = 0; o < n_out; o++)
-        for (size_t d = 0; d < width; d++) {
-            double sum = 0;
-            for (size_t i = 0; i < n_in; i++)
-                sum += (double)weights[o * n_in + i] * (double)x[i * width + d];
-            y[o * width + d] = (float)sum;
+    double mean;
+    return (float)divisor(p, x, &mean);
+}
+
+void puna_ref_divisor(const puna_run *run, const puna_node *node)
+{
+    const size_t width = width_of(run, node->in[0]);
+    const float *x = puna_run_value(run, node->in[0]);
+    float *y = puna_run_value(run, node->out);
+    for (size_t r = 0; r < (size_t)puna_run_n_rows(run, node->out); r++)
+        y[r] = puna_divisor(&node->p.norm, x + r * width);
+}
+
+void puna_mix_row(const puna_node *node, const float *x, size_t n_in, const float *weights, float *y,
+                  size_t n)
+{
+    const size_t n_part = (size_t)node->p.columns.n_group, width = n_in / n_part;
+    for (size_t at = 0; at < n; at += width, weights += n_part)
+        for (size_t i = 0; i < width; i++) {
+            float sum = 0;
+            for (size_t part = 0; part < n_part; part++)
+                sum += weights[part] * x[part * width + i];
+            y[at + i] = sum;
         }
 }
 
 void puna_ref_mix(const puna_run *run, const puna_node *node)
 {
-    const size_t n_weights = width_of(run, node->in[0]), n_x = width_of(run, node->in[1]), n = width_of(run, node->out);
-    const float *weights = puna_run_value(run, node->in[0]), *x = puna_run_value(run, node->in[1]);
+    const size_t n_in = width_of(run, node->in[0]), n_weights = width_of(run, node->in[1]),
+                 n = width_of(run, node->out);
+    const float *x = puna_run_value(run, node->in[0]), *weights = puna_run_value(run, node->in[1]);
     float *y = puna_run_value(run, node->out);
     for (size_t r = 0; r < (size_t)puna_run_n_rows(run, node->out); r++)
-        puna_mix_row(node, weights + r * n_weights, n_weights, x + r * n_x, y + r * n, n);
+        puna_mix_row(node, x + r * n_in, n_in, weights + r * n_weights, y + r * n, n);
 }
 
 void puna_ref_select_rows(const puna_run *run, const puna_node *node)

@@ -77,15 +77,17 @@ void puna_route_row(const puna_route_params *p, const float *scores, const float
     if (p->gating == PUNA_GATING_SOFTMAX)
         softmax(probs, (size_t)n);
     for (int32_t i = 0; i < n; i++)
-        choice[i] = bias ? probs[i] + bias[i] : probs[i];
+        choice[i] = (p->by_score ? scores[i] : probs[i]) + (bias ? bias[i] : 0);
     if (p->n_group > 1)
         limit_groups(p, choice, n);
     float *weights = route + p->n_used;
     double total = 0;
     for (int32_t k = 0; k < p->n_used; k++) {
         const int32_t i = given ? given[k] : best(choice, n);
-        route[k] = (float)(i < 0 ? 0 : i); /* scores that are no numbers: any expert, with a weight that is none */
-        weights[k] = i < 0 ? NAN : probs[i];
+        const int32_t shared = p->chunk > 1 ? i / p->chunk : i;
+        /* scores that are no numbers: any expert, with a weight that is none */
+        route[k] = (float)(i < 0 ? 0 : shared);
+        weights[k] = i < 0 ? NAN : probs[shared];
         if (i >= 0)
             choice[i] = NAN;
         total += (double)weights[k];
@@ -139,13 +141,15 @@ static void product(part p, size_t expert, size_t from, size_t n, const float *x
 }
 
 /* What one expert makes of x, into y; a, b: n_ff floats each. */
-static void expert(const puna_run *run, const puna_node *node, size_t e, const float *x, float *a, float *b, float *y)
+static void expert(const puna_run *run, const puna_node *node, size_t e, const float *x, float *a, float *b,
+                   float *y)
 {
     const puna_experts_params *p = &node->p.experts;
     const puna_tensor *const *more = node->more;
     const part gate = { node->weight, more[PUNA_EXPERTS_GATE_BIAS], more[PUNA_EXPERTS_GATE_SCALE] };
     const part up = { more[PUNA_EXPERTS_UP], more[PUNA_EXPERTS_UP_BIAS], more[PUNA_EXPERTS_UP_SCALE] };
-    const part down = { more[PUNA_EXPERTS_DOWN], more[PUNA_EXPERTS_DOWN_BIAS], more[PUNA_EXPERTS_DOWN_SCALE] };
+    const part down = { more[PUNA_EXPERTS_DOWN], more[PUNA_EXPERTS_DOWN_BIAS],
+                        more[PUNA_EXPERTS_DOWN_SCALE] };
     const size_t n_ff = down.weight->ne[0];
     if (p->gated)
         product(gate, e, 0, n_ff, x, run->row, a);

@@ -5,7 +5,8 @@
 
 #include "ops/run.h"
 
-int32_t puna_embed_row(const puna_embed_params *p, const puna_tensor *table, const puna_batch *batch, int32_t row)
+int32_t puna_embed_row(const puna_embed_params *p, const puna_tensor *table, const puna_batch *batch,
+                       int32_t row)
 {
     const int64_t last = (int64_t)table->ne[1] - 1;
     int64_t at = p->offset;

@@ -35,6 +35,8 @@ void puna_rope_angles(const puna_rope_params *p, const float *factors, int32_t p
             double mix = yarn_ramp(p, i) * (double)p->yarn_ext;
             angle = angle * (1 - mix) + plain * mix;
         }
+        if (p->still_period > 0 && i % p->still_period >= p->still_from)
+            angle = 0;
         cosines[i] = (float)(cos(angle) * (double)p->magnitude);
         sines[i] = (float)(sin(p->back ? -angle : angle) * (double)p->magnitude);
     }
