@@ -126,9 +126,7 @@ static void expert_keys(puna_hparams *hp, puna_keys *k)
     puna_key_experts(k, hp,
                      &(puna_expert_keys){
                          .gating = PUNA_GATING_SOFTMAX, .normalise = true, .own_ff = true, .n_shared = -1 });
-    hp->n_ff_shared = puna_key_int(k, "expert_shared_feed_forward_length", 0, 0, 1 << 24);
-    if (hp->n_ff_shared == 0)
-        hp->n_ff_shared = hp->layers[0].n_ff;
+    puna_key_shared(k, hp, hp->layers[0].n_ff);
 }
 
 static void qwen3next_keys(puna_hparams *hp, puna_keys *k)

@@ -85,8 +85,12 @@ static void kimi_linear_keys(puna_hparams *hp, puna_keys *k)
 {
     kda_keys(hp, k, false);
     puna_key_experts(k, hp,
-                     &(puna_expert_keys){
-                         .normalise = true, .scaled = true, .own_ff = true, .leading = true, .n_shared = 1 });
+                     &(puna_expert_keys){ .gating_key = true,
+                                          .normalise = true,
+                                          .scaled = true,
+                                          .own_ff = true,
+                                          .leading = true,
+                                          .n_shared = 1 });
     shared_width(hp);
     for (int32_t i = 0; i < hp->n_layer; i++)
         hp->layers[i].no_rope = true;
@@ -113,11 +117,14 @@ static void bailingmoe3_keys(puna_hparams *hp, puna_keys *k)
         puna_key_mistake(k, "kda.gate_lower_bound", (int32_t)hp->state.decay_limit,
                          "less than 0, and kda.safe_gate");
     puna_key_experts(k, hp,
-                     &(puna_expert_keys){
-                         .norm_key = true, .scaled = true, .own_ff = true, .leading = true, .n_shared = 1 });
-    const int32_t n_ff_shared = puna_key_int(k, "expert_shared_feed_forward_length", 0, 0, 1 << 24);
-    hp->n_ff_shared = n_ff_shared > 0 ? n_ff_shared : hp->n_ff_shared;
+                     &(puna_expert_keys){ .gating_key = true,
+                                          .norm_key = true,
+                                          .scaled = true,
+                                          .own_ff = true,
+                                          .leading = true,
+                                          .n_shared = 1 });
     shared_width(hp);
+    puna_key_shared(k, hp, hp->n_ff_shared);
     puna_key_layers_real(k, hp, "swiglu_clamp_exp", offsetof(puna_layer_hparams, expert_limit));
     puna_key_layers_real(k, hp, "swiglu_clamp_shexp", offsetof(puna_layer_hparams, ff_limit));
     sections(hp, k);

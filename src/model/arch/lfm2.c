@@ -42,7 +42,7 @@ static void lfm2moe_keys(puna_hparams *hp, puna_keys *k)
     lfm2_layers(hp, k);
     puna_key_need(k, "expert_feed_forward_length");
     puna_key_experts(
-        k, hp, &(puna_expert_keys){ .normalise = true, .own_ff = true, .leading = true, .n_shared = -1 });
+        k, hp, &(puna_expert_keys){ .gating_key = true, .normalise = true, .own_ff = true, .leading = true, .n_shared = -1 });
 }
 
 /* The last norm is named as if it stood after the embedding. */

@@ -255,7 +255,7 @@ static void granitehybrid_keys(puna_hparams *hp, puna_keys *k)
         k, hp,
         &(puna_expert_keys){
             .gating = PUNA_GATING_SOFTMAX, .normalise = true, .n_ff = hp->layers[0].n_ff, .n_shared = -1 });
-    hp->n_ff_shared = puna_key_int(k, "expert_shared_feed_forward_length", 0, 0, 1 << 24);
+    puna_key_shared(k, hp, 0);
     const bool rope = puna_key_flag(k, "rope.scaling.finetuned", true);
     for (int32_t i = 0; i < hp->n_layer; i++)
         hp->layers[i].no_rope = !rope;
@@ -330,8 +330,7 @@ static void nemotron_h_keys(puna_hparams *hp, puna_keys *k)
                                           .own_ff = true,
                                           .n_ff = n_ff / (hp->route.n_used > 0 ? hp->route.n_used : 1),
                                           .n_shared = -1 });
-    hp->route.gating = PUNA_GATING_SIGMOID;
-    hp->n_ff_shared = puna_key_int(k, "expert_shared_feed_forward_length", 0, 0, 1 << 24);
+    puna_key_shared(k, hp, 0);
     for (int32_t i = 0; i < hp->n_layer; i++)
         hp->layers[i].experts &= hp->layers[i].n_ff > 0;
     same_in_layers(hp, k, "expert_used_count", hp->route.n_used);
