@@ -47,6 +47,7 @@ static const struct {
     size_t n;
 } tables[] = { { globals, sizeof globals / sizeof *globals }, { layers, sizeof layers / sizeof *layers } };
 
+/* size: a case for each dimension */
 static uint64_t dimension(const puna_hparams *hp, const puna_layer_hparams *l, puna_dim dim)
 {
     const puna_latent *m = l->window > 0 ? &hp->latent_window : &hp->latent;

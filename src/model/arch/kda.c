@@ -40,12 +40,12 @@ static puna_value kda_mixer(puna_network *net, puna_value h, int32_t il)
         .rule = PUNA_MEMORY_DELTA, .n_head = s->n_rank, .n_head_k = s->n_rank, .scale = 1 / (float)n
     };
     puna_memory_inputs in = { .b = -1 };
-    in.q = p_norm_groups(g, p_conv1d(g, p_linear(g, h, d->q, NULL), d->conv_q, NULL, PUNA_ACT_SILU), NULL,
-                         NULL, &unit);
-    in.k = p_norm_groups(g, p_conv1d(g, p_linear(g, h, d->k, NULL), d->conv_k, NULL, PUNA_ACT_SILU), NULL,
-                         NULL, &unit);
+    in.q = p_norm_groups(g, puna_build_filter(net, p_linear(g, h, d->q, NULL), d->conv_q, NULL), NULL, NULL,
+                         &unit);
+    in.k = p_norm_groups(g, puna_build_filter(net, p_linear(g, h, d->k, NULL), d->conv_k, NULL), NULL, NULL,
+                         &unit);
     in.k = p_affine(g, in.k, 1 / sqrtf((float)n), NULL, NULL, 0);
-    in.v = p_conv1d(g, p_linear(g, h, d->v, NULL), d->conv_v, NULL, PUNA_ACT_SILU);
+    in.v = puna_build_filter(net, p_linear(g, h, d->v, NULL), d->conv_v, NULL);
     in.decay = decay(net, h, l);
     in.a = p_act(g, p_linear(g, h, d->beta, NULL), &(puna_act_params){ .kind = PUNA_ACT_SIGMOID });
     puna_value o = p_norm_groups(g, p_memory_scan(g, &in, NULL, &p), l->ssm.norm, NULL, &norm);
