@@ -23,7 +23,7 @@ static const char CONTEXT[] =
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const puna_template_limits limits = {
-        .steps = 200000, .output_bytes = 1 << 16, .memory_bytes = 1 << 22, .depth = 50
+        .steps = 200000, .output_bytes = 1 << 16, .memory_bytes = 1 << 22, .depth = 50, .time_ms = 10000
     };
     puna_template *template = NULL;
     puna_error err = { 0 };

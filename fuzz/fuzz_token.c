@@ -1,6 +1,6 @@
 /* fuzz_token.c - the first byte chooses: the rest is a vocabulary file (tokenizer.json,
  * SentencePiece, llama2.c: by content), which is then used on a fixed text; or a text for tiny
- * built-in vocabularies of every family. Whatever comes, ids are in range and decode; what is
+ * built-in vocabularies of every family; or ('r') an expression, a zero and a text to look for it in. Whatever comes, ids are in range and decode; what is
  * lossless comes back. */
 #include <assert.h>
 #include <stddef.h>
@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "token/regex.h"
 #include "token/vocab.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -57,6 +58,8 @@ static void use(const puna_vocab *v, const char *text, size_t n, unsigned flags)
     size_t n_ids = 0, n_streamed = 0;
     puna_error err;
     puna_status status = puna_vocab_encode(v, text, n, flags, &ids, &n_ids, &err);
+    if (status == PUNA_ERR_FAILED) /* an expression that takes too long */
+        return;
     assert(status == PUNA_OK);
     puna_buf whole = puna_buf_make((size_t)1 << 26);
     status = puna_vocab_decode(v, ids, n_ids, flags != 0, &whole, &err);
@@ -94,6 +97,30 @@ static void look(const puna_vocab *v)
         assert(puna_vocab_special(v, (puna_vocab_role)role) < puna_vocab_n(v));
 }
 
+static void find(const char *data, size_t n)
+{
+    char *pattern = malloc(n + 1);
+    puna_arena arena = { 0 };
+    const puna_regex *regex = NULL;
+    puna_regex_run run = { 0 };
+    puna_error err = { 0 };
+    if (!pattern)
+        return;
+    memcpy(pattern, data, n);
+    pattern[n] = '\0';
+    size_t text = strlen(pattern) < n ? strlen(pattern) + 1 : n;
+    puna_status status = puna_regex_compile(&arena, pattern, &regex, &err);
+    assert((status == PUNA_OK) == (regex != NULL) && (regex || err.message[0]));
+    puna_regex_allow(&run, n - text);
+    for (size_t at = text; regex && at < n && !run.failed; at++) {
+        ptrdiff_t end = puna_regex_match(regex, &run, data + text, n - text, at - text);
+        assert(end < 0 || ((size_t)end >= at - text && (size_t)end <= n - text));
+    }
+    puna_regex_run_free(&run);
+    puna_arena_free(&arena);
+    free(pattern);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char text[] =
@@ -102,7 +129,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     puna_vocab *v = NULL;
     if (size < 1)
         return 0;
-    if (data[0] >= '0' && data[0] < '8') {
+    if (data[0] == 'r') {
+        find((const char *)data + 1, size - 1);
+    } else if (data[0] >= '0' && data[0] < '8') {
         const char *tiny = tiny_vocabularies[data[0] & 3];
         puna_status status = puna_vocab_open_memory(&v, tiny, strlen(tiny), "tiny", &err);
         assert(status == PUNA_OK);

@@ -70,6 +70,7 @@ struct puna_cli {
     bool out_color, err_color;
     int width;                       /* columns of the terminal; 0 when stdout is none */
     bool document_written;           /* stdout has its one JSON document */
+    json_t *error_details;           /* more members of the JSON error, or NULL */
     bool out_closed;                 /* the reader of stdout went away: end quietly */
     int out_errno;                   /* any other failure to write, 0 when none */
 };

@@ -71,6 +71,7 @@ int main(int argc, char **argv)
     } else if (cli.out_closed) {
         status = PUNA_OK;
     }
+    json_decref(cli.error_details);
     puna_params_free(cli.params);
     free(cli.operands);
     return puna_exit_code(status);

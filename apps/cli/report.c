@@ -108,6 +108,7 @@ void puna_report_error(puna_cli *cli, const puna_error *err)
     json_t *error = json_pack("{s:i, s:o, s:o}", "code", puna_exit_code(err->code), "message",
                               puna_cli_json_text(err->message, strlen(err->message)), "hint",
                               puna_cli_json_text(err->hint, strlen(err->hint)));
+    json_object_update(error, cli->error_details);
     puna_error ignored;
     puna_out_json(cli, json_pack("{s:o}", "error", error), &ignored);
 }

@@ -22,6 +22,7 @@
 #define PUNA_MAX_TEMPLATE_BYTES (1u << 20)/* a chat template; real ones are < 32 KiB */
 #define PUNA_MAX_TEMPLATE_DEPTH 200       /* nesting of expressions, blocks and calls */
 #define PUNA_MAX_TEMPLATE_STEPS 50000000  /* evaluation steps: a second or two, then refuse */
+#define PUNA_MAX_TEMPLATE_MS     10000     /* by the clock: for machines that are slow or busy */
 #define PUNA_MAX_TEMPLATE_OUTPUT (1u << 26)/* 64 MiB: 16 Mi tokens of 4 bytes */
 #define PUNA_MAX_TEMPLATE_MEMORY (1u << 29)/* values while rendering: 8 times the longest text */
 #define PUNA_MAX_JSON_DEPTH 128           /* nesting of JSON from outside */

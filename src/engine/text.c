@@ -90,7 +90,7 @@ puna_status puna_template_run(const char *source, const char *context_json, int6
     json_error_t where;
     puna_template *compiled = NULL;
     *text = NULL;
-    json_t *context = json_loads(context_json, JSON_REJECT_DUPLICATES, &where);
+    json_t *context = json_loads(context_json, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &where);
     if (!context)
         return puna_fail(err, PUNA_ERR_ARGUMENT, "context: line %d: %s: expected a JSON object", where.line, where.text);
     if (!json_is_object(context)) {

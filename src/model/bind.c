@@ -325,8 +325,8 @@ static puna_status split_fused(puna_network *net, puna_layer *l, const puna_laye
 #define EXPERT_SETS                                                                                  \
     (PUNA_SETS_EXPERTS | PUNA_SETS_SHARED | PUNA_SET(SHARED_GATE_UP) | PUNA_SET(SHARED_WEIGHT) |     \
      PUNA_SET(CHOICE_BIAS) | PUNA_SET(EXPERT_BIAS) | PUNA_SET(ROUTER_BIAS) | PUNA_SET(EXPERT_NORM) | \
-     PUNA_SET(SHARED_UP) | PUNA_SET(EXPERT_LATENT) | PUNA_SET(EXPERT_PLAIN) |        \
-     PUNA_SET(BESIDE_EXPERTS) | PUNA_SET(CHUNK))
+     PUNA_SET(BESIDE_EXPERTS) | PUNA_SET(CHUNK) | PUNA_SET(SHARED_UP) | PUNA_SET(EXPERT_LATENT) |     \
+     PUNA_SET(EXPERT_PLAIN))
 
 #define INDEXER_SETS \
     (PUNA_SET(INDEXER) | PUNA_SET(INDEXER_DIRECT) | PUNA_SET(INDEX_QUERY) | PUNA_SET(INDEX_COMPRESSOR))
@@ -341,8 +341,10 @@ static puna_sets without(const puna_arch *arch, const puna_hparams *hp, const pu
         none |= FEED_FORWARD_SETS | PUNA_SETS_FFN_BIAS | PUNA_SET(FFN_SCALE);
     if (hp->n_ff_shared == 0)
         none |= PUNA_SETS_SHARED | PUNA_SET(SHARED_UP) | PUNA_SET(SHARED_GATE_UP) | PUNA_SET(SHARED_WEIGHT);
-    none |= l->attends ? 0 : ATTENTION_SETS;
-    none |= l->recurrent ? 0 : PUNA_SETS_RECURRENT;
+    if (!l->attends)
+        none |= ATTENTION_SETS;
+    if (!l->recurrent)
+        none |= PUNA_SETS_RECURRENT;
     none |= hp->n_lora_q > 0 ? 0 : PUNA_SET(LORA_Q);
     none |= hp->absorbed ? PUNA_SET(KV_B) : PUNA_SET(LATENT_HEADS);
     none |= l->indexer == PUNA_INDEXER_OWN ? 0 : INDEXER_SETS;

@@ -17,7 +17,7 @@ typedef struct puna_layer_hparams {
     bool no_rope;
     bool attends;    /* has attention; true unless the architecture says otherwise */
     bool recurrent;  /* has what puna_arch.mixer records, in place of attention or beside it */
-    bool experts;                 /* a mixture of experts in place of the feed-forward part, or beside it */
+    bool experts;    /* a mixture of experts in place of the feed-forward part, or beside it */
     float expert_limit, ff_limit; /* puna_glu_params.limit */
     int32_t indexer; /* puna_indexer_kind */
     int32_t compress; /* so many tokens become one key too; 0: none do */

@@ -123,15 +123,15 @@ typedef enum puna_dim {
     X(DOWN_BIAS) X(FFN_SCALE) X(ACT_SCALE) X(FFN_SUB_NORM) X(FFN_POST_NORM) X(FFN_POST_NORM_BIAS)                 \
     X(ROUTER) X(ROUTER_BIAS) X(CHOICE_BIAS) X(EXPERT_NORM) X(EXPERT_GATE) X(EXPERT_UP) X(EXPERT_GATE_UP)          \
     X(EXPERT_DOWN) X(EXPERT_BIAS) X(EXPERT_SCALE) X(SHARED) X(SHARED_GATE_UP) X(SHARED_DOWN) X(SHARED_SCALE)      \
-    X(SHARED_WEIGHT) X(SHARED_UP) X(EXPERT_LATENT) X(EXPERT_PLAIN)                                                \
+    X(SHARED_WEIGHT) X(SHARED_UP) X(EXPERT_LATENT) X(EXPERT_PLAIN) X(LAYER_INPUT) X(LAYER_SCALE) X(BESIDE_EXPERTS) \
+    X(ALTUP) X(LOW_INIT) X(CHUNK)                                                                                 \
     X(SSM) X(SSM_CONV_BIAS) X(SSM_X) X(SSM_NORM) X(SSM_INNER_NORMS) X(SSM_SCALE) X(Q_GATED) X(Q_GATED_BIAS)       \
     X(DELTA) X(DELTA_QKV) X(DELTA_IN) X(DELTA_BA) X(DELTA_BETA) X(DELTA_SCALE) X(SHORTCONV) X(KDA) X(KDA_LOW)     \
     X(LIGHTNING) X(WKV) X(WKV_LERP) X(WKV_LERPS) X(WKV_NORM) X(WKV6) X(WKV6_FIRST) X(WKV6_BIAS) X(WKV7)           \
     X(WKV7_GATE) X(CHANNEL_MIX) X(CHANNEL_MIX_GATE)                                                               \
     X(LORA_Q) X(LORA_KV) X(KV_B) X(LATENT_HEADS) X(INDEXER) X(HYPER) X(HYPER_HEAD) X(INDEXER_DIRECT)              \
     X(INDEX_QUERY) X(KV_ONE)                                                                                      \
-    X(LORA_O) X(COMPRESSOR) X(INDEX_COMPRESSOR) X(EXPERT_TABLE)                                                   \
-    X(LAYER_INPUT) X(LAYER_SCALE) X(BESIDE_EXPERTS) X(ALTUP) X(LOW_INIT) X(CHUNK)
+    X(LORA_O) X(COMPRESSOR) X(INDEX_COMPRESSOR) X(EXPERT_TABLE)
 
 typedef enum puna_set_number {
 #define X(name) PUNA_SET_NUMBER_##name,
@@ -177,9 +177,9 @@ enum { /* traits of the shared decoder: each is needed by two architectures or m
 
 /* A tensor that an architecture's files call otherwise. */
 typedef struct puna_alias {
-    const char *name,
-        *of; /* "post_attention_norm.weight" for "ffn_norm.weight", of several the first in the file;
-                              {} in it: the layer's number, in place of "blk.N." */
+    /* "post_attention_norm.weight" for "ffn_norm.weight", of several the first in the file; {} in it: the layer's
+     * number, in place of "blk.N." */
+    const char *name, *of;
 } puna_alias;
 
 /* The smallest random model of an architecture, for the tests that run every one. */
@@ -193,10 +193,10 @@ struct puna_arch {
     puna_activation activation;
     puna_activation attn_gate; /* of attn_gate.weight */
     uint32_t traits;
-    puna_hparams defaults;      /* what absent keys mean */
-    puna_sets needs, may;       /* tensors; those of experts in layers that have any */
-    puna_sets never;            /* not even where any architecture may have them */
-    const puna_alias *aliases;  /* ended by a NULL name; may be NULL */
+    puna_hparams defaults;     /* what absent keys mean */
+    puna_sets needs, may;      /* tensors; those of experts in layers that have any */
+    puna_sets never;           /* of PUNA_SETS_ALWAYS: not read if they are there */
+    const puna_alias *aliases; /* ended by a NULL name; may be NULL */
     /* After the shared keys: those of the architecture. May be NULL. */
     void (*adjust)(puna_hparams *hp, puna_keys *keys);
     /* What a layer's branches compute, where it is not what build.c says. h: the branch's normalised input. */

@@ -80,6 +80,36 @@ static size_t word_to_alphabet(puna_encoder *e, const char *word, size_t n)
     return (size_t)(out - e->word) + suffix;
 }
 
+/* A word in the alphabet of the entries. */
+static void alphabet_word(puna_encoder *e, const char *word, size_t n)
+{
+    switch (e->vocab->model) {
+    case PUNA_MODEL_BPE:
+    case PUNA_MODEL_SPM:
+        puna_merge_word(e, word, n);
+        break;
+    case PUNA_MODEL_UNIGRAM:
+        puna_unigram_word(e, word, n);
+        break;
+    case PUNA_MODEL_WORDPIECE:
+        puna_wordpiece_word(e, word, n);
+        break;
+    case PUNA_MODEL_GREEDY:
+        puna_greedy_word(e, word, n);
+        break;
+    case PUNA_MODEL_PLAMO2:
+        puna_plamo2_word(e, word, n);
+        break;
+    }
+}
+
+static bool each_late(void *user, const char *word, size_t n)
+{
+    puna_encoder *e = user;
+    alphabet_word(e, word, n);
+    return !e->failed && !e->ids.failed;
+}
+
 static void model_word(puna_encoder *e, const char *word, size_t n)
 {
     const puna_vocab *v = e->vocab;
@@ -89,12 +119,11 @@ static void model_word(puna_encoder *e, const char *word, size_t n)
     }
     if (n == 0)
         return;
-    if (v->model == PUNA_MODEL_UNIGRAM)
-        puna_unigram_word(e, word, n);
-    else if (v->model == PUNA_MODEL_WORDPIECE)
-        puna_wordpiece_word(e, word, n);
-    else
-        puna_merge_word(e, word, n);
+    if (!v->n_late_stages)
+        alphabet_word(e, word, n);
+    else if (!puna_split_text(v->late_stages, v->n_late_stages, word, n, each_late, e) && !e->failed &&
+             !e->ids.failed)
+        e->failed = e->stuck = true;
 }
 
 /* The same through the cache: most words of a text were there before. */
@@ -160,6 +189,8 @@ static bool each_metaspace(void *user, const char *word, size_t n)
 {
     puna_encoder *e = user;
     const puna_vocab *v = e->vocab;
+    if (v->newlines_whole && *word == '\n') /* the stage before leaves newlines alone */
+        return each_word(e, word, n);
     puna_step replace = {
         .kind = PUNA_STEP_REPLACE, .from = " ", .n_from = 1, .to = PUNA_SPACE_MARK, .n_to = 3
     };
@@ -187,7 +218,8 @@ static void encode_words(puna_encoder *e, const char *text, size_t n)
 {
     const puna_vocab *v = e->vocab;
     puna_word_fn *each = v->metaspace ? each_metaspace : each_word;
-    puna_split_text(v->stages, v->n_stages, text, n, each, e);
+    if (!puna_split_text(v->stages, v->n_stages, text, n, each, e) && !e->failed && !e->ids.failed)
+        e->failed = e->stuck = true;
 }
 
 /* ---- Special tokens ---------------------------------------------------------------------- */
@@ -195,17 +227,15 @@ static void encode_words(puna_encoder *e, const char *text, size_t n)
 static bool word_char(const char *text, size_t n, size_t at, bool before)
 {
     int32_t code;
-    int length;
     if (before) {
         if (at == 0)
             return false;
         for (size_t back = 1; back <= 4 && back <= at; back++)
             if (puna_utf8_decode(text + at - back, back, &code) == (int)back && code >= 0)
-                return (puna_char_class(code) & (PUNA_C_L | PUNA_C_MARK | PUNA_C_NUMBER | PUNA_C_WORD)) != 0;
+                return puna_char_is_word(code);
         return false;
     }
-    return at < n && (puna_char_at(text + at, n - at, &length, &code) &
-                      (PUNA_C_L | PUNA_C_MARK | PUNA_C_NUMBER | PUNA_C_WORD)) != 0;
+    return at < n && (puna_utf8_decode(text + at, n - at, &code), puna_char_is_word(code));
 }
 
 static size_t space_before(const char *text, size_t from, size_t at)
@@ -267,10 +297,22 @@ static void cut_special(puna_encoder *e, const puna_trie *trie, const char *text
         fragment(e, text + start, n - start, first);
 }
 
+/* What lies between tokens, normalized. ByteLevel may put a space before each. */
 static void plain_fragment(puna_encoder *e, const char *text, size_t n, bool first)
 {
     (void)first;
-    encode_words(e, text, n);
+    if (!e->vocab->prefix_space || *text == ' ') {
+        encode_words(e, text, n);
+        return;
+    }
+    puna_buf buf = puna_buf_make((size_t)PUNA_MAX_TEXT_BYTES * 4);
+    puna_buf_add_byte(&buf, ' ');
+    puna_buf_add(&buf, text, n);
+    if (buf.failed)
+        e->failed = true;
+    else
+        encode_words(e, buf.data, buf.n);
+    puna_buf_free(&buf);
 }
 
 /* `first`: the text begins here, or a special token came just before. */
@@ -279,22 +321,12 @@ static void text_fragment(puna_encoder *e, const char *text, size_t n, bool firs
     const puna_vocab *v = e->vocab;
     bool prefix =
         v->prefix == PUNA_PREFIX_ALWAYS ? first : v->prefix == PUNA_PREFIX_FIRST && e->ids.n == e->begin;
-    if (!v->n_steps && !(v->prefix_space && prefix)) {
-        encode_words(e, text, n);
+    if (!v->n_steps) {
+        plain_fragment(e, text, n, first);
         return;
     }
     puna_buf buf = puna_buf_make((size_t)PUNA_MAX_TEXT_BYTES * 4);
-    if (v->prefix_space) {
-        if (prefix && *text != ' ')
-            puna_buf_add_byte(&buf, ' ');
-        puna_buf_add(&buf, text, n);
-        puna_buf copy = buf;
-        buf = puna_buf_make(buf.max);
-        if (copy.failed ||
-            puna_normalize(v->steps, v->n_steps, false, copy.data, copy.n, &buf, NULL) != PUNA_OK)
-            e->failed = true;
-        puna_buf_free(&copy);
-    } else if (puna_normalize(v->steps, v->n_steps, prefix, text, n, &buf, NULL) != PUNA_OK) {
+    if (puna_normalize(v->steps, v->n_steps, prefix, text, n, &buf, NULL) != PUNA_OK) {
         e->failed = true;
     }
     if (!e->failed && buf.n)
@@ -363,6 +395,11 @@ puna_status puna_vocab_encode(const puna_vocab *v, const char *text, size_t n, u
     free(e.lattice);
     if (e.failed || e.ids.failed) {
         free(e.ids.data);
+        if (e.stuck)
+            return puna_fail(err, PUNA_ERR_FAILED,
+                             "tokenize: the vocabulary's pattern takes too long on this text of "
+                             "%zu bytes",
+                             n);
         return puna_fail_memory(err, "tokenize", n);
     }
     *ids = e.ids.data;

@@ -12,10 +12,12 @@
 
 /* How words become tokens. */
 typedef enum puna_token_model {
-    PUNA_MODEL_BPE,      /* ranked merges; byte-level when `byte_level` */
-    PUNA_MODEL_SPM,      /* merges by the score of what they make */
-    PUNA_MODEL_UNIGRAM,  /* best path of log-probabilities */
-    PUNA_MODEL_WORDPIECE /* longest match first within a word */
+    PUNA_MODEL_BPE,       /* ranked merges; byte-level when `byte_level` */
+    PUNA_MODEL_SPM,       /* merges by the score of what they make */
+    PUNA_MODEL_UNIGRAM,   /* best path of log-probabilities */
+    PUNA_MODEL_WORDPIECE, /* longest match first within a word */
+    PUNA_MODEL_GREEDY,    /* longest match first, over bytes */
+    PUNA_MODEL_PLAMO2     /* least cost in whole numbers, from the end */
 } puna_token_model;
 
 /* Numbered as GGUF numbers them. */
@@ -34,7 +36,9 @@ enum {
     PUNA_FLAG_SINGLE_WORD = 4, /* only between non-word characters */
     PUNA_FLAG_NORMALIZED = 8,  /* looked for in the normalized text */
     PUNA_FLAG_END = 16,
-    PUNA_FLAG_ABSENT = 32 /* an id without an entry */
+    PUNA_FLAG_ABSENT = 32, /* an id without an entry */
+    PUNA_FLAG_ADDED = 64,  /* the model does not know it: only cut out of a text */
+    PUNA_FLAG_INNER = 128  /* only the model knows it: never cut out of a text */
 };
 
 typedef struct puna_token {
@@ -78,10 +82,14 @@ struct puna_vocab {
     int n_steps;
     const puna_split_rule *stages[PUNA_MAX_STAGES];
     int n_stages;
+    const puna_split_rule *late_stages[PUNA_MAX_STAGES]; /* behind ByteLevel: over its alphabet */
+    int n_late_stages;
 
     bool byte_level;    /* entries are in GPT-2's byte alphabet */
+    bool by_rank;       /* BPE over bytes: an entry's id is the rank of what merges into it */
     bool prefix_space;  /* ByteLevel's add_prefix_space */
     bool ignore_merges; /* a word that is an entry is not taken apart */
+    bool newlines_whole; /* so is a run of newlines that is one */
     bool fuse_unknown;  /* runs of unknown become one */
     bool drop_unknown;  /* text without an entry leaves no token, as byte-level BPE has it */
     bool byte_fallback;
@@ -96,6 +104,7 @@ struct puna_vocab {
     puna_prefix_scheme prefix;
     const char *continuing; /* WordPiece: marks what is inside a word, or NULL: */
     bool word_start_marked; /* U+2581 marks word starts, as GGUF's bert does */
+    bool whole_words;       /* WordLevel: a word is an entry or unknown */
     uint32_t max_word_chars;
     const char *word_suffix; /* BPE end_of_word_suffix or NULL */
 
@@ -144,7 +153,8 @@ typedef struct puna_word_slot {
 typedef struct puna_encoder {
     const puna_vocab *vocab;
     puna_ids ids;
-    bool failed; /* memory is out */
+    bool failed; /* memory is out, or */
+    bool stuck;  /* a pattern takes too long */
     bool parse_special;
     size_t begin;       /* ids.n where the text begins */
     size_t unknown_end; /* ids.n after the last unknown token */
@@ -167,6 +177,8 @@ bool puna_encoder_room(puna_encoder *encoder, void *memory, size_t *capacity, si
 void puna_merge_word(puna_encoder *encoder, const char *word, size_t n);
 void puna_unigram_word(puna_encoder *encoder, const char *word, size_t n);
 void puna_wordpiece_word(puna_encoder *encoder, const char *word, size_t n);
+void puna_greedy_word(puna_encoder *encoder, const char *word, size_t n);
+void puna_plamo2_word(puna_encoder *encoder, const char *word, size_t n);
 
 /* The ids of text that has no entry: byte tokens, else the unknown token, else nothing. */
 void puna_unknown_add(puna_encoder *encoder, const char *text, size_t n);
@@ -185,6 +197,9 @@ puna_status puna_vocab_read_json(puna_vocab *vocab, const char *text, size_t n, 
                                  puna_error *err);
 puna_status puna_vocab_read_sentencepiece(puna_vocab *vocab, const unsigned char *data, size_t n,
                                           const char *name, puna_error *err);
+bool puna_vocab_are_ranks(const char *text, size_t n);
+puna_status puna_vocab_read_ranks(puna_vocab *vocab, const char *text, size_t n, const char *name,
+                                  puna_error *err);
 puna_status puna_vocab_read_llama2c(puna_vocab *vocab, const unsigned char *data, size_t n, const char *name,
                                     puna_error *err);
 
@@ -196,6 +211,12 @@ void puna_vocab_read_config(puna_vocab *vocab, const char *text, size_t n);
 
 /* The value 0..255 of "<0xAB>", or -1. */
 int puna_byte_token(const char *text, size_t n);
+
+/* Decodes base64 up to '=' or the end into out (3/4 of n bytes). Returns n, or where another character is. */
+size_t puna_base64(const char *text, size_t n, unsigned char *out, size_t *n_out);
+
+/* The value of two hexadecimal digits, or -1. */
+int puna_hex_byte(const char *text);
 
 /* GPT-2's alphabet: the code point that stands for a byte, and back (-1 when none). */
 int32_t puna_byte_to_code(unsigned byte);

@@ -43,8 +43,9 @@ static uint32_t score_rank(float score)
 
 static bool from_text(const puna_token *token)
 {
-    return token->type == PUNA_TOKEN_NORMAL || token->type == PUNA_TOKEN_USER ||
-           token->type == PUNA_TOKEN_UNUSED;
+    return !(token->flags & PUNA_FLAG_ADDED) &&
+           (token->type == PUNA_TOKEN_NORMAL || token->type == PUNA_TOKEN_USER ||
+            token->type == PUNA_TOKEN_UNUSED);
 }
 
 /* The rank of merging two neighbours, UINT32_MAX when they do not merge. */
@@ -54,14 +55,16 @@ static uint32_t pair_rank(const puna_vocab *v, const char *word, const puna_symb
     if (left->frozen || right->frozen)
         return UINT32_MAX;
     const char *text = word + left->start;
-    if (v->model == PUNA_MODEL_BPE)
+    if (v->model == PUNA_MODEL_BPE && !v->by_rank)
         return puna_merges_find(&v->merges, text, left->n, left->hash, word + right->start, right->n,
                                 right->hash);
     size_t n = (size_t)left->n + right->n;
     if (n > v->max_token_bytes)
         return UINT32_MAX;
     int32_t id = puna_index_find(&v->index, text, n, puna_text_hash(text, n));
-    return id < 0 || !from_text(&v->tokens[id]) ? UINT32_MAX : score_rank(v->tokens[id].score);
+    if (id < 0 || !from_text(&v->tokens[id]))
+        return UINT32_MAX;
+    return v->by_rank ? (uint32_t)id : score_rank(v->tokens[id].score);
 }
 
 static void consider(puna_encoder *e, const char *word, int32_t left, int32_t right)
@@ -74,7 +77,7 @@ static void consider(puna_encoder *e, const char *word, int32_t left, int32_t ri
         heap_push(e, (puna_pair){ (uint64_t)rank << 32 | (uint32_t)left, (uint32_t)right, l->n + r->n });
 }
 
-/* One symbol per code point, or per user-defined token. Returns how many; 0 on failure. */
+/* One symbol per code point, or byte, or per user-defined token. Returns how many; 0 on failure. */
 static size_t symbols_from(puna_encoder *e, const char *word, size_t n)
 {
     const puna_vocab *v = e->vocab;
@@ -85,7 +88,9 @@ static size_t symbols_from(puna_encoder *e, const char *word, size_t n)
         int32_t code, id;
         size_t length = v->user_in_model ? puna_trie_longest(&v->user_trie, word + at, n - at, &id) : 0;
         bool frozen = length > 0;
-        if (!frozen)
+        if (v->by_rank)
+            length = 1;
+        else if (!frozen)
             length = (size_t)puna_utf8_decode(word + at, n - at, &code);
         if (at + length + suffix == n) /* the mark of the word's end belongs to its last character */
             length += suffix;
@@ -124,7 +129,7 @@ static void merge_all(puna_encoder *e, const char *word)
 void puna_merge_word(puna_encoder *e, const char *word, size_t n)
 {
     const puna_vocab *v = e->vocab;
-    if (v->ignore_merges) {
+    if (v->ignore_merges || (v->newlines_whole && *word == '\n')) {
         int32_t id = puna_index_find(&v->index, word, n, puna_text_hash(word, n));
         if (id >= 0 && from_text(&v->tokens[id])) {
             puna_ids_add(&e->ids, id);

@@ -108,6 +108,25 @@ static void bert_char(const puna_step *step, int32_t code, puna_buf *out)
     }
 }
 
+/* As SentencePiece's nmt rules. */
+static void nmt_char(int32_t c, const char *text, size_t length, puna_buf *out)
+{
+    bool gone =
+        (c >= 1 && c <= 8) || c == 0xb || (c >= 0xe && c <= 0x1f) || c == 0x7f || c == 0x8f || c == 0x9f;
+    bool space = c == 9 || c == 0xa || c == 0xc || c == 0xd || c == 0x1680 || (c >= 0x200b && c <= 0x200f) ||
+                 c == 0x2028 || c == 0x2029 || c == 0x2581 || c == 0xfeff || c == 0xfffd;
+    if (!gone)
+        puna_buf_add(out, space ? " " : text, space ? 1 : length);
+}
+
+static bool stripped(puna_step_kind kind, int32_t code)
+{
+    utf8proc_category_t category = utf8proc_category(code);
+    return category == UTF8PROC_CATEGORY_MN ||
+           (kind == PUNA_STEP_STRIP_MARKS &&
+            (category == UTF8PROC_CATEGORY_MC || category == UTF8PROC_CATEGORY_ME));
+}
+
 static void map_chars(const puna_step *step, puna_step_kind kind, const char *text, size_t n, puna_buf *out)
 {
     int32_t code;
@@ -119,7 +138,9 @@ static void map_chars(const puna_step *step, puna_step_kind kind, const char *te
             bert_char(step, code, out);
         else if (kind == PUNA_STEP_LOWER)
             add_lower(out, code);
-        else if (utf8proc_category(code) != UTF8PROC_CATEGORY_MN)
+        else if (kind == PUNA_STEP_NMT)
+            nmt_char(code, text + at, (size_t)length, out);
+        else if (!stripped(kind, code))
             puna_buf_add(out, text + at, (size_t)length);
         at += (size_t)length;
     }
@@ -132,7 +153,7 @@ static void bert(const puna_step *step, const char *text, size_t n, puna_buf *ou
     if (step->accents) {
         unicode_form(PUNA_STEP_NFD, a.data, a.n, &b);
         a.n = 0;
-        map_chars(step, PUNA_STEP_STRIP_MARKS, b.data, b.n, &a);
+        map_chars(step, PUNA_STEP_STRIP_NONSPACING, b.data, b.n, &a);
     }
     if (step->lower)
         map_chars(step, PUNA_STEP_LOWER, a.data, a.n, out);
@@ -164,6 +185,28 @@ static void replace(const puna_step *step, const char *text, size_t n, puna_buf 
         at = end;
     }
     puna_buf_add(out, text + start, n - start);
+}
+
+/* Empty matches replace nothing. */
+static void replace_regex(const puna_step *step, const char *text, size_t n, puna_buf *out)
+{
+    puna_regex_run run = { 0 };
+    puna_regex_allow(&run, n);
+    size_t start = 0;
+    for (size_t at = 0; at < n && !out->failed && !run.failed;) {
+        ptrdiff_t end = puna_regex_match(step->regex, &run, text, n, at);
+        int32_t code;
+        if (end <= (ptrdiff_t)at) {
+            at += (size_t)puna_utf8_decode(text + at, n - at, &code);
+            continue;
+        }
+        puna_buf_add(out, text + start, at - start);
+        puna_buf_add(out, step->to, step->n_to);
+        start = at = (size_t)end;
+    }
+    puna_buf_add(out, text + start, n - start);
+    out->failed |= run.failed;
+    puna_regex_run_free(&run);
 }
 
 static void strip(const puna_step *step, const char *text, size_t n, puna_buf *out)
@@ -295,6 +338,7 @@ static void sentencepiece(const puna_step *step, bool prefix, const char *text, 
 
 static void run_step(const puna_step *step, bool prefix, const char *text, size_t n, puna_buf *out)
 {
+    size_t bom;
     switch (step->kind) {
     case PUNA_STEP_NFC:
     case PUNA_STEP_NFD:
@@ -304,10 +348,15 @@ static void run_step(const puna_step *step, bool prefix, const char *text, size_
         break;
     case PUNA_STEP_LOWER:
     case PUNA_STEP_STRIP_MARKS:
+    case PUNA_STEP_STRIP_NONSPACING:
+    case PUNA_STEP_NMT:
         map_chars(step, step->kind, text, n, out);
         break;
     case PUNA_STEP_REPLACE:
         replace(step, text, n, out);
+        break;
+    case PUNA_STEP_REPLACE_REGEX:
+        replace_regex(step, text, n, out);
         break;
     case PUNA_STEP_PREPEND:
         if (n > 0)
@@ -319,6 +368,10 @@ static void run_step(const puna_step *step, bool prefix, const char *text, size_
         break;
     case PUNA_STEP_BERT:
         bert(step, text, n, out);
+        break;
+    case PUNA_STEP_BOM:
+        bom = n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+        puna_buf_add(out, text + bom, n - bom);
         break;
     case PUNA_STEP_CHARSMAP:
         charsmap_graphemes(step, text, n, out);

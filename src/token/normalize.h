@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "token/charsmap.h"
+#include "token/regex.h"
 #include "token/table.h"
 
 typedef enum puna_step_kind {
@@ -15,11 +16,15 @@ typedef enum puna_step_kind {
     PUNA_STEP_NFKC,
     PUNA_STEP_NFKD,
     PUNA_STEP_LOWER,
-    PUNA_STEP_STRIP_MARKS, /* nonspacing marks go */
-    PUNA_STEP_REPLACE,     /* from -> to, everywhere */
-    PUNA_STEP_PREPEND,     /* `to` before a text that is not empty */
-    PUNA_STEP_STRIP,       /* whitespace at the start and end */
+    PUNA_STEP_STRIP_MARKS,      /* marks go */
+    PUNA_STEP_STRIP_NONSPACING, /* nonspacing marks go */
+    PUNA_STEP_NMT,              /* controls go, odd spaces become spaces */
+    PUNA_STEP_REPLACE,          /* from -> to, everywhere */
+    PUNA_STEP_REPLACE_REGEX,    /* what `regex` matches -> to */
+    PUNA_STEP_PREPEND,          /* `to` before a text that is not empty */
+    PUNA_STEP_STRIP,            /* whitespace at the start and end */
     PUNA_STEP_BERT,
+    PUNA_STEP_BOM,          /* a byte order mark at the start goes */
     PUNA_STEP_CHARSMAP,     /* by grapheme, as tokenizer.json's Precompiled */
     PUNA_STEP_SENTENCEPIECE /* character map, spaces, prefix, as SentencePiece itself */
 } puna_step_kind;
@@ -32,6 +37,7 @@ typedef struct puna_step {
     bool left, right;                              /* STRIP */
     bool clean, cjk, accents, lower;               /* BERT */
     bool remove_extra, escape, suffix, keep_bytes; /* SENTENCEPIECE */
+    const puna_regex *regex;
     puna_charsmap map;
     const puna_trie *user; /* SENTENCEPIECE: kept as they are; or NULL */
 } puna_step;

@@ -27,8 +27,12 @@ static puna_status read_any(puna_vocab *v, const unsigned char *data, size_t n, 
         return puna_vocab_read_sentencepiece(v, data, n, name, err);
     if (n > 8 && data[2] == 0 && data[3] == 0)
         return puna_vocab_read_llama2c(v, data, n, name, err);
-    return puna_fail(err, PUNA_ERR_FORMAT,
-                     "%s: not a GGUF file, tokenizer.json, SentencePiece model or llama2.c tokenizer", name);
+    if (puna_vocab_are_ranks((const char *)data, n))
+        return puna_vocab_read_ranks(v, (const char *)data, n, name, err);
+    return puna_fail(
+        err, PUNA_ERR_FORMAT,
+        "%s: not a GGUF file, tokenizer.json, SentencePiece model, list of ranks or llama2.c tokenizer",
+        name);
 }
 
 puna_status puna_vocab_open_memory(puna_vocab **out, const void *data, size_t size_bytes, const char *name,

@@ -125,6 +125,9 @@ unsigned puna_char_at(const char *text, size_t n, int *length, int32_t *code)
 typedef struct scan {
     const char *text;
     size_t n;
+    puna_regex_run *run;
+    size_t *no_line; /* up to here no newline ends a run of whitespace */
+    bool *empty;     /* an expression matched nothing: the text is cut there */
 } scan;
 
 /* Class at `at` (0 at the end) and where the next character starts. */
@@ -175,20 +178,38 @@ static size_t contraction_at(const scan *s, size_t at, int mode)
     return at;
 }
 
+static bool han_at(const scan *s, size_t at)
+{
+    int32_t code;
+    return at < s->n && (unsigned char)s->text[at] >= 0xe2 &&
+           (puna_utf8_decode(s->text + at, s->n - at, &code), puna_char_is_han(code));
+}
+
+static size_t han_run(const scan *s, size_t at)
+{
+    size_t next;
+    for (; han_at(s, at); at = next)
+        class_at(s, at, &next);
+    return at;
+}
+
 /* (upper* lower+ | upper+ lower*) from `at`, where marks and uncased letters are both. */
-static size_t cased_run(const scan *s, size_t at, bool need_lower)
+static size_t cased_run(const scan *s, size_t at, bool need_lower, bool no_han)
 {
     const unsigned upper = PUNA_C_UPPER | PUNA_C_LETTER | PUNA_C_MARK;
     const unsigned lower = PUNA_C_LOWER | PUNA_C_LETTER | PUNA_C_MARK;
     size_t end = at, last_lower = at, next;
     for (; end < s->n; end = next) {
         unsigned class = class_at(s, end, &next);
-        if (!(class & upper))
+        if (!(class & upper) || (no_han && han_at(s, end)))
             break;
         if (class & lower)
             last_lower = next;
     }
-    size_t lower_end = run_of(s, end, lower, 0);
+    size_t lower_end = end;
+    for (; lower_end < s->n; lower_end = next)
+        if (!(class_at(s, lower_end, &next) & lower) || (no_han && han_at(s, lower_end)))
+            break;
     if (!need_lower)
         return end > at ? lower_end : at;
     /* Without a lower-case letter behind the run, the run gives back to its last uncased one. */
@@ -201,7 +222,7 @@ static size_t letters_at(const puna_split_rule *rule, const scan *s, size_t at, 
     if (rule->shape == PUNA_WORD_PLAIN)
         return run_of(s, at, rule->letters, 0);
     if (rule->shape == PUNA_WORD_CASED)
-        return cased_run(s, at, need_lower);
+        return cased_run(s, at, need_lower, rule->han);
     /* SPACED: letters with their marks, and single blanks between such. */
     size_t end = at, start = at, next;
     while (class_at(s, start, &next) & PUNA_C_L) {
@@ -266,6 +287,21 @@ static size_t punct_at(const puna_split_rule *rule, const scan *s, size_t at)
     return run_of(s, end, more, rule->trail == PUNA_TRAIL_ONE ? 1 : 0);
 }
 
+/* The largest power of two of whitespace characters, but for the last one before a word. */
+static size_t power_at(const scan *s, size_t at)
+{
+    size_t ends[514] = { at }, next;
+    unsigned count = 0;
+    while (count < 513 && class_at(s, ends[count], &next) & PUNA_C_SPACE)
+        ends[++count] = next;
+    if (ends[count] < s->n)
+        count--;
+    for (unsigned power = 512; power > 1; power /= 2)
+        if (count >= power)
+            return ends[power];
+    return ends[1];
+}
+
 /* Whitespace: up to its last newline if newlines are words, else all but the last character,
  * which goes with the word behind it. */
 static size_t space_at(const puna_split_rule *rule, const scan *s, size_t at)
@@ -273,6 +309,8 @@ static size_t space_at(const puna_split_rule *rule, const scan *s, size_t at)
     if (rule->lines == PUNA_LINES_ONE && (s->text[at] == '\r' || s->text[at] == '\n'))
         return at + 1;
     size_t end = at, last = at, after_line = 0, next;
+    if (rule->space_powers && at < *s->no_line)
+        return power_at(s, at);
     for (; end < s->n; end = next) {
         unsigned class = class_at(s, end, &next);
         if (!(class & PUNA_C_SPACE))
@@ -281,8 +319,14 @@ static size_t space_at(const puna_split_rule *rule, const scan *s, size_t at)
             after_line = next;
         last = end;
     }
+    if (rule->tail && end == s->n)
+        return end;
     if (rule->lines == PUNA_LINES_RUN && after_line)
         return after_line;
+    if (rule->space_powers) {
+        *s->no_line = end;
+        return power_at(s, at);
+    }
     return end == s->n || last == at ? end : last;
 }
 
@@ -291,6 +335,8 @@ static size_t words_end(const puna_split_rule *rule, const scan *s, size_t at)
 {
     size_t end, next;
     unsigned class = class_at(s, at, &next);
+    if (rule->han && (end = han_run(s, at)) > at)
+        return end;
     if (rule->contraction && class & PUNA_C_PUNCT) {
         end = contraction_at(s, at, rule->contraction);
         if (end > at)
@@ -312,6 +358,17 @@ static size_t words_end(const puna_split_rule *rule, const scan *s, size_t at)
     if (end > at)
         return end;
     return space_at(rule, s, at);
+}
+
+bool puna_char_is_word(int32_t code)
+{
+    return puna_char_class(code) & (PUNA_C_L | PUNA_C_MARK | PUNA_C_DIGIT | PUNA_C_WORD) ||
+           (code >= 128 && in_ranges(puna_word_chars, puna_n_word_chars, code));
+}
+
+bool puna_char_is_han(int32_t code)
+{
+    return in_ranges(puna_han, puna_n_han, code);
 }
 
 static bool in_set(const puna_split_rule *rule, unsigned class, int32_t code)
@@ -372,6 +429,7 @@ static size_t lines_end(const scan *s, size_t at)
 static size_t match_end(const puna_split_rule *rule, const scan *s, size_t at)
 {
     size_t end;
+    ptrdiff_t found;
     switch ((puna_split_kind)rule->kind) {
     case PUNA_SPLIT_WORDS:
         return words_end(rule, s, at);
@@ -384,6 +442,10 @@ static size_t match_end(const puna_split_rule *rule, const scan *s, size_t at)
     case PUNA_SPLIT_TAIL_SPACE:
         end = run_of(s, at, PUNA_C_SPACE, 0);
         return end == s->n ? end : at;
+    case PUNA_SPLIT_REGEX:
+        found = puna_regex_match(rule->regex, s->run, s->text, s->n, at);
+        *s->empty = found == (ptrdiff_t)at;
+        return found < 0 ? at : (size_t)found;
     }
     return at;
 }
@@ -394,6 +456,7 @@ typedef struct cutter {
     int n_stages;
     puna_word_fn *each;
     void *user;
+    puna_regex_run *run;
 } cutter;
 
 static bool cut(const cutter *c, int stage, const char *text, size_t n);
@@ -406,7 +469,7 @@ static bool pass(const cutter *c, int stage, const char *text, size_t from, size
 /* Digits in threes, counted from the right: the first group has what is left over. */
 static bool cut_digits(const cutter *c, int stage, const char *text, size_t from, size_t to)
 {
-    const scan s = { text, to };
+    const scan s = { text, to, NULL, NULL, NULL };
     size_t count = 0, next;
     for (size_t at = from; at < to; at = next, count++)
         class_at(&s, at, &next);
@@ -436,11 +499,18 @@ static size_t after_miss(const puna_split_rule *rule, const scan *s, size_t at)
 static bool cut_by_rule(const cutter *c, int stage, const char *text, size_t n)
 {
     const puna_split_rule *rule = c->stages[stage];
-    const scan s = { text, n };
-    size_t start = 0, at = 0;
+    size_t start = 0, at = 0, no_line = 0;
+    bool empty = false;
+    const scan s = { text, n, c->run, &no_line, &empty };
     while (at < n) {
         size_t end = match_end(rule, &s, at);
+        if (c->run->failed)
+            return false;
         if (end == at) {
+            if (empty && !rule->drop_gaps && !pass(c, stage, text, start, at))
+                return false;
+            start = empty ? at : start;
+            empty = false;
             at = after_miss(rule, &s, at);
             continue;
         }
@@ -450,7 +520,7 @@ static bool cut_by_rule(const cutter *c, int stage, const char *text, size_t n)
                 end = more;
         if (rule->behavior == PUNA_WITH_PREVIOUS)
             piece = start;
-        else if (!pass(c, stage, text, start, at))
+        else if (!rule->drop_gaps && !pass(c, stage, text, start, at))
             return false;
         at = end;
         start = rule->behavior == PUNA_WITH_NEXT ? piece : end;
@@ -460,7 +530,7 @@ static bool cut_by_rule(const cutter *c, int stage, const char *text, size_t n)
                                             : !pass(c, stage, text, piece, end))
             return false;
     }
-    return pass(c, stage, text, start, n);
+    return rule->drop_gaps || pass(c, stage, text, start, n);
 }
 
 /* At most PUNA_MAX_STAGES deep. */
@@ -472,6 +542,10 @@ static bool cut(const cutter *c, int stage, const char *text, size_t n)
 bool puna_split_text(const puna_split_rule *const *stages, int n_stages, const char *text, size_t n,
                      puna_word_fn *each, void *user)
 {
-    const cutter c = { stages, n_stages, each, user };
-    return n == 0 || cut(&c, 0, text, n);
+    puna_regex_run run = { 0 };
+    const cutter c = { stages, n_stages, each, user, &run };
+    puna_regex_allow(&run, n);
+    bool done = n == 0 || cut(&c, 0, text, n);
+    puna_regex_run_free(&run);
+    return done;
 }

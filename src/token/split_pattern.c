@@ -1,12 +1,12 @@
 /* split_pattern.c - regular expressions of tokenizer.json recognised by their parts: the
  * published patterns are built from a few dozen alternatives in one order, and each of them
- * sets some fields of a rule. Refuses: any other text. */
+ * sets some fields of a rule. Any other text is compiled. */
 #include <string.h>
 
 #include "token/split.h"
 
 /* Groups in the order that the scanner tries them. */
-enum { CONTRACTION, ASCII_WORD, LETTERS, NUMBERS, PUNCTUATION, LINES, BEFORE_WORD, SPACE, GROUPS };
+enum { HAN, CONTRACTION, ASCII_WORD, LETTERS, NUMBERS, PUNCTUATION, TAIL, LINES, BEFORE_WORD, SPACE, GROUPS };
 
 typedef struct part {
     int group;
@@ -23,7 +23,12 @@ typedef struct part {
 #define SHORT              "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 #define CASED_LETTERS(end) PREFIX UPPER "*" LOWER "+" end "|" PREFIX UPPER "+" LOWER "*" end
 
+#define NO_HAN       "&&[^\\p{Han}]]"
+#define UPPER_NO_HAN "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}" NO_HAN
+#define LOWER_NO_HAN "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}" NO_HAN
+
 static const part parts[] = {
+    { HAN, "[\\p{Han}]+", { .han = true } },
     { CONTRACTION, "'s|'t|'re|'ve|'m|'ll|'d", { .contraction = PUNA_EXACT } },
     { CONTRACTION, "'(?:[sdmt]|ll|ve|re)", { .contraction = PUNA_EXACT } },
     { CONTRACTION, SHORT, { .contraction = PUNA_ANY_CASE } },
@@ -44,6 +49,9 @@ static const part parts[] = {
     { LETTERS, CASED_LETTERS(""), { .shape = PUNA_WORD_CASED, .letters = PUNA_C_L, NOT_LETTER } },
     { LETTERS,
       CASED_LETTERS(SHORT "?"),
+      { .shape = PUNA_WORD_CASED, .letters = PUNA_C_L, NOT_LETTER, .suffix_contraction = PUNA_ANY_CASE } },
+    { LETTERS,
+      PREFIX UPPER_NO_HAN "*" LOWER_NO_HAN "+" SHORT "?|" PREFIX UPPER_NO_HAN "+" LOWER_NO_HAN "*" SHORT "?",
       { .shape = PUNA_WORD_CASED, .letters = PUNA_C_L, NOT_LETTER, .suffix_contraction = PUNA_ANY_CASE } },
     { LETTERS,
       PREFIX "(?:\\p{L}\\p{M}*(?: \\p{L}\\p{M}*)*)+",
@@ -67,6 +75,7 @@ static const part parts[] = {
     { PUNCTUATION,
       " ?[\\p{P}\\p{S}]+[\\r\\n]*",
       { .punct_in = PUNA_C_PUNCT | PUNA_C_SYMBOL, .trail = PUNA_TRAIL_LINES } },
+    { TAIL, "\\s++$", { .tail = true } },
     { LINES, "\\s*[\\r\\n]+", { .lines = PUNA_LINES_RUN } },
     { LINES, "\\s*[\\r\\n]", { .lines = PUNA_LINES_RUN } },
     { BEFORE_WORD, "\\s+(?!\\S)", { 0 } },
@@ -91,6 +100,9 @@ static void apply(puna_split_rule *rule, const part *p)
 {
     const puna_split_rule *from = &p->sets;
     switch (p->group) {
+    case HAN:
+        rule->han = true;
+        break;
     case CONTRACTION:
         rule->contraction = from->contraction;
         break;
@@ -111,6 +123,9 @@ static void apply(puna_split_rule *rule, const part *p)
         rule->punct_in = from->punct_in;
         rule->punct_not = from->punct_not;
         rule->trail = from->trail;
+        break;
+    case TAIL:
+        rule->tail = true;
         break;
     case LINES:
         rule->lines = from->lines;
@@ -162,7 +177,7 @@ static bool from_parts(const char *pattern, puna_split_rule *rule)
     return (seen & need) == need && numbers;
 }
 
-bool puna_split_pattern(const char *pattern, puna_split_rule *rule)
+static bool known_pattern(const char *pattern, puna_split_rule *rule)
 {
     char text[2048];
     for (const puna_split_text_rule *at = puna_split_texts; at->pattern; at++)
@@ -171,4 +186,12 @@ bool puna_split_pattern(const char *pattern, puna_split_rule *rule)
             return true;
         }
     return spelled_out(pattern, text, sizeof text) && from_parts(text, rule);
+}
+
+puna_status puna_split_pattern(puna_arena *arena, const char *pattern, puna_split_rule *rule, puna_error *err)
+{
+    if (known_pattern(pattern, rule))
+        return PUNA_OK;
+    *rule = (puna_split_rule){ .kind = PUNA_SPLIT_REGEX };
+    return puna_regex_compile(arena, pattern, &rule->regex, err);
 }

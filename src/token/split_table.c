@@ -9,7 +9,7 @@
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 /* Script Han as far as text has it: ideographs, radicals, numerals and marks. */
-static const puna_range han[] = {
+const puna_range puna_han[] = {
     { 0x2e80, 0x2e99 },   { 0x2e9b, 0x2ef3 },   { 0x2f00, 0x2fd5 },   { 0x3005, 0x3005 },
     { 0x3007, 0x3007 },   { 0x3021, 0x3029 },   { 0x3038, 0x303b },   { 0x3400, 0x4dbf },
     { 0x4e00, 0x9fff },   { 0xf900, 0xfa6d },   { 0xfa70, 0xfad9 },   { 0x16fe2, 0x16fe3 },
@@ -17,6 +17,17 @@ static const puna_range han[] = {
     { 0x2b820, 0x2cea1 }, { 0x2ceb0, 0x2ebe0 }, { 0x2f800, 0x2fa1d }, { 0x30000, 0x3134a },
     { 0x31350, 0x323af },
 };
+const size_t puna_n_han = COUNT(puna_han);
+
+/* Joiners, letter numbers, letters in circles. */
+const puna_range puna_word_chars[] = {
+    { 0x16ee, 0x16f0 },   { 0x200c, 0x200d },   { 0x2160, 0x2182 },   { 0x2185, 0x2188 },
+    { 0x24b6, 0x24e9 },   { 0x3007, 0x3007 },   { 0x3021, 0x3029 },   { 0x3038, 0x303a },
+    { 0xa6e6, 0xa6ef },   { 0x10140, 0x10174 }, { 0x10341, 0x10341 }, { 0x1034a, 0x1034a },
+    { 0x103d1, 0x103d5 }, { 0x12400, 0x1246e }, { 0x1f130, 0x1f149 }, { 0x1f150, 0x1f169 },
+    { 0x1f170, 0x1f189 },
+};
+const size_t puna_n_word_chars = COUNT(puna_word_chars);
 
 /* The code points that two DeepSeek models call letters (cased letters of an early Unicode). */
 static const puna_range deepseek_letters[] = {
@@ -107,12 +118,17 @@ const rule puna_split_gpt2 = { .kind = PUNA_SPLIT_WORDS,
                                .punct_not = NOT_WORD };
 const rule puna_split_whitespace = RUN(.set = PUNA_C_SPACE, .behavior = PUNA_REMOVED);
 const rule puna_split_punctuation = RUN(.set = PUNA_C_PUNCT, RANGES(ascii_symbols), .max = 1);
-const rule puna_split_word_chars = RUN(.set = PUNA_C_L | PUNA_C_MARK | PUNA_C_DIGIT | PUNA_C_WORD);
+const rule puna_split_word_chars =
+    RUN(.set = PUNA_C_L | PUNA_C_MARK | PUNA_C_DIGIT | PUNA_C_WORD, RANGES(puna_word_chars));
 const rule puna_split_digits = NUMBERS(0);
 const rule puna_split_digits_each = NUMBERS(1);
 
 static const rule llama3 = { MODERN, .contraction = PUNA_ANY_CASE, .digits_max = 3,
                              .trail = PUNA_TRAIL_LINES };
+static const rule cl100k = { MODERN, .contraction = PUNA_ANY_CASE, .digits_max = 3, .trail = PUNA_TRAIL_LINES,
+                             .tail = true };
+static const rule jais2 = { MODERN, .contraction = PUNA_ANY_CASE, .digits_max = 3, .trail = PUNA_TRAIL_LINES,
+                            .space_powers = true };
 static const rule qwen2 = { MODERN, .contraction = PUNA_ANY_CASE, .digits_max = 1,
                             .trail = PUNA_TRAIL_LINES };
 static const rule cl100k_any = { MODERN, .contraction = PUNA_ANY_CASE, .trail = PUNA_TRAIL_LINES };
@@ -131,7 +147,11 @@ static const rule exaone_moe = { MODERN, .contraction = PUNA_ANY_CASE, .shape = 
 static const rule tekken = { CASED, .digits_max = 1 };
 static const rule gpt4o = { CASED, .digits_max = 3, .suffix_contraction = PUNA_ANY_CASE };
 static const rule youtu = { CASED, .digits_max = 1, .suffix_contraction = PUNA_ANY_CASE };
-static const rule kimi = { MODERN, .shape = PUNA_WORD_CASED, .digits_max = 3, .trail = PUNA_TRAIL_LINES,
+static const rule kimi = { MODERN,
+                           .han = true,
+                           .shape = PUNA_WORD_CASED,
+                           .digits_max = 3,
+                           .trail = PUNA_TRAIL_LINES,
                            .suffix_contraction = PUNA_ANY_CASE };
 static const rule deepseek3 = { DEEPSEEK, .trail = PUNA_TRAIL_LINES, .lines = PUNA_LINES_RUN };
 static const rule spark = { DEEPSEEK, .lines = PUNA_LINES_ONE };
@@ -148,7 +168,6 @@ static const rule deepseek_words = RUN(.lead = 2, RANGES(deepseek_letters));
 static const rule deepseek_punct = RUN(.lead = 2, RANGES(deepseek_punctuation));
 static const rule deepseek_cjk_run = RUN(RANGES(deepseek_cjk));
 static const rule cjk_run = RUN(RANGES(kana_and_cjk));
-static const rule han_run = RUN(RANGES(han));
 static const rule hangul_run = RUN(RANGES(hangul));
 static const rule bopomofo_run = RUN(RANGES(bopomofo));
 static const rule wide_punct_run = RUN(RANGES(wide_punctuation));
@@ -246,7 +265,8 @@ static const puna_split_preset presets[] = {
     }
     SIMPLE("dbrx", llama3),
     SIMPLE("smaug-bpe", llama3),
-    SIMPLE("glm4", llama3),
+    SIMPLE("jais-2", jais2),
+    SIMPLE("cl100k_base", cl100k), /* GGUF has no such name; lists of ranks have the pattern */
     SIMPLE("chatglm-bpe", llama3),
     SIMPLE("qwen2", qwen2),
     SIMPLE("deepseek-r1-qwen", qwen2),
@@ -274,12 +294,14 @@ static const puna_split_preset presets[] = {
     SIMPLE("bloom", bloom_words),
     SIMPLE("gpt3-finnish", bloom_words),
 #undef SIMPLE
+    { .name = "glm4", .stages = { &llama3 }, .ignore_merges = true },
+    { .name = "glm5", .stages = { &llama3 }, .ignore_merges = true },
     { .name = "viking", .stages = { &bloom_words, &puna_split_digits_each } },
     { .name = "granite-embed-multi-97m", .stages = { &gpt4o }, .ignore_merges = true },
     { .name = "tekken", .stages = { &tekken }, .ignore_merges = true, .add_bos = true },
     { .name = "tiny_aya", .stages = { &threes_bounded, &gpt4o } },
     { .name = "cohere2moe", .stages = { &threes_bounded, &gpt4o } },
-    { .name = "kimi-k2", .stages = { &han_run, &kimi } },
+    { .name = "kimi-k2", .stages = { &kimi } },
     { .name = "laguna", .stages = { &lines, &qwen2 } },
     { .name = "minicpm5", .stages = { &numbers3, &cl100k_any }, .ignore_merges = true },
     { .name = "falcon", .stages = { &falcon_punct, &puna_split_gpt2, &ascii_digits3 } },
@@ -302,8 +324,23 @@ static const puna_split_preset presets[] = {
       .stages = { &hangul_run, &wide_punct_run, &bopomofo_run, &cjk_run, &youtu },
       .ignore_merges = true },
     { .name = "afmoe", .stages = { &threes, &asian_run, &deepseek3 } },
-    { .name = "gemma4", .stages = { &lines }, .add_bos = true, .spaces_escaped = true },
-    { .name = "granite-embed-multi-311m", .stages = { &lines }, .add_bos = true, .spaces_escaped = true },
+#define GEMMA4(text)                                                                                        \
+    {                                                                                                       \
+        .name = text, .stages = { &lines }, .add_bos = true, .spaces_escaped = true, .newlines_whole = true \
+    }
+    GEMMA4("gemma4"),
+    GEMMA4("granite-embed-multi-311m"),
+#undef GEMMA4
+    { .name = "mmbert",
+      .stages = { &lines },
+      .spaces_escaped = true,
+      .metaspace = true,
+      .newlines_whole = true },
+    { .name = "whitespace", .stages = { &puna_split_whitespace }, .plain = true },
+    { .name = "chameleon",
+      .patterns = { "<sentinel:[0-9]+>", "IMGIMG[A-I]{1,4}Z", "[\\t\\n]|    |  " },
+      .stages = { &puna_split_digits_each, &puna_split_punctuation, &puna_split_gpt2 },
+      .add_bos = true },
     { .name = "sarvam-moe", .stages = { &lines }, .spaces_escaped = true },
 };
 

@@ -1,5 +1,7 @@
 /* unigram.c - the models over a trie of entries: Unigram's most probable way to cut a text
- * (Viterbi over byte positions, as in Kudo 2018), and WordPiece's longest match first. */
+ * (Viterbi over byte positions, as in Kudo 2018), PLaMo-2's, WordPiece's and RWKV's longest match first. */
+#include <math.h>
+
 #include "base/utf8.h"
 #include "token/internal.h"
 
@@ -131,7 +133,7 @@ void puna_wordpiece_word(puna_encoder *e, const char *word, size_t n)
         /* A space mark written in the text is not the mark of a word's start. */
         bool mark = v->word_start_marked && n - at >= 3 && memcmp(word + at, PUNA_SPACE_MARK, 3) == 0;
         size_t length = mark ? 0 : longest_from(&v->pieces, at ? inside : first, word + at, n - at, &id);
-        if (!length)
+        if (!length || (v->whole_words && length != n))
             whole = false;
         else
             puna_ids_add(&e->ids, id);
@@ -142,4 +144,70 @@ void puna_wordpiece_word(puna_encoder *e, const char *word, size_t n)
     e->ids.n = begin;
     if (v->special[PUNA_VOCAB_UNK] >= 0)
         puna_ids_add(&e->ids, v->special[PUNA_VOCAB_UNK]);
+}
+
+/* ---- RWKV -------------------------------------------------------------------------------- */
+
+void puna_greedy_word(puna_encoder *e, const char *word, size_t n)
+{
+    for (size_t at = 0, length; at < n && !e->ids.failed; at += length) {
+        int32_t id;
+        length = longest_from(&e->vocab->pieces, 0, word + at, n - at, &id);
+        if (length) {
+            puna_ids_add(&e->ids, id);
+        } else {
+            length = 1;
+            puna_unknown_add(e, word + at, 1);
+        }
+    }
+}
+
+/* ---- PLaMo-2 ----------------------------------------------------------------------------- */
+
+/* The least cost of the text from a position on, and its first token. */
+typedef struct cost_node {
+    int64_t cost;
+    int32_t id; /* -1: unknown */
+    uint32_t length;
+    bool starts; /* a character starts here */
+} cost_node;
+
+static const int64_t unknown_cost = 10000000;
+
+/* Of equal costs the longer entry counts. */
+static void cheapest(const puna_vocab *v, cost_node *nodes, const char *word, size_t n, size_t at)
+{
+    int32_t code;
+    uint32_t state = 0, length = (uint32_t)puna_utf8_decode(word + at, n - at, &code);
+    cost_node best = { nodes[at + length].cost + unknown_cost, -1, length, true };
+    for (size_t end = at;
+         end < n && (state = puna_trie_next(&v->pieces, state, (unsigned char)word[end++]));) {
+        int32_t id = v->pieces.values[state];
+        if (id < 0 || (end < n && !nodes[end].starts))
+            continue;
+        int64_t cost = nodes[end].cost - llround((double)v->tokens[id].score * 1e4);
+        if (cost <= best.cost)
+            best = (cost_node){ cost, id, (uint32_t)(end - at), true };
+    }
+    nodes[at] = best;
+}
+
+void puna_plamo2_word(puna_encoder *e, const char *word, size_t n)
+{
+    cost_node *nodes;
+    if (!puna_encoder_room(e, &e->lattice, &e->lattice_capacity, n + 1, sizeof *nodes))
+        return;
+    nodes = e->lattice;
+    memset(nodes, 0, (n + 1) * sizeof *nodes);
+    int32_t code;
+    for (size_t at = 0; at < n; at += (size_t)puna_utf8_decode(word + at, n - at, &code))
+        nodes[at].starts = true;
+    for (size_t at = n; at-- > 0;)
+        if (nodes[at].starts)
+            cheapest(e->vocab, nodes, word, n, at);
+    for (size_t at = 0; at < n && !e->ids.failed; at += nodes[at].length)
+        if (nodes[at].id >= 0)
+            puna_ids_add(&e->ids, nodes[at].id);
+        else
+            puna_unknown_add(e, word + at, nodes[at].length);
 }

@@ -88,12 +88,15 @@ static int hex_digit(char c)
                                   : -1;
 }
 
+int puna_hex_byte(const char *text)
+{
+    int high = hex_digit(text[0]), low = hex_digit(text[1]);
+    return high < 0 || low < 0 ? -1 : high << 4 | low;
+}
+
 int puna_byte_token(const char *text, size_t n)
 {
-    if (n != 6 || memcmp(text, "<0x", 3) != 0 || text[5] != '>')
-        return -1;
-    int high = hex_digit(text[3]), low = hex_digit(text[4]);
-    return high < 0 || low < 0 ? -1 : high << 4 | low;
+    return n != 6 || memcmp(text, "<0x", 3) != 0 || text[5] != '>' ? -1 : puna_hex_byte(text + 3);
 }
 
 /* ---- Well-known tokens, found by their text ---------------------------------------------- */
@@ -272,7 +275,7 @@ static puna_status build_special_tries(puna_vocab *v, puna_error *err)
         const puna_token *token = &v->tokens[id];
         bool user = token->type == PUNA_TOKEN_USER;
         bool control = token->type == PUNA_TOKEN_CONTROL || token->type == PUNA_TOKEN_UNKNOWN;
-        if (!token->n || (token->flags & PUNA_FLAG_ABSENT) || (!user && !control))
+        if (!token->n || (token->flags & (PUNA_FLAG_ABSENT | PUNA_FLAG_INNER)) || (!user && !control))
             continue;
         if (user && v->user_in_model) {
             TRY(puna_trie_add(&v->user_trie, token->text, token->n, (int32_t)id, err));
@@ -303,13 +306,13 @@ static void find_joins(puna_vocab *v)
     }
 }
 
-/* What Unigram and WordPiece may use of a text. */
+/* What the models over a trie may use of a text. */
 static puna_status build_pieces(puna_vocab *v, puna_error *err)
 {
     for (uint32_t id = 0; id < v->n; id++) {
         const puna_token *token = &v->tokens[id];
         if (token->n && (token->type == PUNA_TOKEN_NORMAL || token->type == PUNA_TOKEN_USER) &&
-            !(token->flags & PUNA_FLAG_ABSENT))
+            !(token->flags & (PUNA_FLAG_ABSENT | PUNA_FLAG_ADDED)))
             TRY(puna_trie_add(&v->pieces, token->text, token->n, (int32_t)id, err));
     }
     return PUNA_OK;
@@ -320,7 +323,9 @@ puna_status puna_vocab_finish(puna_vocab *v, puna_error *err)
     TRY(check_tokens(v, err));
     TRY(puna_index_build(&v->index, v->tokens, v->n, err));
     find_known(v);
-    if (v->model == PUNA_MODEL_UNIGRAM || v->model == PUNA_MODEL_WORDPIECE)
+    bool trie = v->model == PUNA_MODEL_UNIGRAM || v->model == PUNA_MODEL_WORDPIECE ||
+                v->model == PUNA_MODEL_GREEDY || v->model == PUNA_MODEL_PLAMO2;
+    if (trie)
         TRY(build_pieces(v, err));
     TRY(build_special_tries(v, err));
     bool merges = v->model == PUNA_MODEL_SPM || v->model == PUNA_MODEL_BPE;

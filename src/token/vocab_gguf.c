@@ -143,7 +143,7 @@ static void read_special(puna_vocab *v, const puna_container *c)
     v->add_sep = read_bool(c, KEY("add_sep_token"), v->add_sep);
 }
 
-/* ---- The four model types ---------------------------------------------------------------- */
+/* ---- The model types -------------------------------------------------------------------- */
 
 static puna_step sentencepiece_step(const puna_container *c)
 {
@@ -231,6 +231,68 @@ static puna_status unknown_pre(const char *name, puna_error *err)
     return near ? puna_hint(err, PUNA_ERR_FORMAT, "did you mean %s?", near) : PUNA_ERR_FORMAT;
 }
 
+static puna_status set_stages(puna_vocab *v, const puna_split_preset *preset, puna_error *err)
+{
+    for (int i = 0; preset->patterns[i]; i++) {
+        puna_split_rule *rule = puna_arena_alloc(&v->arena, sizeof *rule);
+        if (!rule)
+            return puna_fail_memory(err, "pre-tokenizer", sizeof *rule);
+        TRY(puna_split_pattern(&v->arena, preset->patterns[i], rule, err));
+        v->stages[v->n_stages++] = rule;
+    }
+    for (int i = 0; preset->stages[i]; i++)
+        v->stages[v->n_stages++] = preset->stages[i];
+    return PUNA_OK;
+}
+
+/* A token's bytes as Python writes them: \n \r \t \xAB, and a backslash before what else follows it. */
+static puna_status unescape(puna_vocab *v, puna_token *token, puna_error *err)
+{
+    char *out = memchr(token->text, '\\', token->n) ? puna_arena_alloc(&v->arena, token->n) : NULL;
+    uint32_t n = 0;
+    if (!memchr(token->text, '\\', token->n))
+        return PUNA_OK;
+    if (!out)
+        return puna_fail_memory(err, "vocabulary", token->n);
+    for (uint32_t i = 0; i < token->n; i++) {
+        char c = token->text[i];
+        if (c == '\\' && i + 1 < token->n) {
+            c = token->text[++i];
+            int byte = c == 'x' && token->n - i > 2 ? puna_hex_byte(token->text + i + 1) : -1;
+            i += byte >= 0 ? 2 : 0;
+            c = byte >= 0 ? (char)byte : c == 'n' ? '\n' : c == 'r' ? '\r' : c == 't' ? '\t' : c;
+        }
+        out[n++] = c;
+    }
+    token->text = out;
+    token->n = n;
+    return PUNA_OK;
+}
+
+/* RWKV: the longest entry, again and again; entries are bytes. */
+static puna_status set_greedy(puna_vocab *v, const puna_container *c, puna_error *err)
+{
+    v->model = PUNA_MODEL_GREEDY;
+    TRY(read_tokens(v, c, err));
+    for (uint32_t id = 0; id < v->n; id++)
+        if (v->tokens[id].type == PUNA_TOKEN_NORMAL)
+            TRY(unescape(v, &v->tokens[id], err));
+    return PUNA_OK;
+}
+
+/* PLaMo-2: Unigram with costs in whole ten-thousandths, found from the text's end. */
+static puna_status set_plamo2(puna_vocab *v, const puna_container *c, puna_error *err)
+{
+    v->model = PUNA_MODEL_PLAMO2;
+    v->special[PUNA_VOCAB_UNK] = 0;
+    v->special[PUNA_VOCAB_BOS] = 1;
+    v->special[PUNA_VOCAB_EOS] = 2;
+    v->special[PUNA_VOCAB_PAD] = 3;
+    v->byte_fallback = true;
+    v->steps[v->n_steps++] = (puna_step){ .kind = PUNA_STEP_BOM };
+    return read_tokens(v, c, err);
+}
+
 static puna_status set_bpe(puna_vocab *v, const puna_container *c, puna_error *err)
 {
     const char *name = strcmp(v->model_name, "gemma4") == 0 ? "gemma4" : v->pre_name;
@@ -240,17 +302,22 @@ static puna_status set_bpe(puna_vocab *v, const puna_container *c, puna_error *e
         return unknown_pre(name, err);
     v->model = PUNA_MODEL_BPE;
     v->drop_unknown = true;
-    for (; preset->stages[v->n_stages]; v->n_stages++)
-        v->stages[v->n_stages] = preset->stages[v->n_stages];
+    TRY(set_stages(v, preset, err));
     v->ignore_merges = preset->ignore_merges;
+    v->newlines_whole = preset->newlines_whole;
     v->add_bos = preset->add_bos;
     v->add_sep = preset->add_sep;
-    v->spaces_escaped = v->byte_fallback = preset->spaces_escaped;
-    v->byte_level = !preset->spaces_escaped;
-    if (preset->spaces_escaped)
+    v->spaces_escaped = preset->spaces_escaped;
+    v->byte_fallback = preset->spaces_escaped || preset->plain;
+    v->byte_level = !v->byte_fallback;
+    v->metaspace = v->metaspace_split = v->strip_start = preset->metaspace;
+    v->metaspace_prefix = PUNA_PREFIX_ALWAYS;
+    if (preset->spaces_escaped && !preset->metaspace)
         v->steps[v->n_steps++] = (puna_step){
             .kind = PUNA_STEP_REPLACE, .from = " ", .n_from = 1, .to = PUNA_SPACE_MARK, .n_to = 3
         };
+    if (preset->plain && read_bool(c, KEY("normalizer.lowercase"), false))
+        v->steps[v->n_steps++] = (puna_step){ .kind = PUNA_STEP_LOWER };
     TRY(read_tokens(v, c, err));
     return read_merges(v, c, err);
 }
@@ -283,9 +350,9 @@ static puna_status read_container(puna_vocab *v, const puna_container *c, puna_e
     TRY(read_text(v, c, KEY("model"), &v->model_name, err));
     TRY(read_text(v, c, KEY("pre"), &v->pre_name, err));
     const char *model = v->model_name;
-    if (!*model)
+    if (!*model || strcmp(model, "none") == 0 || strcmp(model, "no_vocab") == 0)
         return puna_fail(err, PUNA_ERR_NOT_FOUND, "vocabulary: %s: the file has no tokenizer", KEY("model"));
-    if (strcmp(model, "gpt2") == 0 || strcmp(model, "gemma4") == 0)
+    if (strcmp(model, "gpt2") == 0 || strcmp(model, "gemma4") == 0 || strcmp(model, "whitespace") == 0)
         TRY(set_bpe(v, c, err));
     else if (strcmp(model, "llama") == 0 ||
              strcmp(model, "test") == 0) /* the second: names without meaning */
@@ -294,10 +361,16 @@ static puna_status read_container(puna_vocab *v, const puna_container *c, puna_e
         TRY(set_wordpiece(v, c, err));
     else if (strcmp(model, "t5") == 0)
         TRY(set_unigram(v, c, err));
+    else if (strcmp(model, "rwkv") == 0)
+        TRY(set_greedy(v, c, err));
+    else if (strcmp(model, "plamo2") == 0)
+        TRY(set_plamo2(v, c, err));
     else
-        return puna_fail(err, PUNA_ERR_FORMAT,
-                         "vocabulary: %s: got \"%s\", expected gpt2, llama, bert, t5 or gemma4", KEY("model"),
-                         model);
+        return puna_fail(
+            err, PUNA_ERR_FORMAT,
+            "vocabulary: %s: got \"%s\", expected gpt2, llama, bert, t5, rwkv, plamo2, gemma4 or "
+            "whitespace",
+            KEY("model"), model);
     read_special(v, c);
     TRY(set_phi3(v, c, err));
     return puna_vocab_finish(v, err);

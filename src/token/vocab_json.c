@@ -150,13 +150,15 @@ static puna_status read_added(puna_vocab *v, json_t *added, puna_error *err)
             return puna_fail(err, PUNA_ERR_FORMAT,
                              "tokenizer.json: added_tokens: entry %zu: expected id and content", i);
         puna_token *token = &v->tokens[id];
+        bool added_only = token->flags & PUNA_FLAG_ABSENT;
         if (!copy_text(v, token, json_string_value(text), json_string_length(text)))
             return puna_fail_memory(err, "vocabulary", json_string_length(text));
         token->type = flag(value, "special") ? PUNA_TOKEN_CONTROL : PUNA_TOKEN_USER;
-        token->flags = (uint8_t)((flag(value, "lstrip") ? PUNA_FLAG_LSTRIP : 0) |
-                                 (flag(value, "rstrip") ? PUNA_FLAG_RSTRIP : 0) |
-                                 (flag(value, "single_word") ? PUNA_FLAG_SINGLE_WORD : 0) |
-                                 (flag(value, "normalized") ? PUNA_FLAG_NORMALIZED : 0));
+        token->flags =
+            (uint8_t)((added_only ? PUNA_FLAG_ADDED : 0) | (flag(value, "lstrip") ? PUNA_FLAG_LSTRIP : 0) |
+                      (flag(value, "rstrip") ? PUNA_FLAG_RSTRIP : 0) |
+                      (flag(value, "single_word") ? PUNA_FLAG_SINGLE_WORD : 0) |
+                      (flag(value, "normalized") ? PUNA_FLAG_NORMALIZED : 0));
     }
     return PUNA_OK;
 }
@@ -265,8 +267,15 @@ static puna_status set_model(puna_vocab *v, json_t *model, puna_error *err)
         v->strip_start = true;
         return PUNA_OK;
     }
+    if (strcmp(type, "WordLevel") == 0) {
+        v->model = PUNA_MODEL_WORDPIECE;
+        v->model_name = "bert";
+        v->whole_words = v->strip_start = true;
+        return PUNA_OK;
+    }
     return puna_fail(err, PUNA_ERR_FORMAT,
-                     "tokenizer.json: model.type: got \"%s\", expected BPE, Unigram or WordPiece", type);
+                     "tokenizer.json: model.type: got \"%s\", expected BPE, Unigram, WordPiece or WordLevel",
+                     type);
 }
 
 /* The unknown token of the model; plain text must not find it. */
@@ -283,8 +292,10 @@ static void set_unknown(puna_vocab *v, json_t *model)
     if (v->drop_unknown)
         return;
     v->special[PUNA_VOCAB_UNK] = (int32_t)id;
-    if (v->tokens[id].type == PUNA_TOKEN_NORMAL)
+    if (v->tokens[id].type == PUNA_TOKEN_NORMAL) {
         v->tokens[id].type = PUNA_TOKEN_UNKNOWN;
+        v->tokens[id].flags |= PUNA_FLAG_INNER;
+    }
 }
 
 static puna_status read_root(puna_vocab *v, json_t *root, puna_error *err)

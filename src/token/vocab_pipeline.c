@@ -43,17 +43,6 @@ static puna_status refuse(const char *what, const json_t *object, puna_error *er
 
 /* ---- Normalizer -------------------------------------------------------------------------- */
 
-static int sextet(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 static puna_status read_charsmap(puna_vocab *v, const json_t *text, puna_charsmap *map, puna_error *err)
 {
     const char *from = json_string_value(text);
@@ -61,23 +50,14 @@ static puna_status read_charsmap(puna_vocab *v, const json_t *text, puna_charsma
     unsigned char *out = puna_arena_alloc(&v->arena, n / 4 * 3 + 3);
     if (!out)
         return puna_fail_memory(err, "character map", n);
-    uint32_t bits = 0;
-    for (size_t i = 0, filled = 0; i < n && from[i] != '='; i++) {
-        int value = sextet(from[i]);
-        if (value < 0)
-            return puna_fail(err, PUNA_ERR_FORMAT,
-                             "tokenizer.json: precompiled_charsmap: byte %zu: not base64", i);
-        bits = bits << 6 | (uint32_t)value;
-        filled += 6;
-        if (filled >= 8) {
-            filled -= 8;
-            out[n_out++] = (unsigned char)(bits >> filled);
-        }
-    }
+    size_t end = from ? puna_base64(from, n, out, &n_out) : 0;
+    if (end != n)
+        return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: precompiled_charsmap: byte %zu: not base64",
+                         end);
     return puna_charsmap_read(map, out, n_out, err);
 }
 
-/* Literal texts, and the one expression that converters write: runs of two and more spaces. */
+/* Literal texts, the expression that converters write (runs of two and more spaces), and others. */
 static puna_status replace_step(puna_vocab *v, const json_t *object, puna_step *step, puna_error *err)
 {
     const json_t *pattern = json_object_get(object, "pattern"), *regex = json_object_get(pattern, "Regex");
@@ -86,9 +66,10 @@ static puna_status replace_step(puna_vocab *v, const json_t *object, puna_step *
     step->from = keep(v, json_object_get(pattern, "String"), &step->n_from);
     if (!regex)
         return PUNA_OK;
-    if (strcmp(text_of(pattern, "Regex"), " {2,}") != 0)
-        return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: normalizer: pattern \"%.200s\" is not known",
-                         text_of(pattern, "Regex"));
+    if (strcmp(text_of(pattern, "Regex"), " {2,}") != 0) {
+        step->kind = PUNA_STEP_REPLACE_REGEX;
+        return puna_regex_compile(&v->arena, text_of(pattern, "Regex"), &step->regex, err);
+    }
     step->from = " ";
     step->n_from = 1;
     step->runs = true;
@@ -112,7 +93,8 @@ static puna_status make_step(puna_vocab *v, const json_t *object, puna_step *ste
         puna_step_kind kind;
     } simple[] = { { "NFC", PUNA_STEP_NFC },         { "NFD", PUNA_STEP_NFD },
                    { "NFKC", PUNA_STEP_NFKC },       { "NFKD", PUNA_STEP_NFKD },
-                   { "Lowercase", PUNA_STEP_LOWER }, { "StripAccents", PUNA_STEP_STRIP_MARKS } };
+                   { "Lowercase", PUNA_STEP_LOWER }, { "StripAccents", PUNA_STEP_STRIP_MARKS },
+                   { "Nmt", PUNA_STEP_NMT } };
     *step = (puna_step){ 0 };
     for (size_t i = 0; i < sizeof simple / sizeof *simple; i++)
         if (is_type(object, simple[i].type)) {
@@ -139,7 +121,8 @@ static puna_status make_step(puna_vocab *v, const json_t *object, puna_step *ste
     return PUNA_OK;
 }
 
-/* Calls `each` for an object or for the members of a Sequence (one level, as files have it). */
+/* Calls `each` for an object or for the members of a Sequence, which may hold others (as deep as the JSON, which is
+ * bounded). */
 typedef puna_status each_fn(puna_vocab *v, const json_t *object, puna_error *err);
 
 static puna_status each_of(puna_vocab *v, const json_t *object, const char *members, each_fn *each,
@@ -151,7 +134,8 @@ static puna_status each_of(puna_vocab *v, const json_t *object, const char *memb
         return each(v, object, err);
     size_t i;
     json_t *member;
-    json_array_foreach(json_object_get(object, members), i, member) TRY(each(v, member, err));
+    json_array_foreach(json_object_get(object, members), i, member)
+        TRY(each_of(v, member, members, each, err));
     return PUNA_OK;
 }
 
@@ -169,17 +153,18 @@ static puna_status add_step(puna_vocab *v, const json_t *object, puna_error *err
 
 static puna_status add_rule(puna_vocab *v, const puna_split_rule *rule, puna_error *err)
 {
-    if (v->n_stages == PUNA_MAX_STAGES)
+    const puna_split_rule **stages = v->byte_level ? v->late_stages : v->stages;
+    int *n = v->byte_level ? &v->n_late_stages : &v->n_stages;
+    if (*n == PUNA_MAX_STAGES)
         return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: pre_tokenizer: more than %d stages",
                          PUNA_MAX_STAGES);
-    if (v->metaspace || v->byte_level)
-        return puna_fail(err, PUNA_ERR_FORMAT,
-                         "tokenizer.json: pre_tokenizer: nothing may follow ByteLevel or Metaspace");
+    if (v->metaspace)
+        return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: pre_tokenizer: nothing may follow Metaspace");
     puna_split_rule *copy = puna_arena_alloc(&v->arena, sizeof *copy);
     if (!copy)
         return puna_fail_memory(err, "pre-tokenizer", sizeof *copy);
     *copy = *rule;
-    v->stages[v->n_stages++] = copy;
+    stages[(*n)++] = copy;
     return PUNA_OK;
 }
 
@@ -196,20 +181,32 @@ static bool behavior_of(const json_t *object, puna_split_rule *rule)
     return false;
 }
 
-/* A literal of one character, as a rule. */
-static bool literal_rule(puna_vocab *v, const char *text, puna_split_rule *rule)
+/* A literal as a rule: one character is a set, more are an expression without special characters. */
+static puna_status literal_rule(puna_vocab *v, const char *text, puna_split_rule *rule, puna_error *err)
 {
     int32_t code;
     int length;
     if (!*text)
-        return false;
+        return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: pre_tokenizer: got an empty pattern");
     puna_char_at(text, strlen(text), &length, &code);
-    puna_range *range = puna_arena_alloc(&v->arena, sizeof *range);
-    if (!range || code < 0 || text[length] != '\0')
-        return false;
-    *range = (puna_range){ code, code };
-    *rule = (puna_split_rule){ .kind = PUNA_SPLIT_RUN, .ranges = range, .n_ranges = 1, .max = 1 };
-    return true;
+    if (code >= 0 && text[length] == '\0') {
+        puna_range *range = puna_arena_alloc(&v->arena, sizeof *range);
+        if (!range)
+            return puna_fail_memory(err, "pre-tokenizer", sizeof *range);
+        *range = (puna_range){ code, code };
+        *rule = (puna_split_rule){ .kind = PUNA_SPLIT_RUN, .ranges = range, .n_ranges = 1, .max = 1 };
+        return PUNA_OK;
+    }
+    char *pattern = puna_arena_alloc(&v->arena, strlen(text) * 2 + 1), *out = pattern;
+    if (!pattern)
+        return puna_fail_memory(err, "pre-tokenizer", strlen(text));
+    for (; *text; text++) {
+        if ((unsigned char)*text < 128 && puna_char_class(*text) & (PUNA_C_PUNCT | PUNA_C_SYMBOL))
+            *out++ = '\\';
+        *out++ = *text;
+    }
+    *rule = (puna_split_rule){ .kind = PUNA_SPLIT_REGEX };
+    return puna_regex_compile(&v->arena, pattern, &rule->regex, err);
 }
 
 static puna_status add_split(puna_vocab *v, const json_t *object, puna_error *err)
@@ -217,18 +214,23 @@ static puna_status add_split(puna_vocab *v, const json_t *object, puna_error *er
     const json_t *pattern = json_object_get(object, "pattern");
     const char *regex = text_of(pattern, "Regex"), *literal = text_of(pattern, "String");
     puna_split_rule rule;
-    bool known = *regex ? puna_split_pattern(regex, &rule) : literal_rule(v, literal, &rule);
-    if (!known || !behavior_of(object, &rule))
+    if (*regex)
+        TRY(puna_split_pattern(&v->arena, regex, &rule, err));
+    else
+        TRY(literal_rule(v, literal, &rule, err));
+    if (!behavior_of(object, &rule))
         return puna_fail(err, PUNA_ERR_FORMAT,
-                         "tokenizer.json: pre_tokenizer: pattern \"%.300s\" (%s) is not known",
-                         *regex ? regex : literal, text_of(object, "behavior"));
-    /* "Everything but the matches, removed": the matches are the words. */
-    bool words = rule.kind == PUNA_SPLIT_WORDS && rule.behavior == PUNA_REMOVED;
+                         "tokenizer.json: pre_tokenizer: behavior \"%.64s\" is not known",
+                         text_of(object, "behavior"));
     if (flag(object, "invert", false)) {
-        if (!words)
-            return puna_fail(err, PUNA_ERR_FORMAT,
-                             "tokenizer.json: pre_tokenizer: pattern \"%.300s\": got invert", regex);
-        rule.behavior = PUNA_ISOLATED;
+        if (rule.behavior == PUNA_WITH_PREVIOUS || rule.behavior == PUNA_WITH_NEXT)
+            return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: pre_tokenizer: behavior %s: got invert",
+                             text_of(object, "behavior"));
+        /* "Everything but the matches, removed": the matches are the words. */
+        if (rule.behavior == PUNA_REMOVED) {
+            rule.behavior = PUNA_ISOLATED;
+            rule.drop_gaps = true;
+        }
     }
     return add_rule(v, &rule, err);
 }
@@ -245,6 +247,8 @@ static puna_prefix_scheme scheme_of(const json_t *object)
 
 static puna_status add_byte_level(puna_vocab *v, const json_t *object, puna_error *err)
 {
+    if (v->byte_level)
+        return puna_fail(err, PUNA_ERR_FORMAT, "tokenizer.json: pre_tokenizer: ByteLevel: got it twice");
     if (flag(object, "use_regex", true))
         TRY(add_rule(v, &puna_split_gpt2, err));
     if (flag(object, "add_prefix_space", true)) {
@@ -286,7 +290,8 @@ static puna_status add_stage(puna_vocab *v, const json_t *object, puna_error *er
         behavior_of(object, &rule);
         return add_rule(v, &rule, err);
     }
-    if (is_type(object, "CharDelimiterSplit") && literal_rule(v, text_of(object, "delimiter"), &rule)) {
+    if (is_type(object, "CharDelimiterSplit")) {
+        TRY(literal_rule(v, text_of(object, "delimiter"), &rule, err));
         rule.behavior = PUNA_REMOVED;
         return add_rule(v, &rule, err);
     }

@@ -212,6 +212,12 @@ static void errors_have_a_place(void)
     check_fails("{{ 99999999999999999999 }}", "beyond 64 bits");
     check_fails("{{ 9223372036854775807 + 1 }}", "beyond 64 bits");
     check_fails("\xff", "expected UTF-8");
+    check_fails("a\n \t{{ x.y }}\tb\nc", "'x' is undefined, in `{{ x.y }} b`");
+    check_fails("{% if x %}", "'if' is not closed, in `{% if x %}`");
+    check_fails("{{ 1 + \n }}", "line 2, column 2: unexpected '}}' in an expression, in `}}`");
+    check_fails("{{ '0123456789äöüß0123456789äöüß0123456789äöüß0123456789äöüß' ~ x.y ~ "
+                "'0123456789äöüß0123456789äöüß0123456789äöüß0123456789äöüß' }}",
+                "in `...öüß0123456789äöüß0123456789äöüß' ~ x.y ~ '0123456789äöüß0123456789äöüß012345...`");
 }
 
 static void exceptions_are_the_callers_fault(void)
@@ -278,7 +284,7 @@ static void sandbox_shows_nothing(void)
 static void check_bounded(const char *source, const char *message)
 {
     const puna_template_limits limits = {
-        .steps = 300000, .output_bytes = 1 << 20, .memory_bytes = 1 << 23, .depth = 100
+        .steps = 300000, .output_bytes = 1 << 20, .memory_bytes = 1 << 23, .depth = 100, .time_ms = 10000
     };
     puna_template *template = NULL;
     puna_error err = { 0 };
@@ -336,6 +342,24 @@ static void work_is_bounded(void)
                   "~ i: i}) %}"
                   "{% endfor %}",
                   "");
+}
+
+static void time_is_bounded(void)
+{
+    static const char source[] =
+        "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}";
+    puna_template_limits limits = puna_template_limits_default();
+    puna_template *template = NULL;
+    puna_error err = { 0 };
+    char *text = NULL;
+    json_t *context = json_object();
+    limits.time_ms = 1;
+    CHECK_OK(puna_template_compile(&template, source, sizeof source - 1, &err), err);
+    CHECK_INT(puna_template_render_within(template, context, NOW, &limits, &text, NULL, &err),
+              PUNA_ERR_FORMAT);
+    CHECK(strstr(err.message, "took longer than 1 ms") != NULL);
+    puna_template_free(template);
+    json_decref(context);
 }
 
 /* Stopping at any step leaves nothing broken and nothing leaked: sanitizer builds watch. */
@@ -463,11 +487,22 @@ static void check_tells_what_is_used(void)
     CHECK(lists(found, "methods", "append"));
     const json_t *problems = json_object_get(found, "problems");
     CHECK_INT(json_array_size(problems), 2);
+    CHECK(json_is_true(json_object_get(found, "compiles")));
     CHECK_INT(json_integer_value(json_object_get(json_array_get(problems, 0), "column")), 57);
     CHECK_INT(json_integer_value(json_object_get(json_array_get(problems, 1), "line")), 2);
     json_decref(found);
+    static const char order[] =
+        "{% set a = a %}{% macro m(p, b=later) %}{{ p ~ q }}{% endmacro %}{{ p }}{% set q, later = 1, 2 %}"
+        "{% for x in y %}{% set z = x %}{% endfor %}{{ z }}{% set w %}{{ w }}{% endset %}{{ w }}"
+        "{% with v = u %}{{ v }}{% endwith %}{{ v ~ m() }}";
+    found = puna_template_check(order, sizeof order - 1);
+    char *text = json_dumps(json_object_get(found, "variables"), JSON_COMPACT);
+    CHECK_TEXT(text, "[\"a\",\"p\",\"y\",\"z\",\"w\",\"u\",\"v\"]");
+    free(text);
+    json_decref(found);
     found = puna_template_check("{% if %}", 8);
     CHECK_INT(json_array_size(json_object_get(found, "problems")), 1);
+    CHECK(json_is_false(json_object_get(found, "compiles")));
     json_decref(found);
 }
 
@@ -503,6 +538,7 @@ int main(int argc, char **argv)
         TEST(exceptions_are_the_callers_fault),
         TEST(sandbox_shows_nothing),
         TEST(work_is_bounded),
+        TEST(time_is_bounded),
         TEST(nesting_is_bounded),
         TEST(every_step_may_be_the_last),
         TEST(check_tells_what_is_used),

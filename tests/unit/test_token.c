@@ -163,6 +163,16 @@ static void tiny_vocabularies_agree_with_the_packages(void)
         { "tiny-unigram.json", PUNA_VOCAB_PARSE_SPECIAL, false },
         { "tiny-spm.model", 0, false }, /* U+2581 in the text becomes a space */
         { "tiny-ugm.model", 0, false },
+        { "tiny-falcon.json", PUNA_VOCAB_PARSE_SPECIAL, true },
+        { "tiny-regex.json", PUNA_VOCAB_PARSE_SPECIAL, false },
+        { "tiny-words.json", PUNA_VOCAB_PARSE_SPECIAL, false },
+        { "tiny-added.json", PUNA_VOCAB_PARSE_SPECIAL, false },
+        { "tiny-jais-2.gguf", 0, true },
+        { "tiny-chameleon.gguf", 0, true },
+        { "tiny-mmbert.gguf", 0, false },
+        { "tiny-whitespace.gguf", 0, false },
+        { "tiny-rwkv.gguf", PUNA_VOCAB_PARSE_SPECIAL, true },
+        { "tiny-plamo2.gguf", PUNA_VOCAB_PARSE_SPECIAL, false }, /* a byte order mark goes */
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         char path[512], name[64];

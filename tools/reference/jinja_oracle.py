@@ -51,6 +51,7 @@ class PlainNamespace(Namespace):
             raise SecurityError(name)
 
 
+@functools.lru_cache(1)
 def environment():
     env = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])

@@ -1,21 +1,26 @@
 #!/usr/bin/env python3
 """Compares libpuna's tokenizers with the reference packages on random texts.
 
-usage: token_compare.py DRIVER KIND VOCAB [--count N] [--seed S] [--special] [--show N]
+usage: token_compare.py DRIVER KIND VOCAB [--count N] [--seed S] [--special] [--show N] [--peer PROGRAM]
+                        [--pattern REGEX] [--added TEXT...]
 
 DRIVER is token_driver.c linked with libpuna. KIND is hf (package tokenizers, VOCAB a
-tokenizer.json), spm (package sentencepiece) or gguf (package llama-cpp-python). Texts mix
+tokenizer.json), spm (package sentencepiece), tiktoken (a file of ranks; --pattern is how its words
+are cut), rwkv (package rwkv) or gguf (PROGRAM is token_peer.c). The added tokens of a tokenizer.json
+and those named by --added are among the words. Texts mix
 scripts, whitespace, digits, emoji, contractions, combining marks and control characters; only
 code points of ranges that have not changed since Unicode 12 are used, because packages differ in their Unicode version.
 Prints how many texts gave other ids and exits 1 when any did.
 """
 import argparse
+import json
 import random
 import struct
 import subprocess
 import sys
 import unicodedata
 
+CHUNK = 20000  # texts at a time
 WORDS = ("the of and Hello world it's I'm we'll DON'T you've they're he'd can't O'Neil L'été 'tis "
          "function return int main() { } std::vector<int> x = y; // note: https://example.org/a?b=c&d "
          "naïve café Ångström straße İstanbul ﬁne ﬂow ½ ² № ㍿ ｆｕｌｌ Ｗｉｄｔｈ "
@@ -28,9 +33,9 @@ WORDS = ("the of and Hello world it's I'm we'll DON'T you've they're he'd can't 
 SPACES = [" ", " ", " ", " ", "  ", "   ", "\n", "\n\n", "\t", "\r\n", " \n", "\n ", "        ", "\u00a0", "\u3000",
           "\u2003", "\u200b", "\u2028", "\u0085", "\x0b", "", ""]
 RANGES = [(0x20, 0x7e)] * 6 + [(0, 0x1f), (0x80, 0xff), (0x100, 0x24f), (0x300, 0x36f), (0x370, 0x3ff),
-          (0x400, 0x52f), (0x590, 0x6ff), (0x900, 0x97f), (0xe00, 0xeff), (0x10a0, 0x11ff), (0x1ab0, 0x1abe),
+          (0x400, 0x52f), (0x590, 0x5ff), (0x61e, 0x6ff), (0x900, 0x97f), (0xe00, 0xeff), (0x10a0, 0x11ff), (0x1ab0, 0x1abe),
           (0x1e00, 0x1fff), (0x2000, 0x206f), (0x2070, 0x218f), (0x2190, 0x27bf), (0x2c00, 0x2dff),
-          (0x2e80, 0x30ff), (0x3100, 0x33ff), (0x4e00, 0x4fff), (0x9f00, 0x9fff), (0xa640, 0xa7ff),
+          (0x2e80, 0x30ff), (0x3100, 0x33ff), (0x4e00, 0x4fff), (0x9f00, 0x9fff), (0xa640, 0xa7b9),
           (0xac00, 0xad00), (0xd7b0, 0xd7ff), (0xf900, 0xfaff), (0xfb00, 0xfdff), (0xfe00, 0xffef),
           (0x10400, 0x1044f), (0x1d400, 0x1d7ff), (0x1f300, 0x1f6ff), (0x1f900, 0x1f9ff), (0x20000, 0x20100)]
 
@@ -39,11 +44,13 @@ def known(code):
     return not 0xd800 <= code <= 0xdfff and unicodedata.category(chr(code)) != "Cn"
 
 
-def random_text(rng, nul):
+def random_text(rng, nul, added):
     out = []
     for _ in range(rng.choice((1, 2, 3, 5, 8, 13, 30))):
         kind = rng.random()
-        if kind < 0.55:
+        if kind < 0.05 and added:
+            out.append(rng.choice(added))
+        elif kind < 0.55:
             out.append(rng.choice(WORDS))
         elif kind < 0.75:
             low, high = rng.choice(RANGES)
@@ -59,18 +66,34 @@ def random_text(rng, nul):
     return "".join(out)
 
 
-def reference(kind, vocab, special):
-    if kind == "hf":
+def reference(args):
+    if args.kind == "hf":
         import tokenizers
-        tokenizer = tokenizers.Tokenizer.from_file(vocab)
+        tokenizer = tokenizers.Tokenizer.from_file(args.vocab)
         return lambda texts: [e.ids for e in tokenizer.encode_batch(texts, add_special_tokens=False)]
-    if kind == "spm":
+    if args.kind == "spm":
         import sentencepiece
-        model = sentencepiece.SentencePieceProcessor(model_file=vocab)
+        model = sentencepiece.SentencePieceProcessor(model_file=args.vocab)
         return lambda texts: [model.encode(t) for t in texts]
-    import llama_cpp
-    model = llama_cpp.Llama(vocab, vocab_only=True, verbose=False)
-    return lambda texts: [model.tokenize(t.encode(), add_bos=False, special=special) for t in texts]
+    if args.kind == "tiktoken":
+        import tiktoken
+        from tiktoken.load import load_tiktoken_bpe
+        encoding = tiktoken.Encoding("ranks", pat_str=args.pattern, special_tokens={},
+                                     mergeable_ranks=load_tiktoken_bpe(args.vocab))
+        return lambda texts: [encoding.encode_ordinary(t) for t in texts]
+    if args.kind == "rwkv":
+        from rwkv.rwkv_tokenizer import TRIE_TOKENIZER
+        trie = TRIE_TOKENIZER(args.vocab)
+        return lambda texts: [trie.encode(t) for t in texts]
+    return lambda texts: [ids for ids, _ in ours(args.peer, args.vocab, texts, 2 if args.special else 0)]
+
+
+def added_tokens(args):
+    added = list(args.added)
+    if args.kind == "hf":
+        with open(args.vocab, encoding="utf-8") as file:
+            added += [token["content"] for token in json.load(file).get("added_tokens", [])]
+    return added
 
 
 def ours(driver, vocab, texts, flags):
@@ -91,26 +114,30 @@ def ours(driver, vocab, texts, flags):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("driver")
-    parser.add_argument("kind", choices=("hf", "spm", "gguf"))
+    parser.add_argument("kind", choices=("hf", "spm", "tiktoken", "rwkv", "gguf"))
     parser.add_argument("vocab")
     parser.add_argument("--count", type=int, default=100000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--special", action="store_true")
     parser.add_argument("--show", type=int, default=5)
+    parser.add_argument("--peer")
+    parser.add_argument("--pattern")
+    parser.add_argument("--added", nargs="*", default=[])
     args = parser.parse_args()
     rng = random.Random(args.seed)
-    texts = [random_text(rng, args.kind != "gguf") for _ in range(args.count)]
-    expected = reference(args.kind, args.vocab, args.special)(texts)
+    added, encode = added_tokens(args), reference(args)
     flags = 2 if args.special or args.kind == "hf" else 0
     wrong = lossy = 0
-    for text, want, (got, bytes_) in zip(texts, expected, ours(args.driver, args.vocab, texts, flags)):
-        lossy += bytes_ != text.encode()
-        if got != want:
-            wrong += 1
-            if wrong <= args.show:
-                first = next((i for i, (a, b) in enumerate(zip(got, want)) if a != b), min(len(got), len(want)))
-                print(f"{text!r}\n  at {first}: got {got[first:first + 8]}, expected {want[first:first + 8]}")
-    print(f"{args.vocab}: {len(texts)} texts, {wrong} with other ids, {lossy} not decoded to themselves")
+    for at in range(0, args.count, CHUNK):
+        texts = [random_text(rng, args.kind != "gguf", added) for _ in range(min(CHUNK, args.count - at))]
+        for text, want, (got, bytes_) in zip(texts, encode(texts), ours(args.driver, args.vocab, texts, flags)):
+            lossy += bytes_ != text.encode()
+            if got != want:
+                wrong += 1
+                if wrong <= args.show:
+                    first = next((i for i, (a, b) in enumerate(zip(got, want)) if a != b), min(len(got), len(want)))
+                    print(f"{text!r}\n  at {first}: got {got[first:first + 8]}, expected {want[first:first + 8]}")
+    print(f"{args.vocab}: {args.count} texts, {wrong} with other ids, {lossy} not decoded to themselves")
     sys.exit(wrong > 0)
 
 

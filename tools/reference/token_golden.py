@@ -23,7 +23,7 @@ SHARED, OUT = sys.argv[1:]
 RNG = random.Random(20)
 TEXTS = ["", " ", "  ", "\n", " \n x", "a", " a ", "Hello world", "Hello, y'all! How are you 😁 ?", "it's IT'S 12345 ½²",
          "\t\tint main(void)\n{\n    return 0;\n}\n", "naïve  café", "日本語 한국어 हिन्दी", "<s> Hello</s>x<unk>", "don't  stop\u00a0me"]
-TEXTS += [random_text(RNG, True)[:60] for _ in range(65)]
+TEXTS += [random_text(RNG, True, [])[:60] for _ in range(65)]
 CORPUS = [" ".join(RNG.choice(WORDS) for _ in range(12)) for _ in range(400)]
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"
           r"\s+(?!\S)|\s+")

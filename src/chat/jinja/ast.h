@@ -79,8 +79,10 @@ struct puna_template {
 
 /* What the parser noticed, for puna_template_check; NULL when nobody asks. */
 typedef struct puna_jnotes {
-    json_t *variables, *filters, *tests, *functions, *methods; /* sets: objects with these keys */
-    json_t *assigned;                                          /* the names the template sets itself */
+    /* sets: objects with these keys; a variable is false when only macros read it */
+    json_t *variables, *filters, *tests, *functions, *methods;
+    json_t *assigned;      /* the names the template sets itself, anywhere */
+    json_t *known, *order; /* those set before the place that is parsed, and in which order */
     json_t *problems; /* an array of what puna_template_check returns */
 } puna_jnotes;
 
@@ -90,7 +92,7 @@ puna_jstr *puna_template_intern(puna_template *template, const char *name, size_
 /* Parses template->source into template->body. */
 puna_status puna_template_parse(puna_template *template, puna_jnotes *notes, puna_error *err);
 
-/* Fails with "template: line L, column C: message". */
+/* Fails with "template: line L, column C: message, in `the line`". */
 puna_status puna_template_fail(const puna_template *template, uint32_t at, puna_status status,
                                const char *message, puna_error *err);
 void puna_template_place(const puna_template *template, uint32_t at, unsigned *line, unsigned *column);

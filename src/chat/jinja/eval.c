@@ -111,14 +111,15 @@ static bool word_is(const char *word, size_t n, const puna_jstr *name)
 static bool bind(puna_jvm *vm, const puna_jbuiltin *f, puna_jargs *args)
 {
     size_t n_params = 0, n_used = 0;
-    for (const char *word = f->params; *word; n_params++) {
+    bool by_name = f->params[0] != '/';
+    for (const char *word = f->params + (by_name ? 0 : 2); *word; n_params++) {
         size_t n = strcspn(word, " ");
         bool optional = word[n - 1] == '?';
         size_t n_name = n - optional;
         puna_jv v = puna_jv_of(PUNA_J_MISSING);
         if (n_params < args->n)
             v = args->positional[n_params];
-        for (size_t k = 0; k < args->n_keywords; k++) {
+        for (size_t k = 0; k < args->n_keywords && by_name; k++) {
             if (!word_is(word, n_name, args->names[k]))
                 continue;
             if (v.type != PUNA_J_MISSING) {

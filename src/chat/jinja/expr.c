@@ -334,11 +334,9 @@ static void note_name(puna_jparser *p, const puna_jstr *name)
         p->uses |= PUNA_J_USES_KWARGS;
     if (name == p->template->varargs)
         p->uses |= PUNA_J_USES_VARARGS;
-    if (!p->notes || name == p->template->caller || name == p->template->kwargs ||
-        name == p->template->varargs || name == p->template->loop)
-        return;
-    puna_jnotes_add(puna_jbuiltin_function(name->data, name->n) ? p->notes->functions : p->notes->variables,
-                    name);
+    if (name != p->template->caller && name != p->template->kwargs && name != p->template->varargs &&
+        name != p->template->loop)
+        puna_jnotes_read(p, name);
 }
 
 static puna_jnode *parse_name(puna_jparser *p, bool with_member)
@@ -494,8 +492,6 @@ static bool check_target(puna_jparser *p, const puna_jnode *target)
         puna_jparser_fail(p, target->at, "cannot assign to the special variable 'loop' in a loop");
         return false;
     }
-    if (p->notes)
-        puna_jnotes_add(p->notes->assigned, target->name);
     return true;
 }
 

@@ -320,12 +320,14 @@ static puna_jv filter_abs(puna_jvm *vm, puna_jv v, puna_jargs *args)
                : puna_jvm_fail(vm, "abs takes a number, not %s", puna_jv_type_name(v));
 }
 
-static bool truncate_float(double f, puna_jv *out)
+/* The whole part of f; the fallback for what is no number. */
+static puna_jv truncate_float(puna_jvm *vm, double f, puna_jv fallback)
 {
+    if (isnan(f))
+        return fallback;
     if (!(f > -9223372036854775808.0 && f < 9223372036854775808.0))
-        return false;
-    *out = puna_jv_int((int64_t)f);
-    return true;
+        return puna_jvm_fail(vm, "int: the integer is beyond 64 bits");
+    return puna_jv_int((int64_t)f);
 }
 
 static puna_jv filter_int(puna_jvm *vm, puna_jv v, puna_jargs *args)
@@ -340,9 +342,9 @@ static puna_jv filter_int(puna_jvm *vm, puna_jv v, puna_jargs *args)
     if (v.type == PUNA_J_STR && puna_jnumbers_integer(v.u.s->data, v.u.s->n, (int)base, &value))
         return puna_jv_int(value);
     if (v.type == PUNA_J_FLOAT)
-        truncate_float(v.u.f, &out);
-    else if (v.type == PUNA_J_STR && puna_jnumbers_float(v.u.s->data, v.u.s->n, &f))
-        truncate_float(f, &out);
+        return truncate_float(vm, v.u.f, out);
+    if (v.type == PUNA_J_STR && puna_jnumbers_float(v.u.s->data, v.u.s->n, &f))
+        return isinf(f) ? out : truncate_float(vm, f, out);
     return out;
 }
 
@@ -416,7 +418,7 @@ static puna_jv filter_round(puna_jvm *vm, puna_jv v, puna_jargs *args)
     double scale = pow(10, (double)precision), scaled = puna_jv_number(v) * scale;
     if (isnan(scaled) || isinf(scaled) || scale == 0)
         return puna_jvm_fail(vm, "round: the result is not finite");
-    return puna_jv_float((method == 1 ? ceil(scaled) : floor(scaled)) / scale);
+    return puna_jv_float((method == 1 ? ceil(scaled) : floor(scaled)) / scale + 0.0); /* never -0.0 */
 }
 
 static puna_jv filter_filesizeformat(puna_jvm *vm, puna_jv v, puna_jargs *args)
@@ -434,7 +436,7 @@ static puna_jv filter_filesizeformat(puna_jvm *vm, puna_jv v, puna_jargs *args)
     if (size == 1) {
         puna_buf_add_text(&buf, "1 Byte");
     } else if (size < base) {
-        puna_buf_printf(&buf, "%.0f Bytes", trunc(size));
+        puna_buf_printf(&buf, "%.0f Bytes", trunc(size) + 0.0);
     } else {
         double unit = base * base;
         int i = 0;

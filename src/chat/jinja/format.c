@@ -20,6 +20,7 @@ typedef struct spec {
     char align; /* < > ^ =, or 0 */
     char sign;  /* + - space, or 0 */
     bool alternate, zero;
+    bool no_negative_zero; /* what rounds to zero has no minus */
     char group;     /* , _ or 0 */
     long width;     /* 0: none */
     long precision; /* -1: none */
@@ -130,6 +131,27 @@ static void append(char *text, size_t capacity, const char *more)
         memcpy(text + n, more, strlen(more) + 1);
 }
 
+/* Without a type: as 'g', but with a digit behind the point, whose place counts too. */
+static void plain_digits(char *text, size_t capacity, const spec *s, double size)
+{
+    int precision = s->precision > 0 ? (int)s->precision : 1;
+    snprintf(text, capacity, s->alternate ? "%#.*e" : "%.*e", precision - 1, size);
+    char *mark = strchr(text, 'e'), *end = mark;
+    long exponent = strtol(mark + 1, NULL, 10);
+    if (exponent >= -4 && exponent < precision - 1) {
+        snprintf(text, capacity, s->alternate ? "%#.*g" : "%.*g", precision, size);
+        if (!strchr(text, '.'))
+            append(text, capacity, ".0");
+        return;
+    }
+    if (s->alternate || !strchr(text, '.'))
+        return;
+    while (end[-1] == '0')
+        end--;
+    end -= end[-1] == '.';
+    memmove(end, mark, strlen(mark) + 1);
+}
+
 static void write_float(puna_buf *out, const spec *s, double value)
 {
     char pattern[8], body[700], type = s->type;
@@ -144,18 +166,19 @@ static void write_float(puna_buf *out, const spec *s, double value)
         puna_jv_write_float(&repr, size);
         snprintf(body, sizeof body, "%s", repr.data ? repr.data : "");
         puna_buf_free(&repr);
+    } else if (plain) {
+        plain_digits(body, sizeof body, s, size);
     } else {
-        type = percent ? 'f' : plain || type == 'n' ? 'g' : type;
+        type = percent ? 'f' : type == 'n' ? 'g' : type;
         if (precision < 0)
             precision = 6;
         snprintf(pattern, sizeof pattern, "%%%s.*%c", s->alternate ? "#" : "", type);
         snprintf(body, sizeof body, pattern, (int)precision, size);
-        if (plain && !strpbrk(body, ".en"))
-            append(body, sizeof body, ".0");
     }
     if (percent)
         append(body, sizeof body, "%");
-    const char *head = sign_text(s, !isnan(value) && signbit(value));
+    bool is_zero = strcspn(body, "123456789in") >= strcspn(body, "e%") && !isinf(value);
+    const char *head = sign_text(s, !isnan(value) && signbit(value) && !(is_zero && s->no_negative_zero));
     if (s->group)
         write_grouped(out, s, head, body, 3);
     else
@@ -248,7 +271,11 @@ static void print_number(puna_jvm *vm, puna_buf *out, spec *s, puna_jv v)
         return;
     }
     bool whole = strchr("diu", s->type) != NULL;
-    if (v.type == PUNA_J_FLOAT && whole && v.u.f > -9.2e18 && v.u.f < 9.2e18)
+    if (v.type == PUNA_J_FLOAT && whole && !(fabs(v.u.f) < 9.2e18)) {
+        puna_jvm_fail(vm, "%%%c of a float beyond 64 bits", s->type);
+        return;
+    }
+    if (v.type == PUNA_J_FLOAT && whole)
         v = puna_jv_int((int64_t)v.u.f);
     if (!puna_jv_is_integer(v)) {
         puna_jvm_fail(vm, "%%%c needs an integer, not %s", s->type, puna_jv_type_name(v));
@@ -275,6 +302,10 @@ static void print_one(puna_jvm *vm, puna_buf *out, cursor *c, bool safe)
     spec s = { .fill = " ", .n_fill = 1, .precision = -1 };
     puna_jv v = puna_jv_of(PUNA_J_MISSING);
     bool left = false;
+    if (c->at < c->end && *c->at == '%') {
+        puna_buf_add_byte(out, *c->at++);
+        return;
+    }
     if (c->at < c->end && *c->at == '(')
         v = read_key(vm, c);
     for (; c->at < c->end && *c->at && strchr("#0- +", *c->at); c->at++) {
@@ -299,10 +330,6 @@ static void print_one(puna_jvm *vm, puna_buf *out, cursor *c, bool safe)
     while (c->at < c->end && (*c->at == 'l' || *c->at == 'h' || *c->at == 'L'))
         c->at++;
     s.type = c->at < c->end ? *c->at++ : '\0';
-    if (s.type == '%') {
-        puna_buf_add_byte(out, '%');
-        return;
-    }
     if (!s.type || !strchr("diuoxXeEfFgGcrsa", s.type)) {
         puna_jvm_fail(vm, "unsupported or incomplete format character");
         return;
@@ -316,6 +343,8 @@ static void print_one(puna_jvm *vm, puna_buf *out, cursor *c, bool safe)
         puna_buf text = puna_jv_buf(vm);
         if (s.type == 's')
             puna_jv_write_str(vm, &text, v);
+        else if (s.type == 'a')
+            puna_jv_write_ascii(vm, &text, v);
         else
             puna_jv_write_repr(vm, &text, v);
         bool was_safe = s.type == 's' && v.type == PUNA_J_STR && v.flag;
@@ -380,6 +409,8 @@ static bool parse_spec(puna_jvm *vm, const char *text, size_t n, spec *s)
     }
     if (i < n && text[i] && strchr("+- ", text[i]))
         s->sign = text[i++];
+    if (i < n && text[i] == 'z')
+        s->no_negative_zero = text[i++] == 'z';
     if (i < n && text[i] == '#')
         s->alternate = text[i++] == '#';
     if (i < n && text[i] == '0') {
@@ -417,16 +448,22 @@ static void format_value(puna_jvm *vm, puna_buf *out, puna_jv v, const char *tex
     }
     if (!parse_spec(vm, text, n, &s))
         return;
-    if (v.type == PUNA_J_STR && (!s.type || s.type == 's') && s.align != '=' && !s.sign) {
+    bool as_text = v.type == PUNA_J_STR && (!s.type || s.type == 's') && !s.sign && !s.group &&
+                   !s.alternate && !s.no_negative_zero;
+    if (as_text && s.align != '=') {
         write_string(out, &s, v.u.s);
-    } else if (v.type == PUNA_J_STR && s.zero && s.align == '=' && (!s.type || s.type == 's')) {
+    } else if (as_text && s.zero) {
         s.align = '<';
         write_string(out, &s, v.u.s);
     } else if (puna_jv_is_number(v) && s.type && strchr("eEfFgG%", s.type)) {
         write_float(out, &s, puna_jv_number(v));
     } else if (puna_jv_is_integer(v) && s.type == 'c') {
         print_char(vm, out, &s, v);
-    } else if (puna_jv_is_integer(v) && s.precision < 0 && (!s.type || strchr("bdoxXn", s.type))) {
+    } else if (puna_jv_is_integer(v) && s.precision < 0 && !s.no_negative_zero &&
+               (!s.type || strchr(s.group == ',' ? "d"
+                                  : s.group      ? "bdoxX"
+                                                 : "bdoxXn",
+                                  s.type))) {
         write_integer(out, &s, v.u.i, 0);
     } else if (v.type == PUNA_J_FLOAT && (!s.type || s.type == 'n')) {
         write_float(out, &s, v.u.f);
@@ -527,8 +564,10 @@ static void format_field(puna_jvm *vm, puna_buf *out, const char *text, size_t n
     if (at < n && text[at] == '!') {
         char conversion = at + 1 < n ? text[at + 1] : '\0';
         puna_buf buf = puna_jv_buf(vm);
-        if (conversion == 'r' || conversion == 'a')
+        if (conversion == 'r')
             puna_jv_write_repr(vm, &buf, v);
+        else if (conversion == 'a')
+            puna_jv_write_ascii(vm, &buf, v);
         else if (conversion == 's')
             puna_jv_write_str(vm, &buf, v);
         else

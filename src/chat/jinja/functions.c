@@ -49,7 +49,7 @@ static void fill_dict(puna_jvm *vm, puna_jv dict, puna_jv from)
             puna_jv_set(vm, dict, from.u.dict->entries[i].key, from.u.dict->entries[i].value);
         return;
     }
-    puna_jiter *iter = puna_jiter_new(vm, from);
+    puna_jiter *iter = puna_jv_refuse_undefined(vm, from) ? NULL : puna_jiter_new(vm, from);
     while (iter && !vm->failed) {
         puna_jv item = puna_jiter_next(vm, iter);
         if (item.type == PUNA_J_MISSING)
@@ -133,20 +133,45 @@ static puna_jv raise_exception(puna_jvm *vm, puna_jv self, puna_jargs *args)
     return puna_jv_undefined(vm, NULL);
 }
 
+/* The C library's format for a time without a zone and without parts of a second: %Z and %z are
+ * empty, whatever flags they carry, and %f is zero. Returns the length. */
+static size_t plain_format(char *out, const puna_jstr *s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        size_t end = i + 1;
+        if (s->data[i] == '%')
+            while (end < s->n && s->data[end] && strchr("-_0^#123456789EO", s->data[end]))
+                end++;
+        if (s->data[i] == '%' && end < s->n && (s->data[end] == 'Z' || s->data[end] == 'z')) {
+            i = end;
+        } else if (s->data[i] == '%' && i + 1 < s->n && s->data[i + 1] == 'f') {
+            memcpy(out + n, "000000", 6);
+            n += 6;
+            i++;
+        } else {
+            out[n++] = s->data[i];
+            if (s->data[i] == '%' && i + 1 < s->n && s->data[i + 1] == '%')
+                out[n++] = s->data[++i];
+        }
+    }
+    return n;
+}
+
 static puna_jv strftime_now(puna_jvm *vm, puna_jv self, puna_jargs *args)
 {
     (void)self;
-    char format[256], text[512];
+    char format[4 * 256], text[4096];
     time_t seconds = (time_t)vm->now;
     struct tm tm = { 0 };
     if (args->slot[0].type != PUNA_J_STR)
         return puna_jvm_fail(vm, "strftime_now() takes a format string");
     const puna_jstr *s = args->slot[0].u.s;
-    if (s->n >= sizeof format - 1 || memchr(s->data, '\0', s->n) || !gmtime_r(&seconds, &tm))
-        return puna_jvm_fail(vm, "strftime_now(): the format is longer than %zu bytes", sizeof format - 2);
-    memcpy(format, s->data, s->n);
-    format[s->n] = '.'; /* so that an empty result is told from one that does not fit */
-    format[s->n + 1] = '\0';
+    if (s->n > 255 || memchr(s->data, '\0', s->n) || !gmtime_r(&seconds, &tm))
+        return puna_jvm_fail(vm, "strftime_now(): the format is longer than 255 bytes or has a NUL");
+    size_t n_format = plain_format(format, s);
+    format[n_format] = '.'; /* so that an empty result is told from one that does not fit */
+    format[n_format + 1] = '\0';
     locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     if (!plain)
         return puna_jvm_fail(vm, "strftime_now(): no C locale");
@@ -160,7 +185,7 @@ static puna_jv strftime_now(puna_jvm *vm, puna_jv self, puna_jargs *args)
 const puna_jbuiltin *puna_jbuiltin_function(const char *name, size_t n)
 {
     static const puna_jbuiltin rows[] = {
-        { "range", make_range, "start stop? step?" },
+        { "range", make_range, "/ start stop? step?" },
         { "dict", make_dict, "*" },
         { "namespace", make_namespace, "*" },
         { "cycler", make_cycler, "*" },
@@ -303,13 +328,16 @@ static puna_jv int_bit_length(puna_jvm *vm, puna_jv self, puna_jargs *args)
 const puna_jbuiltin *puna_jbuiltin_method(puna_jv self, const char *name, size_t n)
 {
     static const puna_jbuiltin of_dict[] = {
-        { "get", dict_get, "key default?" }, { "keys", dict_keys, "" },
-        { "values", dict_values, "" },       { "items", dict_items, "" },
-        { "copy", dict_copy, "" },           { "fromkeys", dict_fromkeys, "iterable value?" },
+        { "get", dict_get, "/ key default?" },
+        { "keys", dict_keys, "" },
+        { "values", dict_values, "" },
+        { "items", dict_items, "" },
+        { "copy", dict_copy, "" },
+        { "fromkeys", dict_fromkeys, "/ iterable value?" },
     };
     static const puna_jbuiltin of_list[] = {
-        { "count", list_count, "value" },
-        { "index", list_index, "value start? stop?" },
+        { "count", list_count, "/ value" },
+        { "index", list_index, "/ value start? stop?" },
         { "copy", list_copy, "" },
     };
     static const puna_jbuiltin of_cycler[] = { { "next", cycler_next, "" }, { "reset", cycler_reset, "" } };

@@ -20,10 +20,11 @@ typedef struct puna_template_limits {
     size_t output_bytes; /* longest text made, also inside the template */
     size_t memory_bytes; /* taken for values, all freed when rendering ends */
     unsigned depth;      /* macro calls inside each other */
+    unsigned time_ms;    /* by the clock, however slow the machine */
 } puna_template_limits;
 
 /* Compiles n bytes of UTF-8 source, which may be freed afterwards. PUNA_ERR_FORMAT with line and
- * column when the source is not a template this engine renders. Free with puna_template_free. */
+ * column, and the line itself, when the source is not a template this engine renders. Free with puna_template_free. */
 puna_status puna_template_compile(puna_template **out, const char *source, size_t n, puna_error *err);
 void puna_template_free(puna_template *template);
 
@@ -42,9 +43,10 @@ puna_status puna_template_render_within(const puna_template *template, const jso
 puna_template_limits puna_template_limits_default(void);
 
 /* What a template uses and what is wrong with it, without running it: a new JSON object
- * {"variables": [...], "filters": [...], "tests": [...], "functions": [...], "methods": [...],
- *  "problems": [{"line", "column", "message"}]}, each list in order of first use. NULL when memory
- * is out. */
+ * {"compiles": true, "variables": [...], "filters": [...], "tests": [...], "functions": [...], "methods": [...],
+ *  "problems": [{"line", "column", "message", "source"}]}, each list in order of first use; source
+ * is the line, or what is near the column when it is long. A template that compiles may still have
+ * problems: they fail when they are reached. NULL when memory is out. */
 json_t *puna_template_check(const char *source, size_t n);
 
 #endif

@@ -8,9 +8,11 @@
 
 #include "base/limits.h"
 #include "base/utf8.h"
+#include "chat/jinja/unicode.h"
 
 /* Each costs a walk over the source for its place. */
 enum { MAX_PROBLEMS = 100 };
+enum { EXCERPT_BEFORE = 48, EXCERPT_AFTER = 48, EXCERPT_BYTES = EXCERPT_BEFORE + EXCERPT_AFTER + 8 };
 
 void puna_template_place(const puna_template *template, uint32_t at, unsigned *line, unsigned *column)
 {
@@ -26,17 +28,46 @@ void puna_template_place(const puna_template *template, uint32_t at, unsigned *l
     }
 }
 
+/* The line that offset `at` is in, without the blanks around it; of a long one what is near. */
+static void excerpt(const puna_template *template, uint32_t at, char out[EXCERPT_BYTES])
+{
+    const char *source = template->source;
+    size_t n = template->n_source, from = at < n ? at : n, to = from;
+    while (from > 0 && source[from - 1] != '\n')
+        from--;
+    while (to < n && source[to] != '\n')
+        to++;
+    from += puna_junicode_leading_space(source + from, to - from);
+    to -= puna_junicode_trailing_space(source + from, to - from);
+    bool cut_before = from < to && at > from + EXCERPT_BEFORE, cut_after = to > at + EXCERPT_AFTER;
+    if (cut_before)
+        for (from = at - EXCERPT_BEFORE; from < at && ((unsigned char)source[from] & 0xc0) == 0x80;)
+            from++;
+    if (cut_after)
+        for (to = (size_t)at + EXCERPT_AFTER; to > at && ((unsigned char)source[to] & 0xc0) == 0x80;)
+            to--;
+    snprintf(out, EXCERPT_BYTES, "%s%.*s%s", cut_before ? "..." : "", (int)(to - from), source + from,
+             cut_after ? "..." : "");
+    for (char *c = out; *c; c++)
+        *c = *c == '\t' ? ' ' : *c;
+}
+
 puna_status puna_template_fail(const puna_template *template, uint32_t at, puna_status status,
                                const char *message, puna_error *err)
 {
     unsigned line, column;
+    char text[EXCERPT_BYTES];
     puna_template_place(template, at, &line, &column);
-    return puna_fail(err, status, "template: line %u, column %u: %s", line, column, message);
+    excerpt(template, at, text);
+    return puna_fail(err, status,
+                     text[0] ? "template: line %u, column %u: %s, in `%s`"
+                             : "template: line %u, column %u: %s",
+                     line, column, message, text);
 }
 
 void puna_jnotes_problem(puna_jparser *p, uint32_t at, const char *format, ...)
 {
-    char message[256];
+    char message[256], text[EXCERPT_BYTES];
     unsigned line, column;
     va_list args;
     if (!p->notes || json_array_size(p->notes->problems) >= MAX_PROBLEMS)
@@ -45,8 +76,9 @@ void puna_jnotes_problem(puna_jparser *p, uint32_t at, const char *format, ...)
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
     puna_template_place(p->template, at, &line, &column);
-    json_array_append_new(p->notes->problems, json_pack("{s:i, s:i, s:s}", "line", (int)line, "column",
-                                                        (int)column, "message", message));
+    excerpt(p->template, at, text);
+    json_array_append_new(p->notes->problems, json_pack("{s:i, s:i, s:s, s:s}", "line", (int)line, "column",
+                                                        (int)column, "message", message, "source", text));
 }
 
 puna_jnode *puna_jparser_fail(puna_jparser *p, uint32_t at, const char *format, ...)
@@ -287,17 +319,20 @@ static puna_jnode *parse_for(puna_jparser *p)
     bool was_soft = p->soft;
     if (!node)
         return NULL;
+    size_t mark = puna_jnotes_mark(p);
     p->n_for++;
     p->n_breakable++;
     node->a = puna_jparser_target(p, false);
     if (!puna_jparser_skip_name(p, "in"))
         return puna_jparser_fail(p, puna_jparser_peek(p)->at, "expected 'in' in the for statement");
     node->b = puna_jparser_tuple(p, false, false);
+    puna_jnotes_set_target(p, node->a);
     if (puna_jparser_skip_name(p, "if"))
         node->c = puna_jparser_expression(p, true);
     node->flag = puna_jparser_skip_name(p, "recursive");
     p->soft = false;
     node->body = parse_block(p, "for", at, "endfor", "else", NULL);
+    puna_jnotes_forget(p, mark);
     p->n_breakable--;
     if (puna_jparser_skip_name(p, "else"))
         node->other = parse_closed(p, "for", at, "endfor");
@@ -319,12 +354,16 @@ static puna_jnode *parse_set(puna_jparser *p)
     node->a = target;
     if (!is_block) {
         node->b = puna_jparser_tuple(p, true, false);
+        puna_jnotes_set_target(p, target);
         return node;
     }
     bool was_soft = p->soft;
     p->soft = false;
     node->b = puna_jparser_filters(p, NULL, false);
+    size_t mark = puna_jnotes_mark(p);
     node->body = parse_closed(p, "set", at, "endset");
+    puna_jnotes_forget(p, mark);
+    puna_jnotes_set_target(p, target);
     p->soft = was_soft;
     return node;
 }
@@ -343,13 +382,14 @@ static puna_jnode *parse_parameters(puna_jparser *p)
             return NULL;
         param->name = puna_jparser_expect_name(p);
         if (puna_jparser_skip(p, PUNA_JT_ASSIGN)) {
+            p->n_callable++; /* a default is read when it is called */
             param->a = puna_jparser_expression(p, true);
+            p->n_callable--;
             has_default = true;
         } else if (has_default) {
             return puna_jparser_fail(p, param->at, "non-default argument follows default argument");
         }
-        if (p->notes && param->name)
-            puna_jnotes_add(p->notes->assigned, param->name);
+        puna_jnotes_set(p, param->name);
         *link = param;
         link = &param->next;
     }
@@ -363,11 +403,15 @@ static void parse_callable(puna_jparser *p, puna_jnode *node, const char *opened
     uint8_t outer_uses = p->uses;
     unsigned outer_breakable = p->n_breakable;
     bool was_soft = p->soft;
+    size_t mark = puna_jnotes_mark(p);
     p->uses = 0;
     p->n_breakable = 0;
     p->soft = false;
+    p->n_callable++;
     node->body = parse_closed(p, opened, node->at, end);
     node->op = p->uses;
+    p->n_callable--;
+    puna_jnotes_forget(p, mark);
     p->uses |= outer_uses;
     p->n_breakable = outer_breakable;
     p->soft = was_soft;
@@ -379,10 +423,11 @@ static puna_jnode *parse_macro(puna_jparser *p)
     if (!node)
         return NULL;
     node->name = puna_jparser_expect_name(p);
-    if (p->notes && node->name)
-        puna_jnotes_add(p->notes->assigned, node->name);
+    puna_jnotes_set(p, node->name);
+    size_t mark = puna_jnotes_mark(p);
     node->list = parse_parameters(p);
     parse_callable(p, node, "macro", "endmacro");
+    puna_jnotes_forget(p, mark);
     for (const puna_jnode *param = node->list; param; param = param->next)
         if (param->name == p->template->caller && !param->a && (node->op & PUNA_J_USES_CALLER))
             return puna_jparser_fail(p, node->at,
@@ -395,12 +440,14 @@ static puna_jnode *parse_call_block(puna_jparser *p)
     puna_jnode *node = puna_jparser_node(p, PUNA_JN_CALL_BLOCK, puna_jparser_next(p)->at);
     if (!node)
         return NULL;
+    size_t mark = puna_jnotes_mark(p);
     if (puna_jparser_is(p, PUNA_JT_LPAREN))
         node->list = parse_parameters(p);
     node->a = puna_jparser_expression(p, true);
     if (node->a && node->a->kind != PUNA_JN_CALL)
         return puna_jparser_fail(p, node->at, "expected a call");
     parse_callable(p, node, "call", "endcall");
+    puna_jnotes_forget(p, mark);
     return node;
 }
 
@@ -422,6 +469,7 @@ static puna_jnode *parse_with(puna_jparser *p)
     puna_jnode *node = puna_jparser_node(p, PUNA_JN_WITH, puna_jparser_next(p)->at), **link;
     if (!node)
         return NULL;
+    size_t mark = puna_jnotes_mark(p);
     link = &node->list;
     while (p->status == PUNA_OK && !puna_jparser_is(p, PUNA_JT_BLOCK_END)) {
         if (node->list && !puna_jparser_expect(p, PUNA_JT_COMMA))
@@ -432,12 +480,14 @@ static puna_jnode *parse_with(puna_jparser *p)
         pair->a = puna_jparser_target(p, false);
         puna_jparser_expect(p, PUNA_JT_ASSIGN);
         pair->b = puna_jparser_expression(p, true);
+        puna_jnotes_set_target(p, pair->a);
         *link = pair;
         link = &pair->next;
     }
     bool was_soft = p->soft;
     p->soft = false;
     node->body = parse_closed(p, "with", node->at, "endwith");
+    puna_jnotes_forget(p, mark);
     p->soft = was_soft;
     return node;
 }

@@ -15,6 +15,7 @@ typedef struct puna_jparser {
     bool soft;                 /* in a branch: an unknown filter is an error only when it runs */
     const puna_jnode *unknown; /* the first filter or test without a meaning, outside of branches */
     uint8_t uses;              /* which of caller, kwargs, varargs were read */
+    unsigned n_callable;       /* macros and call blocks around this place */
     puna_jnotes *notes;
     puna_error *err;
     puna_status status;
@@ -41,8 +42,15 @@ puna_jnode *puna_jparser_filters(puna_jparser *p, puna_jnode *operand, bool star
 /* An assignment target; with_member allows namespace.attr. */
 puna_jnode *puna_jparser_target(puna_jparser *p, bool with_member);
 
-/* Adds a name to one of the notes' sets. */
+/* What follows does nothing while nobody takes notes. */
 void puna_jnotes_add(json_t *set, const puna_jstr *name);
+/* A name is read: unless the template has set it before, it comes from outside. */
+void puna_jnotes_read(puna_jparser *p, const puna_jstr *name);
+/* A name, or the names of a target, are set from here to the forget of an earlier mark. */
+void puna_jnotes_set(puna_jparser *p, const puna_jstr *name);
+void puna_jnotes_set_target(puna_jparser *p, const puna_jnode *target);
+size_t puna_jnotes_mark(const puna_jparser *p);
+void puna_jnotes_forget(puna_jparser *p, size_t mark);
 void puna_jnotes_problem(puna_jparser *p, uint32_t at, const char *format, ...) PUNA_PRINTF(3, 4);
 
 #endif

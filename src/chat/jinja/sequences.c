@@ -111,13 +111,16 @@ static puna_jv multi_key(puna_jvm *vm, puna_jv item, puna_jv path, bool case_sen
 
 static puna_jv filter_sort(puna_jvm *vm, puna_jv v, puna_jargs *args)
 {
+    int64_t reverse;
     puna_jv items = puna_jv_to_list(vm, v);
     bool case_sensitive = puna_jv_true(args->slot[1]);
+    if (!puna_jfilters_integer(vm, args->slot[0], 0, &reverse))
+        return v;
     puna_jv keys = puna_jv_list(vm, vm->failed ? 0 : items.u.list->n);
     for (size_t i = 0; !vm->failed && i < items.u.list->n; i++)
         puna_jv_append(vm, keys, multi_key(vm, items.u.list->items[i], args->slot[2], case_sensitive));
     if (!vm->failed)
-        sort_by(vm, keys.u.list, items.u.list, puna_jv_true(args->slot[0]));
+        sort_by(vm, keys.u.list, items.u.list, reverse != 0);
     return items;
 }
 
@@ -557,9 +560,9 @@ static puna_jv filter_sum(puna_jvm *vm, puna_jv v, puna_jargs *args)
 
 static puna_jv filter_attr(puna_jvm *vm, puna_jv v, puna_jargs *args)
 {
-    puna_jv name = puna_jv_to_str(vm, args->slot[0]);
-    if (vm->failed)
-        return v;
+    puna_jv name = args->slot[0];
+    if (name.type != PUNA_J_STR)
+        return puna_jvm_fail(vm, "attr: the name must be str, not %s", puna_jv_type_name(name));
     if (v.type == PUNA_J_DICT && !puna_jbuiltin_method(v, name.u.s->data, name.u.s->n))
         return (
             puna_jv){ .type = PUNA_J_UNDEFINED, .flag = PUNA_J_NO_ATTRIBUTE, .of = v.type, .u.s = name.u.s };

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/utf8.h"
 #include "chat/jinja/parser.h"
@@ -87,6 +88,7 @@ puna_template_limits puna_template_limits_default(void)
         .output_bytes = PUNA_MAX_TEMPLATE_OUTPUT,
         .memory_bytes = PUNA_MAX_TEMPLATE_MEMORY,
         .depth = PUNA_MAX_TEMPLATE_DEPTH,
+        .time_ms = PUNA_MAX_TEMPLATE_MS,
     };
 }
 
@@ -116,6 +118,7 @@ puna_status puna_template_render_within(const puna_template *template, const jso
         .status = PUNA_OK,
         .limits = *limits,
         .steps_left = limits->steps,
+        .deadline_ns = puna_clock_ns() + (int64_t)limits->time_ms * 1000000,
         .now = now < 0 ? (int64_t)time(NULL) : now,
     };
     run(&vm, context);
@@ -142,20 +145,15 @@ puna_status puna_template_render(const puna_template *template, const json_t *co
 
 /* ---- check ------------------------------------------------------------------------------ */
 
-void puna_jnotes_add(json_t *set, const puna_jstr *name)
-{
-    json_object_set_new(set, name->data, json_true()); /* interned names are terminated */
-}
-
-/* The names of a set, without those that the template assigns itself: it does not need them from
- * outside. assigned may be NULL. */
+/* The names of a set, without those that are false in it and that the template sets itself: a macro
+ * reads them when it is called, which may be later. */
 static json_t *names_of(const json_t *set, const json_t *assigned)
 {
     json_t *names = json_array(), *value;
     const char *name;
     json_object_foreach((json_t *)(uintptr_t)set, name, value)
     {
-        if (!assigned || !json_object_get(assigned, name))
+        if (json_is_true(value) || !json_object_get(assigned, name))
             json_array_append_new(names, json_string(name));
     }
     return names;
@@ -172,19 +170,21 @@ json_t *puna_template_check(const char *source, size_t n)
                           .functions = json_object(),
                           .methods = json_object(),
                           .assigned = json_object(),
+                          .known = json_object(),
+                          .order = json_array(),
                           .problems = problems };
     puna_status status = compile(&template, source, n, &notes, &err);
     if (status != PUNA_OK && json_array_size(problems) == 0)
-        json_array_append_new(problems,
-                              json_pack("{s:i, s:i, s:s}", "line", 0, "column", 0, "message", err.message));
+        json_array_append_new(problems, json_pack("{s:i, s:i, s:s, s:s}", "line", 0, "column", 0, "message",
+                                                  err.message, "source", ""));
     puna_template_free(template);
     json_t *found =
-        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "variables", names_of(notes.variables, notes.assigned),
-                  "filters", names_of(notes.filters, NULL), "tests", names_of(notes.tests, NULL), "functions",
-                  names_of(notes.functions, notes.assigned), "methods", names_of(notes.methods, NULL),
-                  "problems", problems);
-    json_t *sets[] = { notes.variables, notes.filters, notes.tests,
-                       notes.functions, notes.methods, notes.assigned };
+        json_pack("{s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "compiles", status == PUNA_OK, "variables",
+                  names_of(notes.variables, notes.assigned), "filters", names_of(notes.filters, NULL),
+                  "tests", names_of(notes.tests, NULL), "functions", names_of(notes.functions, NULL),
+                  "methods", names_of(notes.methods, NULL), "problems", problems);
+    json_t *sets[] = { notes.variables, notes.filters,  notes.tests, notes.functions,
+                       notes.methods,   notes.assigned, notes.known, notes.order };
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
         json_decref(sets[i]);
     return found;

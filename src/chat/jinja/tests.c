@@ -84,18 +84,28 @@ static puna_jv test_upper(puna_jvm *vm, puna_jv v, puna_jargs *args)
     return is_case(vm, v, true);
 }
 
+/* Whether v may be a key: asking a table of names for anything else is an error. */
+static bool may_be_name(puna_jvm *vm, puna_jv v)
+{
+    bool hashable;
+    puna_jv_hash(vm, v, &hashable);
+    if (!hashable)
+        puna_jvm_fail(vm, "unhashable type: '%s'", puna_jv_type_name(v));
+    return hashable;
+}
+
 static puna_jv test_filter(puna_jvm *vm, puna_jv v, puna_jargs *args)
 {
-    (void)vm;
     (void)args;
-    return puna_jv_bool(v.type == PUNA_J_STR && puna_jbuiltin_filter(v.u.s->data, v.u.s->n));
+    return puna_jv_bool(may_be_name(vm, v) && v.type == PUNA_J_STR &&
+                        puna_jbuiltin_filter(v.u.s->data, v.u.s->n));
 }
 
 static puna_jv test_test(puna_jvm *vm, puna_jv v, puna_jargs *args)
 {
-    (void)vm;
     (void)args;
-    return puna_jv_bool(v.type == PUNA_J_STR && puna_jbuiltin_test(v.u.s->data, v.u.s->n));
+    return puna_jv_bool(may_be_name(vm, v) && v.type == PUNA_J_STR &&
+                        puna_jbuiltin_test(v.u.s->data, v.u.s->n));
 }
 
 static puna_jv test_sameas(puna_jvm *vm, puna_jv v, puna_jargs *args)

@@ -54,6 +54,11 @@ void puna_jv_write_float(puna_buf *out, double f)
         puna_buf_add_byte(out, '0');
 }
 
+static const char *escape_form(int32_t c)
+{
+    return c < 0x100 ? "\\x%02x" : c < 0x10000 ? "\\u%04x" : "\\U%08x";
+}
+
 static void repr_string(puna_buf *out, const puna_jstr *s)
 {
     bool has_single = memchr(s->data, '\'', s->n) != NULL, has_double = memchr(s->data, '"', s->n) != NULL;
@@ -67,11 +72,7 @@ static void repr_string(puna_buf *out, const puna_jstr *s)
         else if (c == '\n' || c == '\r' || c == '\t')
             puna_buf_printf(out, "\\%c", c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
         else if (c < 0 || !puna_junicode_is_printable(c))
-            puna_buf_printf(out,
-                            c < 0x100     ? "\\x%02x"
-                            : c < 0x10000 ? "\\u%04x"
-                                          : "\\U%08x",
-                            (unsigned)(c < 0 ? -1 - c : c));
+            puna_buf_printf(out, escape_form(c), (unsigned)(c < 0 ? -1 - c : c));
         else
             puna_buf_add(out, s->data + i, (size_t)n);
         i += (size_t)n;
@@ -203,6 +204,21 @@ void puna_jv_write_repr(puna_jvm *vm, puna_buf *out, puna_jv v)
         break;
     default:
         repr_container(vm, out, v);
+    }
+}
+
+void puna_jv_write_ascii(puna_jvm *vm, puna_buf *out, puna_jv v)
+{
+    puna_buf repr = puna_jv_buf(vm);
+    puna_jv_write_repr(vm, &repr, v);
+    puna_jv text = puna_jv_take(vm, &repr);
+    for (size_t i = 0; !vm->failed && !out->failed && i < text.u.s->n;) {
+        int32_t c;
+        i += (size_t)puna_utf8_decode(text.u.s->data + i, text.u.s->n - i, &c);
+        if (c < 0x80)
+            puna_buf_add_byte(out, (char)c);
+        else
+            puna_buf_printf(out, escape_form(c), (unsigned)c);
     }
 }
 

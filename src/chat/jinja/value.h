@@ -141,7 +141,8 @@ typedef struct puna_jargs {
 } puna_jargs;
 
 /* A filter, test, method or global function. params names the parameters after the value itself,
- * separated by spaces, '?' behind the optional ones; "*" leaves binding to the function. */
+ * separated by spaces, '?' behind the optional ones, "/ " in front when keywords do not name them;
+ * "*" leaves binding to the function. */
 typedef puna_jv (*puna_jfunction)(puna_jvm *vm, puna_jv self, puna_jargs *args);
 struct puna_jbuiltin {
     const char *name;
@@ -247,6 +248,7 @@ puna_jv puna_jrange_new(puna_jvm *vm, int64_t start, int64_t stop, int64_t step)
 puna_jv puna_jv_to_str(puna_jvm *vm, puna_jv v); /* str(v), as a string; strings stay themselves */
 void puna_jv_write_str(puna_jvm *vm, puna_buf *out, puna_jv v);
 void puna_jv_write_repr(puna_jvm *vm, puna_buf *out, puna_jv v);
+void puna_jv_write_ascii(puna_jvm *vm, puna_buf *out, puna_jv v); /* ascii(v) */
 void puna_jv_write_float(puna_buf *out, double f);
 typedef struct puna_jjson {
     bool ensure_ascii, sort_keys, pretty;

@@ -3,10 +3,14 @@
 #include <stdio.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "chat/jinja/ast.h"
 
 /* Evaluation levels per unit of macro depth: each level is a few hundred bytes of C stack. */
 enum { NESTING_PER_CALL = 12, MIN_NESTING = 600 };
+
+/* The clock is read once in that many steps, as a power of two. */
+enum { CLOCK_SHIFT = 14 };
 
 void puna_jvm_fail_status(puna_jvm *vm, puna_status status, const char *message)
 {
@@ -38,7 +42,12 @@ static bool spend(puna_jvm *vm, uint64_t steps)
         puna_jvm_fail(vm, "took more than %llu steps", (unsigned long long)vm->limits.steps);
         return false;
     }
+    uint64_t before = vm->steps_left;
     vm->steps_left -= steps;
+    if ((before ^ vm->steps_left) >> CLOCK_SHIFT && puna_clock_ns() > vm->deadline_ns) {
+        puna_jvm_fail(vm, "took longer than %u ms", vm->limits.time_ms);
+        return false;
+    }
     return true;
 }
 

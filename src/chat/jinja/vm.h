@@ -29,6 +29,7 @@ struct puna_jvm {
     uint8_t flow; /* break or continue on its way to the loop */
     uint32_t at;  /* source offset of what is being evaluated */
     uint64_t steps_left;
+    int64_t deadline_ns; /* of puna_clock_ns */
     unsigned nesting, calls;
     puna_template_limits limits;
     int64_t now;

@@ -324,7 +324,7 @@ static void nemotron_h_keys(puna_hparams *hp, puna_keys *k)
         n_ff = n_ff > 0 ? n_ff : l->n_ff;
     }
     puna_key_experts(k, hp,
-                     &(puna_expert_keys){ .gating = PUNA_GATING_SIGMOID,
+                     &(puna_expert_keys){ .gating_key = true, .gating = PUNA_GATING_SIGMOID,
                                           .scaled = true,
                                           .norm_key = true,
                                           .own_ff = true,
