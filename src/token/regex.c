@@ -177,8 +177,10 @@ static bool go_back(const puna_regex *regex, puna_regex_run *run, size_t base, c
             return true;
         }
         if (s->at > s->min) {
-            *at = s->at = before(text, s->at);
-            if (s->at <= s->min)
+            size_t back = before(text, s->at);
+            *at = s->at =
+                back > s->min ? back : s->min; /* a run that begins inside a character stays there */
+            if (s->at == s->min)
                 run->n--;
             return true;
         }

@@ -230,15 +230,23 @@ static int32_t escaped_code(compiler *c)
         c->at++;
         return hex(c, 4, 4);
     }
-    if (!letter || (letter >= '0' && letter <= '9') || ((letter | 32) >= 'a' && (letter | 32) <= 'z'))
+    if (!letter) {
+        fail(c, "nothing behind a backslash");
+        return 0;
+    }
+    if ((letter >= '0' && letter <= '9') || ((letter | 32) >= 'a' && (letter | 32) <= 'z'))
         fail(c, "an escape that is not known");
-    c->at += puna_utf8_decode(c->at, strlen(c->at) + 1, &code);
+    c->at += puna_utf8_decode(c->at, strlen(c->at), &code);
     return code;
 }
 
 static int32_t plain_code(compiler *c)
 {
     int32_t code;
+    if (!*c->at) {
+        fail(c, "it ends too early");
+        return 0;
+    }
     c->at += puna_utf8_decode(c->at, strlen(c->at), &code);
     if (code < 0)
         fail(c, "not UTF-8");
