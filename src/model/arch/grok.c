@@ -9,6 +9,21 @@
         .n_layer = 2, .n_embd = 64, .n_head = 4, .n_head_kv = 2, .head_dim = 16, .n_ff = 96, .n_vocab = 128 \
     }
 
+/* How much of YaRN there is, and what cosines and sines are multiplied by, have keys of their own. */
+static void read_yarn(puna_hparams *hp, puna_keys *k)
+{
+    puna_rope_params *r = &hp->rope;
+    const float mix = puna_key_real(k, "rope.scaling.yarn_ext_factor", -1);
+    if (mix >= 0)
+        r->yarn_ext = mix;
+    r->magnitude = puna_key_real(k, "rope.scaling.attn_factor", 1);
+    if (r->yarn_ext == 0)
+        r->magnitude *= puna_key_real(k, "rope.scaling.yarn_attn_factor", 1);
+    else if (r->scale < 1)
+        r->magnitude *= 1 - 0.1f * logf(r->scale);
+    puna_key_yarn(k, hp, 8, 1, 0);
+}
+
 static void grok_keys(puna_hparams *hp, puna_keys *k)
 {
     hp->logit_scale = puna_key_real(k, "logit_scale", 0.57735026f);
@@ -16,14 +31,7 @@ static void grok_keys(puna_hparams *hp, puna_keys *k)
     hp->attention_scale = puna_key_real(k, "attention.output_scale", 0.088388348f);
     hp->attention_softcap = puna_key_real(k, "attn_logit_softcapping", 30);
     hp->logit_softcap = puna_key_real(k, "final_logit_softcapping", 0);
-    const float extension = puna_key_real(k, "rope.scaling.yarn_ext_factor", -1);
-    if (extension >= 0) {
-        const float attention = puna_key_real(k, "rope.scaling.attn_factor", 1);
-        hp->rope.yarn_ext = extension;
-        hp->rope.magnitude =
-            extension > 0 && hp->rope.scale < 1 ? attention * (1 - 0.1f * logf(hp->rope.scale)) : attention;
-    }
-    puna_key_yarn(k, hp, 8, 1, 0);
+    read_yarn(hp, k);
     puna_key_experts(k, hp,
                      &(puna_expert_keys){ .gating = PUNA_GATING_SOFTMAX,
                                           .normalise = true,
