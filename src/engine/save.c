@@ -132,6 +132,8 @@ puna_status puna_session_load(puna_session *s, const void *data, size_t size_byt
     TRY(check_header(s, &header, size_bytes, err));
     TRY(puna_session_reserve(s, 0, (int32_t)header.n_tokens, err));
     puna_status status = read_payload(s, &header, data, err);
+    if (status)
+        puna_session_truncate(s, 0); /* states were read already */
     puna_session_trim(s);
     return status;
 }

@@ -439,6 +439,10 @@ static void saved(const bench *b)
         }
         CHECK(puna_session_load(to, data, n - 1, &err) != PUNA_OK);
         hold(b, to, 9, "after a load that failed");
+        memset((unsigned char *)data + 48, 0xff, sizeof *b->tokens); /* the first token, behind the header */
+        CHECK(puna_session_load(to, data, n, &err) != PUNA_OK);
+        CHECK_OK(puna_session_extend(to, b->tokens[0], &err), err);
+        check(b, to, 1, "after a load that failed half-way");
     }
     puna_free(data);
     puna_session_free(s);
