@@ -23,7 +23,7 @@ typedef struct number {
 typedef struct weight {
     int layers; /* bits of the layers that have it; 0: of the model */
     const char *name;
-    uint64_t ne[3];
+    uint64_t ne[4];
     float mean, spread;
 } weight;
 
@@ -133,7 +133,7 @@ static const recipe rwkv7_model = {
                  { "attention.value_residual_mix_lora_rank", 2, false }, { "attention.gate_lora_rank", 4, false } },
     .weights = { ENDS, RWKV_NORMS, RWKV_MATRICES, CHANNEL_MIX, WKV("w0", 16), WKV("w1", 16, 2), WKV("w2", 2, 16), WKV("a0", 16),
                  WKV("a1", 16, 3), WKV("a2", 3, 16), WKV("v0", 16), WKV("v1", 16, 2), WKV("v2", 2, 16), WKV("g1", 16, 4), WKV("g2", 4, 16),
-                 WKV("lerp_fused", 16, 1, 6), WKV("k_k", 16), WKV("k_a", 16), WKV("r_k", 16) },
+                 WKV("lerp_fused", 16, 1, 1, 6), WKV("k_k", 16), WKV("k_a", 16), WKV("r_k", 16) },
 };
 
 static const recipe kda_and_latent = {
@@ -170,6 +170,57 @@ static const recipe linear_attention = {
                  { 3, "ffn_gate_exps.weight", { 16, 24, 3 }, 0, 0.4f }, { 3, "ffn_up_exps.weight", { 16, 24, 3 }, 0, 0.4f },
                  { 3, "ffn_down_exps.weight", { 24, 16, 3 }, 0, 0.4f } },
     .says = { 0.03970319f, -0.1782874f, 1.443625f, 0.1885397f },
+};
+
+#define EXPERTS(bits, ff)                                                                                               \
+    { bits, "ffn_gate_inp.weight", { 16, 4 }, 0, 0.4f }, { bits, "ffn_gate_exps.weight", { 16, ff, 4 }, 0, 0.4f },      \
+    { bits, "ffn_up_exps.weight", { 16, ff, 4 }, 0, 0.4f }, { bits, "ffn_down_exps.weight", { ff, 16, 4 }, 0, 0.4f }
+#define SHARED(bits, ff)                                                                                                \
+    { bits, "ffn_gate_shexp.weight", { 16, ff }, 0, 0.4f }, { bits, "ffn_up_shexp.weight", { 16, ff }, 0, 0.4f },       \
+    { bits, "ffn_down_shexp.weight", { ff, 16 }, 0, 0.4f }
+
+static const recipe delta_in_one = {
+    .arch = "qwen3next", .n_layer = 2, .kv_heads = { 1, 1 },
+    .numbers = { { "ssm.conv_kernel", 4, false }, { "ssm.inner_size", 32, false }, { "ssm.state_size", 8, false },
+                 { "ssm.time_step_rank", 4, false }, { "ssm.group_count", 2, false }, { "full_attention_interval", 2, false },
+                 { "expert_count", 4, false }, { "expert_used_count", 2, false }, { "expert_feed_forward_length", 12, false },
+                 { "expert_shared_feed_forward_length", 10, false } },
+    .weights = { ENDS, NORM(0, "output_norm.weight"), NORM(3, "attn_norm.weight"), NORM(3, "post_attention_norm.weight"), EXPERTS(3, 12),
+                 SHARED(3, 10), { 3, "ffn_gate_inp_shexp.weight", { 16 }, 0, 0.4f },
+                 { 2, "attn_q.weight", { 16, 32 }, 0, 0.4f }, { 2, "attn_k.weight", { 16, 8 }, 0, 0.4f },
+                 { 2, "attn_v.weight", { 16, 8 }, 0, 0.4f }, { 2, "attn_output.weight", { 16, 16 }, 0, 0.4f },
+                 { 2, "attn_q_norm.weight", { 8 }, 1, 0.3f }, { 2, "attn_k_norm.weight", { 8 }, 1, 0.3f },
+                 { 1, "ssm_in.weight", { 16, 96 }, 0, 0.4f }, { 1, "ssm_ba.weight", { 16, 8 }, 0, 0.4f },
+                 { 1, "ssm_conv1d.weight", { 4, 64 }, 0, 0.5f }, { 1, "ssm_dt.bias", { 4 }, 0, 0.5f }, { 1, "ssm_a", { 4 }, -0.3f, 0.3f },
+                 { 1, "ssm_norm.weight", { 8 }, 1, 0.3f }, { 1, "ssm_out.weight", { 32, 16 }, 0, 0.4f } },
+    .says = { -0.5824125f, 0.05048227f, 2.47064f, -0.6947747f },
+};
+
+static const recipe plamo2_model = {
+    .arch = "plamo2", .n_layer = 2, .kv_heads = { 1, 0 },
+    .numbers = { { "ssm.conv_kernel", 4, false }, { "ssm.inner_size", 32, false }, { "ssm.state_size", 5, false },
+                 { "ssm.time_step_rank", 4, false }, { "ssm.group_count", 0, false } },
+    .weights = { ENDS, NORM(0, "output_norm.weight"), NORM(3, "attn_norm.weight"), NORM(3, "ffn_norm.weight"),
+                 NORM(3, "post_attention_norm"), NORM(3, "post_ffw_norm"), { 3, "ffn_up.weight", { 16, 48 }, 0, 0.4f },
+                 { 3, "ffn_down.weight", { 24, 16 }, 0, 0.4f }, { 1, "attn_qkv.weight", { 16, 32 }, 0, 0.4f },
+                 { 1, "attn_q_norm.weight", { 8, 2 }, 1, 0.3f }, { 1, "attn_k_norm.weight", { 8, 1 }, 1, 0.3f },
+                 { 1, "attn_output.weight", { 16, 16 }, 0, 0.4f }, { 2, "ssm_in.weight", { 16, 64 }, 0, 0.4f },
+                 { 2, "ssm_conv1d.weight", { 4, 32 }, 0, 0.5f }, { 2, "ssm_x.weight", { 32, 74 }, 0, 0.4f },
+                 { 2, "ssm_dt.weight", { 64, 4 }, 0, 0.2f }, { 2, "ssm_dt.bias", { 4 }, 0, 0.5f }, { 2, "ssm_a", { 4 }, -0.6f, 0.5f },
+                 { 2, "ssm_d", { 4 }, 0.5f, 0.5f }, { 2, "ssm_dt_norm", { 64 }, 1, 0.3f }, { 2, "ssm_b_norm", { 5 }, 1, 0.3f },
+                 { 2, "ssm_c_norm", { 5 }, 1, 0.3f }, { 2, "ssm_out.weight", { 32, 16 }, 0, 0.4f } },
+    .says = { 1.363441f, 0.3799344f, 0.5913194f, -1.194073f },
+};
+
+static const recipe time_mixing_in_qwen2 = {
+    .arch = "rwkv6qwen2", .n_layer = 2, .kv_heads = { 1, 1 },
+    .numbers = { { "wkv.head_size", 8, false }, { "time_mix_extra_dim", 3, false }, { "time_decay_extra_dim", 2, false },
+                 { "token_shift_count", 1, false } },
+    .weights = { ENDS, NORM(0, "output_norm.weight"), NORM(3, "attn_norm.weight"), NORM(3, "ffn_norm.weight"), GATED(3),
+                 WKV("receptance", 16, 16), WKV("key", 16, 8), WKV("value", 16, 8), WKV("output", 16, 16), WKV("w1", 16, 15),
+                 WKV("w2", 3, 16, 5), WKV("lerp_x", 16), WKV("lerp_fused", 16, 1, 1, 5), WKV("decay", 16), WKV("decay_w1", 16, 2),
+                 WKV("decay_w2", 2, 16), WKV("gate", 16, 16), { 3, "time_mix_key.bias", { 8 }, 0, 0.4f } },
+    .says = { 0.9342982f, -0.02054633f, 0.8856596f, -1.707001f },
 };
 
 static puna_status to_buf(void *user, const void *bytes, size_t n, puna_error *err)
@@ -236,7 +287,7 @@ static void add_tensors(puna_gguf_writer *w, const recipe *r)
     for (const weight *t = r->weights; t->name; t++)
         for (int32_t il = 0; il < (t->layers ? r->n_layer : 1); il++) {
             uint32_t n_dims = 1;
-            while (n_dims < 3 && t->ne[n_dims])
+            while (n_dims < 4 && t->ne[n_dims])
                 n_dims++;
             if (t->layers && !(t->layers >> il & 1))
                 continue;
@@ -250,7 +301,9 @@ static puna_status add_values(puna_gguf_writer *w, const recipe *r, puna_error *
     uint32_t seed = 7;
     for (const weight *t = r->weights; t->name; t++)
         for (int32_t il = 0; il < (t->layers ? r->n_layer : 1); il++) {
-            const uint64_t n = t->ne[0] * (t->ne[1] ? t->ne[1] : 1) * (t->ne[2] ? t->ne[2] : 1);
+            uint64_t n = 1;
+            for (int d = 0; d < 4 && t->ne[d]; d++)
+                n *= t->ne[d];
             for (uint64_t i = 0; (!t->layers || t->layers >> il & 1) && i < n; i++) {
                 seed = seed * 1664525u + 1013904223u;
                 const float value = t->mean + t->spread * ((float)(seed >> 8) / 8388608.0f - 1);
@@ -519,6 +572,21 @@ static void kimi_delta_attention(void)
     every_way(&kda_and_latent);
 }
 
+static void delta_net_in_one(void)
+{
+    every_way(&delta_in_one);
+}
+
+static void plamo2(void)
+{
+    every_way(&plamo2_model);
+}
+
+static void rwkv6_in_qwen2(void)
+{
+    every_way(&time_mixing_in_qwen2);
+}
+
 static void lightning_attention(void)
 {
     every_way(&linear_attention);
@@ -612,7 +680,8 @@ static const test_case cases[] = {
     TEST(rwkv6),
     TEST(rwkv7),
     TEST(kimi_delta_attention),
-    TEST(lightning_attention),
+    TEST(lightning_attention), TEST(delta_net_in_one), TEST(plamo2),
+    TEST(rwkv6_in_qwen2),
     TEST(wrong_shapes_are_refused),
 };
 
