@@ -304,6 +304,12 @@ static puna_value needed_rows(puna_network *net, puna_value x, bool last)
     return last && !(net->arch->traits & PUNA_TRAIT_ALL_ROWS) ? puna_build_needed_rows(net, x) : x;
 }
 
+puna_value puna_build_attention_out(puna_network *net, puna_value h, int32_t il)
+{
+    const puna_layer *l = &net->layers[il];
+    return puna_build_linear(net, puna_build_attention(net, h, il), l->wo, l->so, l->bo);
+}
+
 /* Attention, or what stands in its place; *x becomes the rows that matter from here on. */
 static puna_value mixer_branch(puna_network *net, puna_value h, int32_t il, bool last, puna_value *x)
 {
@@ -353,8 +359,8 @@ puna_value puna_build_layer(puna_network *net, puna_value x, int32_t il, bool la
     puna_value h = x, o = -1, rows = x, y;
     if (mixes(net, &net->hp.layers[il])) {
         h = puna_build_norm(net, x, l->attn_norm, l->attn_norm_bias);
-        o = mixer_branch(net, norm_if(net, l->attn_norm_2 ? x : h, l->attn_norm_2, l->attn_norm_2_bias), il,
-                         last, &rows);
+        o = mixer_branch(net, norm_if(net, l->attn_norm_2 ? x : h, l->attn_norm_2, l->attn_norm_2_bias), il, last,
+                         &rows);
     } else
         rows = needed_rows(net, x, last);
     if (net->arch->traits & PUNA_TRAIT_PARALLEL || net->hp.parallel) {
@@ -383,4 +389,33 @@ void puna_build_decoder(puna_network *net)
     for (int32_t il = 0; il < net->hp.n_layer; il++)
         x = puna_build_layer(net, x, il, il == net->hp.n_layer - 1);
     puna_build_output(net, x);
+}
+
+/* ---- tensors that no file has ----------------------------------------------------------- */
+
+puna_tensor *puna_build_vector(puna_network *net, uint64_t n)
+{
+    puna_tensor *t = puna_arena_alloc(&net->arena, sizeof *t);
+    float *values = puna_arena_array(&net->arena, n, sizeof *values);
+    if (!t || !values) {
+        if (!net->plan.status)
+            net->plan.status = puna_fail_memory(&net->plan.error, "vector", n * sizeof *values);
+        return NULL;
+    }
+    *t = (puna_tensor){ .name = "(computed)",
+                        .format = puna_format_get(PUNA_FORMAT_F32),
+                        .ne = { n, 1, 1, 1 },
+                        .data = values,
+                        .size_bytes = n * sizeof *values };
+    return t;
+}
+
+const puna_tensor *puna_build_repeated(puna_network *net, const puna_tensor *w, int32_t n)
+{
+    const uint64_t n_w = w->ne[0] * puna_tensor_rows(w);
+    puna_tensor *t = puna_build_vector(net, n_w * (uint64_t)n);
+    float *to = t ? (float *)(uintptr_t)t->data : NULL;
+    for (uint64_t i = 0; to && i < n_w * (uint64_t)n; i++)
+        to[i] = ((const float *)w->data)[i / (uint64_t)n];
+    return t;
 }

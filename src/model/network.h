@@ -4,8 +4,29 @@
 #define PUNA_MODEL_NETWORK_H
 
 #include "model/hparams.h"
-#include "model/recurrent.h"
 #include "model/sets.h"
+
+/* Weights of a layer with a state, by the names of Mamba (arXiv 2312.00752); delta nets have some of them. */
+typedef struct puna_ssm {
+    const puna_tensor *in, *in_scale, *conv, *conv_bias, *x, *dt, *dt_bias, *dt_norm, *b_norm, *c_norm, *a, *d;
+    const puna_tensor *norm, *out, *out_scale;
+} puna_ssm;
+
+/* And what only delta nets have. */
+typedef struct puna_delta {
+    const puna_tensor *qkv, *qkv_scale, *gate, *gate_scale, *ba, *beta, *beta_scale, *alpha, *alpha_scale;
+    const puna_tensor *q, *k, *v, *conv_q, *conv_k, *conv_v, *decay_a, *decay_b, *gate_a, *gate_b;
+} puna_delta;
+
+/* Of RWKV: lerp_*: how much of the row before is mixed in; *_1, *_2: products through few columns; the last row: the
+ * feed-forward part's. */
+typedef struct puna_rwkv {
+    const puna_tensor *lerp, *lerp_x, *lerp_w, *lerp_k, *lerp_v, *lerp_r, *lerp_g, *mix_1, *mix_2;
+    const puna_tensor *decay, *decay_1, *decay_2, *first, *rate, *rate_1, *rate_2, *value, *value_1, *value_2;
+    const puna_tensor *gate_1, *gate_2, *k_k, *k_a, *r_k, *norm, *norm_bias;
+    const puna_tensor *wr, *wk, *wv, *wg, *br, *bk, *bv;
+    const puna_tensor *ff_lerp_k, *ff_lerp_r, *ff_key, *ff_value, *ff_receptance;
+} puna_rwkv;
 
 /* What hyper-connections have for a branch: a matrix that reads all streams, and what is done to its results. */
 typedef struct puna_hyper_tensors {
@@ -61,9 +82,9 @@ typedef struct puna_network {
     const puna_tensor *altup_proj, *altup_unembd, *low_init;
     const puna_tensor *head, *head_bias, *head_norm, *head_output, *head_output_bias, *dense_2, *dense_3;
     puna_layer *layers;
-    puna_value selected; /* keys that the last layer with an indexer chose; -1: none did. While recording, as the next */
-    puna_value first_v;  /* what the first layer made and others read (rwkv.c) */
+    puna_value selected; /* keys that the last layer with an indexer chose; -1: none did. While recording */
     puna_plan plan;
+    puna_value first_v; /* what the first layer made and others read, where there is such (rwkv.c) */
     /* Of models that read a text before they write one: what reads it, over the same caches; without nodes: none. */
     const puna_tensor *encoder_norm;
     puna_layer *encoder_layers;
@@ -112,7 +133,8 @@ struct puna_arch {
     void (*adjust)(puna_hparams *hp, puna_keys *keys);
     /* What a layer's branches compute, where it is not what build.c says. h: the branch's normalised input. */
     puna_value (*attention)(puna_network *net, puna_value h, int32_t il);
-    /* In layers with a state: what goes through ssm.out; where the layer attends too, the sum of both branches. */
+    /* In layers with a state, in place of attention: what goes through ssm.out; where the layer attends too, the sum of
+     * both branches. */
     puna_value (*mixer)(puna_network *net, puna_value h, int32_t il);
     /* x: what the layer began with, y: what attention left, both without norm. */
     puna_value (*feed_forward)(puna_network *net, puna_value h, puna_value x, puna_value y, int32_t il);
@@ -154,6 +176,11 @@ bool puna_key_tensor(const puna_keys *k, int32_t layer, const char *name);
 /* Records the decoder with the traits of net->arch into net->plan. */
 void puna_build_decoder(puna_network *net);
 
+/* n values of a tensor that no file has, in the network's memory; NULL sets the plan's error. */
+puna_tensor *puna_build_vector(puna_network *net, uint64_t n);
+/* Each value of w n times. */
+const puna_tensor *puna_build_repeated(puna_network *net, const puna_tensor *w, int32_t n);
+
 /* Once the last layer has attended: the rows that are still needed. The mean needs all to the end. */
 puna_value puna_build_needed_rows(puna_network *net, puna_value x);
 /* The end of a plan: logits of normalised rows, or the vector that the model makes of them. */
@@ -173,8 +200,9 @@ void puna_build_output(puna_network *net, puna_value x);
 puna_value puna_build_rope(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim);
 puna_value puna_build_rope_paired(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim,
                                   puna_rope_pairing pairing);
-/* Attention of an architecture that has no other. */
+/* Attention of a layer, up to its output matrix; and with it. */
 puna_value puna_build_attention(puna_network *net, puna_value h, int32_t il);
+puna_value puna_build_attention_out(puna_network *net, puna_value h, int32_t il);
 /* Queries, keys and values of a layer's own kind, rotated, to what the heads saw: without the output matrix. */
 puna_value puna_build_attend(puna_network *net, puna_value q, puna_value k, puna_value v, int32_t il);
 /* Its two halves: a cache as layer il needs, and attention over one that some layer has filled. */

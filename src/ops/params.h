@@ -140,4 +140,31 @@ typedef struct puna_experts_params {
     puna_glu_params glu; /* without a gate: its activation */
 } puna_experts_params;
 
+typedef struct puna_conv_params {
+    puna_activation activation;
+    int32_t n_taps, state;
+} puna_conv_params;
+
+/* h = exp(d a) h + d x b; y = h c + D x, with d = softplus(dt + bias): arXiv 2312.00752, 2405.21060. */
+typedef struct puna_ssm_params {
+    int32_t n_head, n_group, n_state; /* values of a channel's state; heads of a group share b and c */
+    int32_t state;
+} puna_ssm_params;
+
+/* What a row does with a head's matrix M, n_value x n_key, before y = M q is read. w: exp(decay), along keys. */
+typedef enum puna_memory_rule {
+    PUNA_MEMORY_ADD,   /* M = M w + v k^T */
+    PUNA_MEMORY_BONUS, /* the same, but y = (M + v (u k)^T) q with the M before: RWKV-6, arXiv 2404.05892 */
+    PUNA_MEMORY_DELTA, /* M = M w, then M += beta (v - M k) k^T: gated delta nets, arXiv 2412.06464 */
+    PUNA_MEMORY_RANK1  /* M = M w + (M a) b^T + v k^T: RWKV-7, arXiv 2503.14456 */
+} puna_memory_rule;
+
+typedef struct puna_memory_params {
+    puna_memory_rule rule;
+    int32_t n_head, n_head_k; /* heads of values; of queries and keys, for as many heads of values each */
+    bool tiled;  /* head h of values has queries and keys h % n_head_k, not h / (n_head / n_head_k) */
+    float scale; /* of y */
+    int32_t state;
+} puna_memory_params;
+
 #endif

@@ -19,7 +19,6 @@
 #include "base/arena.h"
 #include "base/status.h"
 #include "ops/params.h"
-#include "ops/state.h"
 #include "quant/tensor.h"
 
 typedef enum puna_op {
@@ -193,6 +192,28 @@ typedef struct puna_experts {
 } puna_experts;
 puna_value p_moe_ffn(puna_plan *g, puna_value x, puna_value route, const puna_experts *e,
                      const puna_experts_params *p);
+
+/* ---- with a state: the rows of a sequence are read in order, over all its batches; each makes the state it needs */
+
+/* w {n_taps, width}, the last for the row itself; bias may be NULL. */
+puna_value p_conv1d(puna_plan *g, puna_value x, const puna_tensor *w, const puna_tensor *bias,
+                    puna_activation activation);
+/* [T, w] -> the row before, zeros before the first. */
+puna_value p_shift(puna_plan *g, puna_value x);
+/* x [T, n_head * n]; dt [T, n_head]; bc [T, 2 * n_group * n_state]: all of b, then c. a [n_head] or {n_state, n_head};
+ * bias of dt and d [n_head] may be NULL. p->state is not read. */
+puna_value p_ssm_scan(puna_plan *g, puna_value x, puna_value dt, puna_value bc, const puna_tensor *a,
+                      const puna_tensor *bias, const puna_tensor *d, const puna_ssm_params *p);
+
+typedef struct puna_memory_inputs {
+    puna_value q, k, v; /* [T, n_head_k * n_key], the same, [T, n_head * n_value] */
+    puna_value decay;   /* [T, n_head] or [T, n_head * n_key], logarithms; -1: those of the tensor */
+    puna_value a, b;    /* DELTA: beta [T, n_head]; RANK1: [T, n_head_k * n_key] each; else -1 */
+} puna_memory_inputs;
+/* w: BONUS: u [n_head_k * n_key]; without decay: one for each head; else NULL. p->state is not read. */
+puna_value p_memory_scan(puna_plan *g, const puna_memory_inputs *in, const puna_tensor *w,
+                         const puna_memory_params *p);
+
 puna_value p_select_rows(puna_plan *g, puna_value x);                               /* [T, w] -> [n_out, w] */
 /* Over the rows of the output row's sequence, which come in one batch. */
 puna_value p_pool(puna_plan *g, puna_value x, puna_pool_kind kind); /* [T, w] -> [n_out, w] */

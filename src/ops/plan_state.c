@@ -32,7 +32,8 @@ static int32_t state_of(puna_plan *g, const puna_tensor *w, int64_t rows, int64_
     return p_state(g, (int32_t)(rows * columns));
 }
 
-puna_value p_conv1d(puna_plan *g, puna_value x, const puna_tensor *w, const puna_tensor *bias)
+puna_value p_conv1d(puna_plan *g, puna_value x, const puna_tensor *w, const puna_tensor *bias,
+                    puna_activation activation)
 {
     if (!all_rows(g, x))
         return -1;
@@ -45,7 +46,8 @@ puna_value p_conv1d(puna_plan *g, puna_value x, const puna_tensor *w, const puna
     if (!puna_plan_vector(g, w, n_taps * (uint64_t)width) || !puna_plan_vector(g, bias, (uint64_t)width))
         return -1;
     puna_node node = { .op = PUNA_OP_CONV1D, .in = { x }, .weight = w, .bias = bias };
-    node.p.conv = (puna_conv_params){ (int32_t)n_taps, state_of(g, w, (int64_t)n_taps - 1, width) };
+    node.p.conv =
+        (puna_conv_params){ activation, (int32_t)n_taps, state_of(g, w, (int64_t)n_taps - 1, width) };
     return puna_plan_record(g, node, width, false);
 }
 

@@ -625,12 +625,11 @@ static void refused(void (*what)(puna_plan *g, puna_value x, puna_value selected
         __VA_ARGS__;                                                                        \
     }
 
-REFUSED(selected_conv, puna_tensor w = *v; w.ne[1] = 2; p_conv1d(g, selected, &w, NULL))
+REFUSED(selected_conv, puna_tensor w = *v; w.ne[1] = 2; p_conv1d(g, selected, &w, NULL, PUNA_ACT_SILU))
 REFUSED(selected_shift, p_shift(g, selected))
-REFUSED(conv_of_one_tap,
-        p_conv1d(g, x, &(puna_tensor){ .format = v->format, .ne = { 1, 8, 1, 1 }, .data = v->data }, NULL))
-REFUSED(conv_too_narrow, p_conv1d(g, x, v, NULL))
-REFUSED(conv_without_weight, p_conv1d(g, x, NULL, NULL))
+REFUSED(conv_of_one_tap, p_conv1d(g, x, &(puna_tensor){ .format = v->format, .ne = { 1, 8, 1, 1 }, .data = v->data }, NULL, PUNA_ACT_SILU))
+REFUSED(conv_too_narrow, p_conv1d(g, x, v, NULL, PUNA_ACT_SILU))
+REFUSED(conv_without_weight, p_conv1d(g, x, NULL, NULL, PUNA_ACT_SILU))
 REFUSED(scan_heads, p_ssm_scan(g, x, x, x, v, NULL, NULL, &(puna_ssm_params){ .n_head = 3, .n_group = 1, .n_state = 4 }))
 REFUSED(scan_groups, p_ssm_scan(g, x, x, x, v, NULL, NULL, &(puna_ssm_params){ .n_head = 8, .n_group = 3, .n_state = 1 }))
 REFUSED(scan_bc, p_ssm_scan(g, x, x, x, v, NULL, NULL, &(puna_ssm_params){ .n_head = 8, .n_group = 1, .n_state = 3 }))

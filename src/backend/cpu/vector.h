@@ -46,7 +46,7 @@ enum { PUNA_VECTOR_SOME = 256 }; /* values that glu activates at a time */
  * (Chebyshev) to 3e-8. */
 static inline bool puna_vector_has(puna_activation activation)
 {
-    return activation != PUNA_ACT_SOFTPLUS && activation != PUNA_ACT_EXP && activation != PUNA_ACT_XIELU;
+    return activation != PUNA_ACT_SOFTPLUS && activation != PUNA_ACT_XIELU && activation != PUNA_ACT_EXP;
 }
 
 /* What a group of n values is multiplied with; square: the sum of squares around the mean. */

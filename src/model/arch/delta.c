@@ -83,7 +83,7 @@ static puna_value delta_net(puna_network *net, const delta_inputs *in, const pun
     puna_value decay = p_affine(g, in->alpha, 1, NULL, l->ssm.dt_bias, 0);
     decay =
         p_affine(g, p_act(g, decay, &(puna_act_params){ .kind = PUNA_ACT_SOFTPLUS }), 1, l->ssm.a, NULL, 0);
-    puna_value qkv = puna_build_filter(net, in->qkv, l->ssm.conv, NULL);
+    puna_value qkv = p_conv1d(g, in->qkv, l->ssm.conv, NULL, PUNA_ACT_SILU);
     puna_value q = p_norm_groups(g, p_columns(g, qkv, 1, 0, n_keys), NULL, NULL, &unit);
     puna_value k = p_norm_groups(g, p_columns(g, qkv, 1, n_keys, n_keys), NULL, NULL, &unit);
     k = p_affine(g, k, 1 / sqrtf((float)n), NULL, NULL, 0);
@@ -126,7 +126,9 @@ static void expert_keys(puna_hparams *hp, puna_keys *k)
     puna_key_experts(k, hp,
                      &(puna_expert_keys){
                          .gating = PUNA_GATING_SOFTMAX, .normalise = true, .own_ff = true, .n_shared = -1 });
-    puna_key_shared(k, hp, hp->layers[0].n_ff);
+    hp->n_ff_shared = puna_key_int(k, "expert_shared_feed_forward_length", 0, 0, 1 << 24);
+    if (hp->n_ff_shared == 0)
+        hp->n_ff_shared = hp->layers[0].n_ff;
 }
 
 static void qwen3next_keys(puna_hparams *hp, puna_keys *k)

@@ -40,12 +40,12 @@ static puna_value kda_mixer(puna_network *net, puna_value h, int32_t il)
         .rule = PUNA_MEMORY_DELTA, .n_head = s->n_rank, .n_head_k = s->n_rank, .scale = 1 / (float)n
     };
     puna_memory_inputs in = { .b = -1 };
-    in.q = p_norm_groups(g, puna_build_filter(net, p_linear(g, h, d->q, NULL), d->conv_q, NULL), NULL, NULL,
-                         &unit);
-    in.k = p_norm_groups(g, puna_build_filter(net, p_linear(g, h, d->k, NULL), d->conv_k, NULL), NULL, NULL,
-                         &unit);
+    in.q = p_norm_groups(g, p_conv1d(g, p_linear(g, h, d->q, NULL), d->conv_q, NULL, PUNA_ACT_SILU), NULL,
+                         NULL, &unit);
+    in.k = p_norm_groups(g, p_conv1d(g, p_linear(g, h, d->k, NULL), d->conv_k, NULL, PUNA_ACT_SILU), NULL,
+                         NULL, &unit);
     in.k = p_affine(g, in.k, 1 / sqrtf((float)n), NULL, NULL, 0);
-    in.v = puna_build_filter(net, p_linear(g, h, d->v, NULL), d->conv_v, NULL);
+    in.v = p_conv1d(g, p_linear(g, h, d->v, NULL), d->conv_v, NULL, PUNA_ACT_SILU);
     in.decay = decay(net, h, l);
     in.a = p_act(g, p_linear(g, h, d->beta, NULL), &(puna_act_params){ .kind = PUNA_ACT_SIGMOID });
     puna_value o = p_norm_groups(g, p_memory_scan(g, &in, NULL, &p), l->ssm.norm, NULL, &norm);
@@ -86,11 +86,7 @@ static void kimi_linear_keys(puna_hparams *hp, puna_keys *k)
     kda_keys(hp, k, false);
     puna_key_experts(k, hp,
                      &(puna_expert_keys){ .gating_key = true,
-                                          .normalise = true,
-                                          .scaled = true,
-                                          .own_ff = true,
-                                          .leading = true,
-                                          .n_shared = 1 });
+                         .normalise = true, .scaled = true, .own_ff = true, .leading = true, .n_shared = 1 });
     shared_width(hp);
     for (int32_t i = 0; i < hp->n_layer; i++)
         hp->layers[i].no_rope = true;
@@ -118,13 +114,10 @@ static void bailingmoe3_keys(puna_hparams *hp, puna_keys *k)
                          "less than 0, and kda.safe_gate");
     puna_key_experts(k, hp,
                      &(puna_expert_keys){ .gating_key = true,
-                                          .norm_key = true,
-                                          .scaled = true,
-                                          .own_ff = true,
-                                          .leading = true,
-                                          .n_shared = 1 });
+                         .norm_key = true, .scaled = true, .own_ff = true, .leading = true, .n_shared = 1 });
+    const int32_t n_ff_shared = puna_key_int(k, "expert_shared_feed_forward_length", 0, 0, 1 << 24);
+    hp->n_ff_shared = n_ff_shared > 0 ? n_ff_shared : hp->n_ff_shared;
     shared_width(hp);
-    puna_key_shared(k, hp, hp->n_ff_shared);
     puna_key_layers_real(k, hp, "swiglu_clamp_exp", offsetof(puna_layer_hparams, expert_limit));
     puna_key_layers_real(k, hp, "swiglu_clamp_shexp", offsetof(puna_layer_hparams, ff_limit));
     sections(hp, k);

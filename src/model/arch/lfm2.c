@@ -15,7 +15,7 @@ static puna_value short_conv(puna_network *net, puna_value h, int32_t il)
     const puna_glu_params times = { .activation = PUNA_ACT_IDENTITY };
     puna_value in = p_linear(g, h, l->in, NULL);
     puna_value x = p_glu(g, p_columns(g, in, 1, 0, n), p_columns(g, in, 1, 2 * n, n), &times);
-    return p_glu(g, p_columns(g, in, 1, n, n), p_conv1d(g, x, l->conv, NULL), &times);
+    return p_glu(g, p_columns(g, in, 1, n, n), p_conv1d(g, x, l->conv, NULL, PUNA_ACT_IDENTITY), &times);
 }
 
 static void lfm2_layers(puna_hparams *hp, puna_keys *k)

@@ -32,7 +32,7 @@ static puna_value mamba_1(puna_network *net, puna_value h, int32_t il)
     const puna_ssm_params scan = { .n_head = s->n_inner, .n_group = 1, .n_state = s->n_state };
     puna_value in = puna_build_linear(net, h, l->in, l->in_scale, NULL);
     puna_value x = p_columns(g, in, 1, 0, s->n_inner), z = p_columns(g, in, 1, s->n_inner, s->n_inner);
-    x = puna_build_filter(net, x, l->conv, l->conv_bias);
+    x = p_conv1d(g, x, l->conv, l->conv_bias, PUNA_ACT_SILU);
     puna_value y = p_linear(g, x, l->x, NULL);
     puna_value dt = inner_norm(net, p_columns(g, y, 1, 0, s->n_rank), l->dt_norm);
     puna_value b = inner_norm(net, p_columns(g, y, 1, s->n_rank, s->n_state), l->b_norm);
@@ -115,7 +115,7 @@ static puna_value plamo2_mixer(puna_network *net, puna_value h, int32_t il)
     const puna_ssm_params scan = { .n_head = s->n_rank, .n_group = 1, .n_state = s->n_state };
     puna_value in = p_linear(g, h, l->in, NULL);
     puna_value z = p_columns(g, in, s->n_rank, 0, n);
-    puna_value x = puna_build_filter(net, p_columns(g, in, s->n_rank, n, n), l->conv, NULL);
+    puna_value x = p_conv1d(g, p_columns(g, in, s->n_rank, n, n), l->conv, NULL, PUNA_ACT_SILU);
     puna_value y = p_linear(g, x, l->x, NULL);
     puna_value b = inner_norm(net, p_columns(g, y, 1, 0, s->n_state), l->b_norm);
     puna_value c = inner_norm(net, p_columns(g, y, 1, s->n_state, s->n_state), l->c_norm);
@@ -176,7 +176,7 @@ static puna_value mamba_2(puna_network *net, puna_value h, int32_t il)
     puna_value z = p_columns(g, in, 1, 0, s->n_inner);
     puna_value dt = p_columns(g, in, 1, s->n_inner + s->n_channels, s->n_rank);
     puna_value xbc =
-        puna_build_filter(net, p_columns(g, in, 1, s->n_inner, s->n_channels), l->conv, l->conv_bias);
+        p_conv1d(g, p_columns(g, in, 1, s->n_inner, s->n_channels), l->conv, l->conv_bias, PUNA_ACT_SILU);
     puna_value x = p_columns(g, xbc, 1, 0, s->n_inner),
                bc = p_columns(g, xbc, 1, s->n_inner, s->n_channels - s->n_inner);
     puna_value y = p_ssm_scan(g, x, dt, bc, l->a, l->dt_bias, l->d, &scan);
@@ -255,7 +255,7 @@ static void granitehybrid_keys(puna_hparams *hp, puna_keys *k)
         k, hp,
         &(puna_expert_keys){
             .gating = PUNA_GATING_SOFTMAX, .normalise = true, .n_ff = hp->layers[0].n_ff, .n_shared = -1 });
-    puna_key_shared(k, hp, 0);
+    hp->n_ff_shared = puna_key_int(k, "expert_shared_feed_forward_length", 0, 0, 1 << 24);
     const bool rope = puna_key_flag(k, "rope.scaling.finetuned", true);
     for (int32_t i = 0; i < hp->n_layer; i++)
         hp->layers[i].no_rope = !rope;
@@ -330,7 +330,8 @@ static void nemotron_h_keys(puna_hparams *hp, puna_keys *k)
                                           .own_ff = true,
                                           .n_ff = n_ff / (hp->route.n_used > 0 ? hp->route.n_used : 1),
                                           .n_shared = -1 });
-    puna_key_shared(k, hp, 0);
+    hp->route.gating = PUNA_GATING_SIGMOID;
+    hp->n_ff_shared = puna_key_int(k, "expert_shared_feed_forward_length", 0, 0, 1 << 24);
     for (int32_t i = 0; i < hp->n_layer; i++)
         hp->layers[i].experts &= hp->layers[i].n_ff > 0;
     same_in_layers(hp, k, "expert_used_count", hp->route.n_used);

@@ -40,6 +40,7 @@ static void keep_last(const float *x, size_t n, float *state, size_t n_before, s
 void puna_ref_conv1d(const puna_run *run, const puna_node *node)
 {
     const puna_conv_params *p = &node->p.conv;
+    const puna_act_params act = { .kind = p->activation };
     const size_t width = width_of(run, node->out), n_taps = (size_t)p->n_taps;
     const float *weight = data(node->weight), *bias = data(node->bias);
     for (int32_t s = 0; s < run->batch->n_spans; s++) {
@@ -54,7 +55,7 @@ void puna_ref_conv1d(const puna_run *run, const puna_node *node)
                     sum += (double)earlier(x, state, n_taps - 1, width,
                                            (int64_t)r + (int64_t)j + 1 - (int64_t)n_taps)[c] *
                            (double)weight[c * n_taps + j];
-                y[(size_t)r * width + c] = (float)sum;
+                y[(size_t)r * width + c] = puna_activate(&act, (float)sum);
             }
         keep_last(x, (size_t)span->n, state, n_taps - 1, width);
     }
