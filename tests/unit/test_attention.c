@@ -491,7 +491,7 @@ static void check_batch(puna_format format, int32_t dim, int32_t pos, int32_t n_
     static float stack[PUNA_ATTENTION_LEVELS * PART], x[DIM];
     static int16_t codes[QUERIES * DIM];
     puna_attention_params p = { .n_head = GROUP, .n_head_kv = 1, .head_dim = dim, .head_dim_v = dim };
-    puna_kv_cache one = { .layout = { 1, dim, dim, window } };
+    puna_kv_cache one = { .layout = { .n_head = 1, .head_dim_k = dim, .head_dim_v = dim, .window = window } };
     puna_kv kv = { .caches = &one, .n_caches = 1, .n_blocks = BLOCKS, .format = format };
     int32_t blocks[BLOCKS], begin, end;
     puna_rng rng = puna_rng_make((uint64_t)(pos * 31 + dim));
