@@ -75,6 +75,8 @@ static void add_network(puna_table *table, const json_t *s)
     snprintf(more, sizeof more, " for the whole context, %s a token in %s (q8_0 %s, q4_0 %s)", kv,
              json_string_value(json_object_get(memory, "kv_type")), q8, q4);
     add_size(table, "memory: cache", json_object_get(memory, "kv_bytes"), more);
+    if (json_integer_value(json_object_get(memory, "state_bytes")) > 0)
+        add_size(table, "memory: states", json_object_get(memory, "state_bytes"), " a sequence, and each copy to go back to");
     add_size(table, "read per token", json_object_get(s, "bytes_per_token"), "");
 }
 

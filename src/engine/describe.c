@@ -110,6 +110,15 @@ static json_t *vectors(const puna_network *net)
                      net->hp.rank ? "rank" : names[net->hp.pooling]);
 }
 
+/* What a sequence keeps beside caches; each copy to go back to takes as much. */
+static json_int_t state_bytes(const puna_plan *plan)
+{
+    json_int_t bytes = 0;
+    for (int32_t i = 0; i < plan->n_states; i++)
+        bytes += (json_int_t)plan->states[i] * (json_int_t)sizeof(float);
+    return bytes;
+}
+
 static void describe_network(json_t *json, const puna_model *model)
 {
     const puna_network *net = &model->net;
@@ -130,8 +139,8 @@ static void describe_network(json_t *json, const puna_model *model)
                         "logits", net->plan.vectors ? 0 : (int)net->plan.n_output));
     json_object_set_new(json, "vectors", vectors(net));
     json_object_set_new(json, "memory",
-                        json_pack("{s:I, s:I, s:I, s:s, s:o}", "weights_bytes", weights, "kv_bytes_per_token",
-                                  kv, "kv_bytes", kv * hp->n_ctx_train, "kv_type",
+                        json_pack("{s:I, s:I, s:I, s:I, s:s, s:o}", "weights_bytes", weights, "kv_bytes_per_token",
+                                  kv, "kv_bytes", kv * hp->n_ctx_train, "state_bytes", state_bytes(&net->plan), "kv_type",
                                   puna_format_get(kv_type)->name, "kv_types", kv_types(model)));
     json_object_set_new(json, "bytes_per_token", json_integer(bytes_per_token(net)));
     json_object_set_new(json, "multiplies_per_token", json_integer(multiplies_per_token(net)));
