@@ -309,7 +309,7 @@ static bool over_all_heads(const char *arch)
 
 static bool per_head(const char *arch)
 {
-    return strcmp(arch, "stablelm") == 0;
+    return strcmp(arch, "stablelm") == 0 || strcmp(arch, "chameleon") == 0;
 }
 
 /* Sizes that only the architecture's use of a tensor fixes. */
