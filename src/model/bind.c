@@ -368,7 +368,8 @@ static puna_status split_fused(puna_network *net, puna_layer *l, const puna_laye
      PUNA_SET(EXPERT_PLAIN))
 
 #define INDEXER_SETS \
-    (PUNA_SET(INDEXER) | PUNA_SET(INDEXER_DIRECT) | PUNA_SET(INDEX_QUERY) | PUNA_SET(INDEX_COMPRESSOR))
+    (PUNA_SET(INDEXER) | PUNA_SET(INDEXER_DIRECT) | PUNA_SET(INDEX_QUERY) | PUNA_SET(INDEX_COMPRESSOR) | \
+     PUNA_SET(INDEX_POOL))
 
 /* What the architecture's layer of this kind has no use for. */
 static puna_sets without(const puna_arch *arch, const puna_hparams *hp, const puna_layer_hparams *l)

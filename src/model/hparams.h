@@ -34,6 +34,8 @@ typedef struct puna_state_hparams {
     int32_t n_in, n_x, n_channels; /* widths of projections, and of what is filtered */
     bool norm_bare;                /* what time steps, b and c are made of is normalised without weights */
     float decay_limit;             /* logarithms of decay are above it; 0: any */
+    bool decay_below;              /* ssm.a is below 0 where there is a limit, too */
+    float unit_eps;                /* of the norms of queries and keys; 0: norm_eps */
     int32_t rescale_every;         /* layers; 0: never */
 } puna_state_hparams;
 /* What a model makes of a text: logits, or vectors: one of each token (NONE), or one for all: the mean of theirs, the
@@ -62,6 +64,7 @@ typedef struct puna_indexer {
     int32_t n_lists, n_top, key_block, n_local; /* as in puna_select_params */
     puna_rope_pairing pairing;
     bool rotates_last; /* the last n_rot values of a head, not the first */
+    bool pooled;       /* a block has one key, and that which has not ended is always looked at */
     float eps;         /* of its keys' layer norm */
     int32_t
         n_idle; /* more than 0: contexts up to this, the longest, have no more keys than it would choose: nobody

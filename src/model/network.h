@@ -199,7 +199,7 @@ void puna_build_output(puna_network *net, puna_value x);
 /* Rotated as the layer's positions are; n_head heads of head_dim values. */
 puna_value puna_build_rope(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim);
 puna_value puna_build_rope_paired(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim,
-                                  puna_rope_pairing pairing);
+                                  puna_rope_pairing pairing, int32_t block);
 /* Attention of a layer, up to its output matrix; and with it. */
 puna_value puna_build_attention(puna_network *net, puna_value h, int32_t il);
 puna_value puna_build_attention_out(puna_network *net, puna_value h, int32_t il);
@@ -238,8 +238,8 @@ puna_value puna_build_latent(puna_network *net, puna_value h, int32_t il);
 /* "hyper_connection.*". */
 void puna_key_hyper(puna_keys *k, puna_hparams *hp);
 
-/* For puna_arch.build: a decoder with several residual streams, of the architecture's own attention and build.c's
- * feed-forward part. */
+/* For puna_arch.build: a decoder with several residual streams, of the architecture's own attention and mixer and
+ * build.c's feed-forward part; without a head that weighs the streams, their mean is its result. */
 void puna_build_hyper(puna_network *net);
 
 #endif

@@ -93,7 +93,8 @@ typedef struct puna_attention_params {
 } puna_attention_params;
 
 /* Keys are chosen in blocks of consecutive positions, the first at 0. A block is worth what the best of its keys is
- * that the query sees: sum over heads of q k, or with weights of weight * max(q k, 0). Lists divide the heads. */
+ * that the query sees: sum over heads of q k, or rectified of max(q k, 0), and with weights of weight * max(q k, 0).
+ * Lists divide the heads. */
 typedef struct puna_select_params {
     int32_t n_head, head_dim;
     int32_t cache;     /* of one head's keys alone */
@@ -101,7 +102,9 @@ typedef struct puna_select_params {
     int32_t key_block; /* positions of a block */
     int32_t n_local;   /* the query's own block and those before it that are chosen whatever they score */
     float scale;       /* of weights */
+    bool rectified;
     bool ended;        /* a block has one key, at its last position */
+    bool tail;         /* and the query's own block is chosen beside the others as long as it has not ended */
 } puna_select_params;
 
 /* The cache keeps values and then scores of each row. A result is the sum over a block's rows of values, weighted by a
