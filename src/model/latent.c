@@ -118,16 +118,34 @@ static puna_value pooled_key(puna_network *net, puna_value k, puna_value h, cons
     return p_compress(g, &p);
 }
 
+/* Or their mean. */
+static puna_value mean_key(puna_network *net, puna_value k)
+{
+    const puna_indexer *x = &net->hp.indexer;
+    const uint64_t n = (uint64_t)x->key_block, width = (uint64_t)x->head_dim;
+    puna_tensor *taps = puna_build_vector(net, n * width);
+    float *to = taps ? (float *)(uintptr_t)taps->data : NULL;
+    for (uint64_t i = 0; to && i < n * width; i++)
+        to[i] = 1 / (float)n;
+    if (taps) {
+        taps->ne[0] = n;
+        taps->ne[1] = width;
+    }
+    return p_conv1d(&net->plan, k, taps, NULL, PUNA_ACT_IDENTITY);
+}
+
 static puna_value index_key(puna_network *net, puna_value h, int32_t il)
 {
     puna_plan *g = &net->plan;
     const puna_layer *l = &net->layers[il];
     const puna_indexer *x = &net->hp.indexer;
     const puna_norm_params norm = { .kind = PUNA_NORM_LAYER, .eps = x->eps, .group = x->head_dim };
+    const bool weighted = l->index_compressor.gate != NULL;
     puna_value k = p_linear(g, h, l->index_k, NULL);
+    k = x->pooled && !weighted ? mean_key(net, k) : k;
     k = l->index_q_norm ? puna_build_norm(net, k, l->index_k_norm, NULL)
                         : p_norm_groups(g, k, l->index_k_norm, l->index_k_norm_bias, &norm);
-    k = x->pooled ? pooled_key(net, k, h, &l->index_compressor) : k;
+    k = x->pooled && weighted ? pooled_key(net, k, h, &l->index_compressor) : k;
     return turn_index(net, k, il, 1, x->pooled ? x->key_block : 0);
 }
 
@@ -151,6 +169,7 @@ puna_value puna_build_select(puna_network *net, puna_value h, puna_value from, i
                              .n_top = x->n_top,
                              .key_block = x->key_block,
                              .n_local = x->n_local,
+                             .rectified = x->pooled,
                              .ended = x->pooled,
                              .tail = x->pooled,
                              .scale = 1 / sqrtf((float)x->head_dim * (float)x->n_head) };

@@ -23,7 +23,8 @@ typedef enum puna_activation {
     PUNA_ACT_SOFTPLUS,
     PUNA_ACT_IDENTITY,
     PUNA_ACT_EXP,
-    PUNA_ACT_XIELU /* arXiv 2411.13010; a: alpha_n, alpha_p, beta, eps */
+    PUNA_ACT_XIELU,      /* arXiv 2411.13010; a: alpha_n, alpha_p, beta, eps */
+    PUNA_ACT_SIGNED_ROOT /* of the magnitude, or of a[0] where that is more; 0 stays 0 */
 } puna_activation;
 
 typedef struct puna_act_params {
@@ -142,6 +143,16 @@ typedef struct puna_experts_params {
     bool weight_first;   /* the input is weighted, not the result */
     puna_glu_params glu; /* without a gate: its activation */
 } puna_experts_params;
+
+/* A hash of the last n tokens t, newest first: all t[i] * factors[i], xor. For each n from 2 to n_gram it chooses n_each
+ * rows, number h of all being row hash % count[h] + first[h]; they lie side by side. From an `end` on, and before the
+ * first, all earlier tokens count as `end`. What is pointed to outlives the plan. */
+enum { PUNA_NGRAM_TOKENS = 8, PUNA_NGRAM_ROWS = 64 }; /* at most */
+typedef struct puna_ngram_params {
+    int32_t n_gram, n_each, end, state;
+    const uint64_t *factors;       /* [n_gram] */
+    const uint32_t *first, *count; /* [(n_gram - 1) * n_each] */
+} puna_ngram_params;
 
 typedef struct puna_conv_params {
     puna_activation activation;

@@ -58,6 +58,7 @@ typedef struct puna_node {
         puna_route_params route;
         puna_experts_params experts;
         puna_conv_params conv;
+        puna_ngram_params ngram;
         puna_ssm_params ssm;
         puna_memory_params memory;
         int32_t state; /* SHIFT */
@@ -200,6 +201,8 @@ puna_value p_moe_ffn(puna_plan *g, puna_value x, puna_value route, const puna_ex
 /* w {n_taps, width}, the last for the row itself; bias may be NULL. */
 puna_value p_conv1d(puna_plan *g, puna_value x, const puna_tensor *w, const puna_tensor *bias,
                     puna_activation activation);
+/* -> [T, rows * width of the table]; p->state is not read. */
+puna_value p_ngram(puna_plan *g, const puna_tensor *table, const puna_ngram_params *p);
 /* [T, w] -> the row before, zeros before the first. */
 puna_value p_shift(puna_plan *g, puna_value x);
 /* x [T, n_head * n]; dt [T, n_head]; bc [T, 2 * n_group * n_state]: all of b, then c. a [n_head] or {n_state, n_head};

@@ -107,6 +107,8 @@ float puna_activate(const puna_act_params *p, float x)
         return (float)exp(v);
     case PUNA_ACT_XIELU:
         return (float)xielu(p->a, v);
+    case PUNA_ACT_SIGNED_ROOT:
+        return (float)(copysign(sqrt(fmax(fabs(v), (double)p->a[0])), v) * (v != 0));
     }
     return 0;
 }
