@@ -48,7 +48,10 @@ static void range_keys(puna_keys *k, puna_ngrams *n, int32_t n_rows)
         return;
     for (int32_t i = 0; i < n_rows; i++) {
         if (count[i] < 1 || count[i] > INT32_MAX || first[i] > INT32_MAX - count[i]) {
-            puna_key_mistake(k, "ple.head_vocab_sizes", i, "no range outside of 1..2147483647");
+            k->status = puna_fail(&k->error, PUNA_ERR_FORMAT,
+                                  "metadata %s.ple.head_vocab_sizes: number %d: got %llu rows from %llu on, "
+                                  "expected some, and the last before 2147483648",
+                                  k->arch, (int)i, (unsigned long long)count[i], (unsigned long long)first[i]);
             return;
         }
         n->first[i] = (uint32_t)first[i];
