@@ -371,7 +371,7 @@ static puna_status split_fused(puna_network *net, puna_layer *l, const puna_laye
      PUNA_SET(BESIDE_EXPERTS) | PUNA_SET(CHUNK) | PUNA_SET(SHARED_UP) | PUNA_SET(EXPERT_LATENT) |     \
      PUNA_SET(EXPERT_PLAIN))
 
-#define INDEXER_SETS \
+#define INDEXER_SETS                                                                                     \
     (PUNA_SET(INDEXER) | PUNA_SET(INDEXER_DIRECT) | PUNA_SET(INDEX_QUERY) | PUNA_SET(INDEX_COMPRESSOR) | \
      PUNA_SET(INDEX_POOL))
 

@@ -162,7 +162,7 @@ bool puna_key_u64s(puna_keys *k, const char *suffix, uint64_t *values, int32_t n
     const puna_meta *meta = look_up(k, suffix, key);
     puna_key_need(k, suffix);
     for (int32_t i = 0; i < n && !k->status; i++)
-        if (meta->type != PUNA_META_ARRAY || !puna_meta_u64(meta, (uint64_t)i, &values[i]))
+        if (!meta || meta->type != PUNA_META_ARRAY || !puna_meta_u64(meta, (uint64_t)i, &values[i]))
             k->status = puna_fail(&k->error, PUNA_ERR_FORMAT,
                                   "metadata %s: expected %d integers that are not below 0", key, (int)n);
     return !k->status;

@@ -76,7 +76,7 @@ typedef struct puna_hyper {
     int32_t n;         /* streams; 0: one, without these */
     int32_t n_balance; /* rounds in which the matrix that mixes streams is balanced; 0: they are not mixed */
     float eps, magnitude; /* magnitude: of what is written */
-    int32_t n_low; /* what a branch reads of the streams is made through so few columns (qwen4.c) */
+    int32_t n_low;        /* what a branch reads of the streams is made through so few columns (qwen4.c) */
 } puna_hyper;
 
 /* Rows of a table by the last tokens, as in puna_ngram_params, that a layer adds to what it reads. */

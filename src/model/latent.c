@@ -110,7 +110,9 @@ static puna_value pooled_key(puna_network *net, puna_value k, puna_value h, cons
     puna_plan *g = &net->plan;
     const puna_indexer *x = &net->hp.indexer;
     const puna_cache_layout rows = { .n_head = 1, .head_dim_k = 2 * x->head_dim, .v_in_k = true };
-    const puna_compress_params p = { .cache = p_cache(g, &rows), .n_out = x->head_dim, .block = x->key_block };
+    const puna_compress_params p = { .cache = p_cache(g, &rows),
+                                     .n_out = x->head_dim,
+                                     .block = x->key_block };
     puna_value scores =
         p_embed(g, c->positions, &(puna_embed_params){ .source = PUNA_EMBED_CYCLE, .scale = 1 });
     scores = p_add(g, p_linear(g, h, c->gate, NULL), scores);
@@ -214,8 +216,7 @@ static puna_value attend_absorbed(puna_network *net, puna_value q, puna_value c,
     p.head_dim = layout.head_dim_k;
     p.head_dim_v = layout.head_dim_v;
     p.cache = p_cache(g, &layout);
-    puna_value q_nope =
-        p_linear_heads(g, n_rot > 0 ? p_columns(g, q, p.n_head, 0, m->n_nope) : q, l->k_b);
+    puna_value q_nope = p_linear_heads(g, n_rot > 0 ? p_columns(g, q, p.n_head, 0, m->n_nope) : q, l->k_b);
     if (n_rot > 0) {
         puna_value q_pe = rope(net, p_columns(g, q, p.n_head, m->n_nope, n_rot), il, p.n_head, n_rot);
         q = p_join(g, q_nope, q_pe, p.n_head);

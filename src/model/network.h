@@ -212,8 +212,8 @@ puna_value puna_build_layer(puna_network *net, puna_value x, int32_t il, bool la
 void puna_build_output(puna_network *net, puna_value x);
 /* Rotated as the layer's positions are; n_head heads of head_dim values. */
 puna_value puna_build_rope(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim);
-puna_value puna_build_rope_paired(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim,
-                                  puna_rope_pairing pairing, int32_t block);
+puna_value puna_build_rope_paired(puna_network *net, puna_value x, int32_t il, int32_t n_head,
+                                  int32_t head_dim, puna_rope_pairing pairing, int32_t block);
 /* Attention of a layer, up to its output matrix; and with it. */
 puna_value puna_build_attention(puna_network *net, puna_value h, int32_t il);
 puna_value puna_build_attention_out(puna_network *net, puna_value h, int32_t il);

@@ -132,7 +132,8 @@ static void pool_keys(puna_hparams *hp, puna_keys *k)
     puna_key_need(k, "attention.indexer.kpool");
     const int32_t block = puna_key_int(k, "attention.indexer.kpool", 2, 2, 1 << 10);
     if (!puna_key_flag(k, "attention.indexer.kpool_select_tail", true))
-        puna_key_mistake(k, "attention.indexer.kpool_select_tail", 0, "true: tokens that see none are not supported");
+        puna_key_mistake(k, "attention.indexer.kpool_select_tail", 0,
+                         "true: tokens that see none are not supported");
     hp->indexer.pooled = true;
     hp->indexer.key_block = block;
     for (int32_t i = 0; i < hp->n_layer; i++)

@@ -48,10 +48,11 @@ static void range_keys(puna_keys *k, puna_ngrams *n, int32_t n_rows)
         return;
     for (int32_t i = 0; i < n_rows; i++) {
         if (count[i] < 1 || count[i] > INT32_MAX || first[i] > INT32_MAX - count[i]) {
-            k->status = puna_fail(&k->error, PUNA_ERR_FORMAT,
-                                  "metadata %s.ple.head_vocab_sizes: number %d: got %llu rows from %llu on, "
-                                  "expected some, and the last before 2147483648",
-                                  k->arch, (int)i, (unsigned long long)count[i], (unsigned long long)first[i]);
+            k->status =
+                puna_fail(&k->error, PUNA_ERR_FORMAT,
+                          "metadata %s.ple.head_vocab_sizes: number %d: got %llu rows from %llu on, "
+                          "expected some, and the last before 2147483648",
+                          k->arch, (int)i, (unsigned long long)count[i], (unsigned long long)first[i]);
             return;
         }
         n->first[i] = (uint32_t)first[i];
@@ -70,7 +71,8 @@ static void ngram_keys(puna_hparams *hp, puna_keys *k)
         return;
     }
     if (n_layers > 1)
-        puna_key_mistake(k, "ple.layers", (int32_t)(n_layers < INT32_MAX ? n_layers : INT32_MAX), "one layer");
+        puna_key_mistake(k, "ple.layers", (int32_t)(n_layers < INT32_MAX ? n_layers : INT32_MAX),
+                         "one layer");
     puna_key_ints(k, "ple.layers", &n->layer, 1, hp->n_layer - 1);
     n->n_gram = needed(k, "ple.ngram_size", 2, PUNA_NGRAM_TOKENS);
     n->n_each = needed(k, "ple.heads_per_ngram", 1, PUNA_NGRAM_ROWS);
@@ -106,10 +108,11 @@ static puna_value norm_streams(puna_network *net, puna_value x, const puna_tenso
 {
     puna_plan *g = &net->plan;
     const puna_norm_params p = { .kind = PUNA_NORM_RMS, .eps = net->hp.rms_eps, .group = net->hp.n_embd };
-    const uint64_t n = w->ne[0] * puna_tensor_rows(w), all = (uint64_t)net->hp.hyper.n * (uint64_t)net->hp.n_embd;
+    const uint64_t n = w->ne[0] * puna_tensor_rows(w),
+                   all = (uint64_t)net->hp.hyper.n * (uint64_t)net->hp.n_embd;
     if (n != all && !g->status)
-        g->status = puna_fail(&g->error, PUNA_ERR_FORMAT, "tensor %s: got %llu values, expected %llu", w->name,
-                              (unsigned long long)n, (unsigned long long)all);
+        g->status = puna_fail(&g->error, PUNA_ERR_FORMAT, "tensor %s: got %llu values, expected %llu",
+                              w->name, (unsigned long long)n, (unsigned long long)all);
     return p_norm_groups(g, x, w, NULL, &p);
 }
 
@@ -210,7 +213,8 @@ static const puna_tensor *spread(puna_network *net, const puna_tensor *w, int32_
 }
 
 /* Each stream gets as much of the rows' value as it agrees with their key, and what a filter makes of that. */
-static puna_value add_rows(puna_network *net, puna_value streams, puna_value rows, const puna_ngram_tensors *t)
+static puna_value add_rows(puna_network *net, puna_value streams, puna_value rows,
+                           const puna_ngram_tensors *t)
 {
     puna_plan *g = &net->plan;
     const float least = 1e-6f; /* of what a root is drawn of */
@@ -222,7 +226,8 @@ static puna_value add_rows(puna_network *net, puna_value streams, puna_value row
     gate = p_act(g, gate, &(puna_act_params){ .kind = PUNA_ACT_SIGMOID });
     const puna_value value = p_mix(g, p_linear(g, rows, t->value, NULL), gate, 1);
     const puna_tensor *taps = spread(net, t->conv, net->hp.ngrams->n_gram);
-    const puna_value filtered = p_conv1d(g, norm_streams(net, value, t->norm_conv), taps, NULL, PUNA_ACT_SILU);
+    const puna_value filtered =
+        p_conv1d(g, norm_streams(net, value, t->norm_conv), taps, NULL, PUNA_ACT_SILU);
     return p_add(g, streams, p_add(g, value, filtered));
 }
 

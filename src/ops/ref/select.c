@@ -119,8 +119,8 @@ static void search(const puna_run *run, const puna_select_params *p, const searc
 void puna_ref_select_keys(const puna_run *run, const puna_node *node)
 {
     const puna_select_params *p = &node->p.select;
-    const size_t n_q = (size_t)p->n_head * (size_t)p->head_dim,
-                 n_list = (size_t)p->n_top + (p->tail ? 1 : 0), n_out = (size_t)p->n_lists * n_list;
+    const size_t n_q = (size_t)p->n_head * (size_t)p->head_dim, n_list = (size_t)p->n_top + (p->tail ? 1 : 0),
+                 n_out = (size_t)p->n_lists * n_list;
     const float *q = puna_run_value(run, node->in[0]);
     const float *weights = node->in[1] < 0 ? NULL : puna_run_value(run, node->in[1]);
     float *out = puna_run_value(run, node->out);

@@ -79,8 +79,8 @@ void puna_ref_shift(const puna_run *run, const puna_node *node)
 /* ---- tokens before ----------------------------------------------------------------------- */
 
 /* before: the tokens before this one and 1, the newest last; 0 where there is none. */
-static void ngram_row(const puna_ngram_params *p, const puna_tensor *table, int32_t token, const float *before,
-                      float *y)
+static void ngram_row(const puna_ngram_params *p, const puna_tensor *table, int32_t token,
+                      const float *before, float *y)
 {
     int64_t seen[PUNA_NGRAM_TOKENS] = { token };
     bool ended = false;
@@ -94,7 +94,8 @@ static void ngram_row(const puna_ngram_params *p, const puna_tensor *table, int3
     for (int32_t n = 2, h = 0; n <= p->n_gram; n++) {
         hash ^= (uint64_t)seen[n - 1] * p->factors[n - 1];
         for (int32_t i = 0; i < p->n_each; i++, h++, y += table->ne[0])
-            table->format->dequantize(puna_tensor_row(table, hash % p->count[h] + p->first[h]), y, table->ne[0]);
+            table->format->dequantize(puna_tensor_row(table, hash % p->count[h] + p->first[h]), y,
+                                      table->ne[0]);
     }
 }
 
