@@ -9,6 +9,7 @@
 #include "engine/engine.h"
 #include "gguf/gguf_write.h"
 #include "harness.h"
+#include "ops/run.h"
 
 enum { VOCAB = 48, LONGEST = 90, SAID = 60, MAX_LAYERS = 3, MAX_NUMBERS = 26, MAX_LISTS = 6 };
 
@@ -705,6 +706,15 @@ static void delta_net_beside_blocks(void)
     every_way(&delta_and_blocks);
 }
 
+/* Where a sum of products is nearly or exactly nothing. */
+static void signed_roots(void)
+{
+    const puna_act_params p = { .kind = PUNA_ACT_SIGNED_ROOT, .a = { 1e-6f } };
+    static const float pairs[][2] = { { 4, 2 }, { -9, -3 }, { 1e-8f, 1e-3f }, { -1e-8f, -1e-3f }, { 0, 0 } };
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        CHECK_NEAR(puna_activate(&p, pairs[i][0]), pairs[i][1], 1e-7);
+}
+
 /* ---- what the recorder refuses ----------------------------------------------------------- */
 
 static puna_tensor vector(const float *values, uint64_t n, uint64_t rows)
@@ -830,6 +840,7 @@ static const test_case cases[] = {
     TEST(rwkv6_in_qwen2),
     TEST(kda_beside_blocks),
     TEST(delta_net_beside_blocks),
+    TEST(signed_roots),
     TEST(wrong_shapes_are_refused),
 };
 
