@@ -97,6 +97,10 @@ static uint64_t latent_dimension(const puna_hparams *hp, const puna_layer_hparam
         return (uint64_t)hp->hyper.n * (uint64_t)(hp->hyper.n_balance > 0 ? 2 + hp->hyper.n : 2);
     case PUNA_DIM_HYPER_SCALES:
         return hp->hyper.n_balance > 0 ? 3 : 2;
+    case PUNA_DIM_HYPER_LOW:
+        return (uint64_t)hp->hyper.n_low;
+    case PUNA_DIM_NGRAM_TAPS:
+        return hp->ngrams ? (uint64_t)hp->ngrams->n_taps : 0;
     case PUNA_DIM_LORA_O:
         return (uint64_t)hp->n_out_group * (uint64_t)hp->n_lora_o;
     case PUNA_DIM_COMPRESS:
@@ -367,8 +371,9 @@ static puna_status split_fused(puna_network *net, puna_layer *l, const puna_laye
      PUNA_SET(BESIDE_EXPERTS) | PUNA_SET(CHUNK) | PUNA_SET(SHARED_UP) | PUNA_SET(EXPERT_LATENT) |     \
      PUNA_SET(EXPERT_PLAIN))
 
-#define INDEXER_SETS \
-    (PUNA_SET(INDEXER) | PUNA_SET(INDEXER_DIRECT) | PUNA_SET(INDEX_QUERY) | PUNA_SET(INDEX_COMPRESSOR))
+#define INDEXER_SETS                                                                                     \
+    (PUNA_SET(INDEXER) | PUNA_SET(INDEXER_DIRECT) | PUNA_SET(INDEX_QUERY) | PUNA_SET(INDEX_COMPRESSOR) | \
+     PUNA_SET(INDEX_POOL))
 
 /* What the architecture's layer of this kind has no use for. */
 static puna_sets without(const puna_arch *arch, const puna_hparams *hp, const puna_layer_hparams *l)
@@ -388,6 +393,7 @@ static puna_sets without(const puna_arch *arch, const puna_hparams *hp, const pu
     none |= hp->absorbed ? PUNA_SET(KV_B) : PUNA_SET(LATENT_HEADS);
     none |= l->indexer == PUNA_INDEXER_OWN ? 0 : INDEXER_SETS;
     none |= l->compress > 0 ? 0 : PUNA_SET(COMPRESSOR);
+    none |= hp->ngrams && l - hp->layers == hp->ngrams->layer ? 0 : PUNA_SET(NGRAM);
     none |= l - hp->layers < hp->n_expert_table ? PUNA_SET(CHOICE_BIAS) : PUNA_SET(EXPERT_TABLE);
     if (!(arch->traits & PUNA_TRAIT_PARTS))
         return none;
@@ -400,6 +406,12 @@ static puna_sets without(const puna_arch *arch, const puna_hparams *hp, const pu
     if (l->n_ff == 0 && !l->experts)
         none |= FEED_FORWARD_SETS | PUNA_SETS_FFN_BIAS | PUNA_SET(FFN_SCALE) | PUNA_SET(FFN_NORM);
     return none;
+}
+
+/* And the model itself. */
+static place whole(const puna_hparams *hp, puna_network *net)
+{
+    return (place){ .base = net, .layer = -1, .none = hp->ngrams ? 0 : PUNA_SET(NGRAM) };
 }
 
 /* The sets whose tensors are there in a fused form. */
@@ -521,7 +533,8 @@ static void shapes_of(const puna_arch *arch, const puna_hparams *hp, const place
 
 void puna_arch_shapes(const puna_arch *arch, const puna_hparams *hp, puna_shape_fn *each, void *user)
 {
-    shapes_of(arch, hp, &(place){ .layer = -1 }, each, user);
+    const place model = whole(hp, NULL);
+    shapes_of(arch, hp, &model, each, user);
     for (int32_t i = 0; i < hp->n_layer; i++)
         shapes_of(arch, hp, &(place){ layer_blocks(arch), NULL, i, without(arch, hp, &hp->layers[i]) }, each,
                   user);
@@ -563,7 +576,8 @@ puna_status puna_network_bind(puna_network *net, const puna_container *container
                          (unsigned long long)embedding->ne[1], PUNA_MAX_VOCAB);
     net->hp.n_vocab = (int32_t)embedding->ne[1];
     net->n_unused = (uint32_t)puna_container_n_tensors(container);
-    TRY(bind_table(net, container, &(place){ .base = net, .layer = -1 }, err));
+    const place model = whole(&net->hp, net);
+    TRY(bind_table(net, container, &model, err));
     TRY(bind_layers(net, container, layer_blocks(net->arch), net->hp.n_layer, 0, &net->layers, err));
     if (net->hp.n_encoder > 0)
         TRY(bind_layers(net, container, net->arch->encoder_blocks, net->hp.n_encoder, PUNA_SET(CROSS),

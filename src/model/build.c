@@ -47,11 +47,11 @@ static puna_value linear_scaled(puna_network *net, puna_value x, const puna_tens
 
 puna_value puna_build_rope(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim)
 {
-    return puna_build_rope_paired(net, x, il, n_head, head_dim, net->hp.pairing);
+    return puna_build_rope_paired(net, x, il, n_head, head_dim, net->hp.pairing, 0);
 }
 
 puna_value puna_build_rope_paired(puna_network *net, puna_value x, int32_t il, int32_t n_head,
-                                  int32_t head_dim, puna_rope_pairing pairing)
+                                  int32_t head_dim, puna_rope_pairing pairing, int32_t block)
 {
     const puna_hparams *hp = &net->hp;
     const bool window = hp->layers[il].window > 0;
@@ -66,6 +66,7 @@ puna_value puna_build_rope_paired(puna_network *net, puna_value x, int32_t il, i
     p.head_dim = head_dim;
     p.n_rot = window ? hp->n_rot_window : hp->n_rot;
     p.base = window ? hp->rope_base_window : hp->rope_base;
+    p.position_block = block;
     return p_rope(&net->plan, x, &p, factors);
 }
 

@@ -156,6 +156,27 @@ bool puna_key_ints(puna_keys *k, const char *suffix, int32_t *values, int32_t n,
     return true;
 }
 
+bool puna_key_u64s(puna_keys *k, const char *suffix, uint64_t *values, int32_t n)
+{
+    char key[256];
+    const puna_meta *meta = look_up(k, suffix, key);
+    puna_key_need(k, suffix);
+    for (int32_t i = 0; i < n && !k->status; i++)
+        if (!meta || meta->type != PUNA_META_ARRAY || !puna_meta_u64(meta, (uint64_t)i, &values[i]))
+            k->status = puna_fail(&k->error, PUNA_ERR_FORMAT,
+                                  "metadata %s: expected %d integers that are not below 0", key, (int)n);
+    return !k->status;
+}
+
+uint64_t puna_key_count(const puna_keys *k, const char *suffix)
+{
+    char key[256];
+    const puna_meta *meta = look_up(k, suffix, key);
+    if (!meta)
+        return 0;
+    return meta->type == PUNA_META_ARRAY ? meta->n : 1;
+}
+
 void puna_key_layers_int(puna_keys *k, puna_hparams *hp, const char *suffix, size_t offset, int32_t least,
                          int32_t most)
 {
@@ -460,6 +481,7 @@ void puna_hparams_read(puna_hparams *hp, puna_keys *k, puna_arena *arena)
     const int32_t n_all = puna_key_int(k, "block_count", 1, 1, PUNA_MAX_LAYERS);
     hp->n_predict = puna_key_int(k, "nextn_predict_layers", 0, 0, n_all - 1);
     hp->n_layer = n_all - hp->n_predict;
+    k->arena = arena;
     hp->n_embd = puna_key_int(k, "embedding_length", 1, 1, 1 << 20);
     hp->n_ctx_train = puna_key_int(k, "context_length", 1, 1, PUNA_MAX_CONTEXT);
     hp->layers = k->status ? NULL : puna_arena_array(arena, (size_t)hp->n_layer, sizeof *hp->layers);

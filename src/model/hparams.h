@@ -34,6 +34,8 @@ typedef struct puna_state_hparams {
     int32_t n_in, n_x, n_channels; /* widths of projections, and of what is filtered */
     bool norm_bare;                /* what time steps, b and c are made of is normalised without weights */
     float decay_limit;             /* logarithms of decay are above it; 0: any */
+    bool decay_below;              /* ssm.a is below 0 where there is a limit, too */
+    float unit_eps;                /* of the norms of queries and keys; 0: norm_eps */
     int32_t rescale_every;         /* layers; 0: never */
 } puna_state_hparams;
 /* What a model makes of a text: logits, or vectors: one of each token (NONE), or one for all: the mean of theirs, the
@@ -62,6 +64,7 @@ typedef struct puna_indexer {
     int32_t n_lists, n_top, key_block, n_local; /* as in puna_select_params */
     puna_rope_pairing pairing;
     bool rotates_last; /* the last n_rot values of a head, not the first */
+    bool pooled;       /* a block has one key, and that which has not ended is always looked at */
     float eps;         /* of its keys' layer norm */
     int32_t
         n_idle; /* more than 0: contexts up to this, the longest, have no more keys than it would choose: nobody
@@ -73,7 +76,16 @@ typedef struct puna_hyper {
     int32_t n;         /* streams; 0: one, without these */
     int32_t n_balance; /* rounds in which the matrix that mixes streams is balanced; 0: they are not mixed */
     float eps, magnitude; /* magnitude: of what is written */
+    int32_t n_low;        /* what a branch reads of the streams is made through so few columns (qwen4.c) */
 } puna_hyper;
+
+/* Rows of a table by the last tokens, as in puna_ngram_params, that a layer adds to what it reads. */
+typedef struct puna_ngrams {
+    int32_t layer, n_gram, n_each, end;
+    int32_t n_taps; /* of a filter, over every n_gram-th row */
+    uint64_t factors[PUNA_NGRAM_TOKENS];
+    uint32_t first[PUNA_NGRAM_ROWS], count[PUNA_NGRAM_ROWS];
+} puna_ngrams;
 
 typedef struct puna_hparams {
     int32_t n_layer, n_embd, n_ctx_train, n_vocab;
@@ -126,6 +138,7 @@ typedef struct puna_hparams {
     bool absorbed; /* keys and values of heads are never made: queries go to where the vector is */
     puna_indexer indexer;
     puna_hyper hyper;
+    const puna_ngrams *ngrams;     /* NULL: none */
     float rope_base_compress;      /* of layers that compress */
     int32_t n_out_group, n_lora_o; /* heads' results are projected in groups, each to so many numbers */
     int32_t n_expert_table;        /* so many layers at the beginning know a token's experts by a table */
@@ -159,6 +172,7 @@ typedef struct puna_keys {
     const puna_toml *numbers; /* come before the container's; NULL: none */
     int32_t n_ctx;            /* that will be asked for; 0 = what the model was trained with */
     puna_pooling pooling;     /* that is asked for */
+    puna_arena *arena;        /* for what is read: set by puna_hparams_read */
     puna_status status;
     puna_error error;
 } puna_keys;
@@ -172,6 +186,9 @@ bool puna_key_flag(puna_keys *k, const char *suffix, bool absent);
 
 /* The first n numbers of an array; false, and a mistake, when it is shorter or they are not in 0..most. */
 bool puna_key_ints(puna_keys *k, const char *suffix, int32_t *values, int32_t n, int32_t most);
+/* The same, whatever they are; and how many numbers a key has: 0 where it is missing. */
+bool puna_key_u64s(puna_keys *k, const char *suffix, uint64_t *values, int32_t n);
+uint64_t puna_key_count(const puna_keys *k, const char *suffix);
 bool puna_key_text_is(const puna_keys *k, const char *suffix, const char *want);
 
 /* Must be there. */

@@ -50,20 +50,11 @@ static puna_value read_streams(puna_network *net, puna_value streams, const puna
     return p_linear(g, p_norm(g, streams, NULL, NULL, PUNA_NORM_RMS, net->hp.rms_eps), t->fn, NULL);
 }
 
-static const puna_tensor *constant(puna_network *net, const puna_tensor *like, float value)
+static const puna_tensor *constant(puna_network *net, float value)
 {
-    puna_tensor *t = puna_arena_alloc(&net->arena, sizeof *t);
-    float *data = puna_arena_alloc(&net->arena, sizeof *data);
-    if (!t || !data) {
-        if (!net->plan.status)
-            net->plan.status = puna_fail_memory(&net->plan.error, "eps", sizeof *t);
-        return NULL;
-    }
-    *data = value;
-    *t = *like;
-    t->ne[0] = t->ne[1] = 1;
-    t->data = data;
-    t->size_bytes = sizeof *data;
+    const puna_tensor *t = puna_build_vector(net, 1);
+    if (t)
+        *(float *)(uintptr_t)t->data = value;
     return t;
 }
 
@@ -104,14 +95,17 @@ static puna_value layer(puna_network *net, puna_value streams, int32_t il, const
     const puna_layer *l = &net->layers[il];
     p_layer(g, il);
     branch b = enter(net, streams, &l->hyper_attn, eps);
-    puna_value o = net->arch->attention(net, puna_build_norm(net, b.in, l->attn_norm, l->attn_norm_bias), il);
+    const puna_value h = puna_build_norm(net, b.in, l->attn_norm, l->attn_norm_bias);
+    const bool recurrent = net->hp.layers[il].recurrent;
+    puna_value o = recurrent ? net->arch->mixer(net, h, il) : net->arch->attention(net, h, il);
     if (il == net->hp.n_layer - 1) { /* from here on only rows that get logits matter */
         streams = p_select_rows(g, streams);
         b.post = p_select_rows(g, b.post);
         b.comb = b.comb >= 0 ? p_select_rows(g, b.comb) : -1;
         o = p_select_rows(g, o);
     }
-    streams = leave(net, streams, b, p_linear(g, o, l->wo, l->bo));
+    o = recurrent ? p_linear(g, o, l->ssm.out, NULL) : p_linear(g, o, l->wo, l->bo);
+    streams = leave(net, streams, b, o);
     b = enter(net, streams, &l->hyper_ffn, eps);
     o = puna_build_feed_forward(net, puna_build_norm(net, b.in, l->ffn_norm, l->ffn_norm_bias), il);
     return leave(net, streams, b, o);
@@ -121,12 +115,16 @@ void puna_build_hyper(puna_network *net)
 {
     puna_plan *g = &net->plan;
     const puna_hparams *hp = &net->hp;
-    const puna_tensor *eps = constant(net, net->hyper_head.base, hp->hyper.eps);
+    const puna_tensor *eps = constant(net, hp->hyper.eps);
     p_layer(g, -1);
     puna_value streams = p_repeat(g, puna_build_embed(net), hp->hyper.n);
     for (int32_t il = 0; il < hp->n_layer; il++)
         streams = layer(net, streams, il, eps);
     p_layer(g, -1);
+    if (!net->hyper_head.fn) {
+        puna_build_output(net, p_mean(g, streams, hp->hyper.n));
+        return;
+    }
     const puna_value numbers = read_streams(net, streams, &net->hyper_head);
     const puna_value pre = weights(net, numbers, &net->hyper_head, 0, 0, 1, eps);
     puna_build_output(net, p_mix(g, streams, pre, hp->hyper.n));

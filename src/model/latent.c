@@ -54,13 +54,19 @@ void puna_key_indexer(puna_keys *k, puna_hparams *hp, puna_rope_pairing pairing,
     x->eps = eps;
     x->n_lists = x->n_lists > 0 ? x->n_lists : 1;
     x->key_block = x->key_block > 0 ? x->key_block : 1;
+    if (x->pooled && x->n_top % x->key_block)
+        puna_key_mistake(k, "attention.indexer.top_k", x->n_top, "a multiple of a block's tokens");
+    x->n_top /= x->pooled ? x->key_block : 1;
     const int64_t n_keys = (int64_t)x->n_top * x->key_block,
                   n_ctx = k->n_ctx > 0 ? k->n_ctx : hp->n_ctx_train;
     x->n_idle = n_keys < n_ctx ? 0 : (int32_t)(n_keys < INT32_MAX ? n_keys : INT32_MAX);
     if (x->head_dim < hp->n_rot)
         puna_key_mistake(k, "attention.indexer.key_length", x->head_dim, "rope.dimension_count or more");
-    if (hp->layers[0].indexer == PUNA_INDEXER_SHARED)
-        puna_key_mistake(k, "attention.indexer.types", 0, "an indexer in the first layer");
+    int32_t first = 0;
+    while (first < hp->n_layer - 1 && !hp->layers[first].attends)
+        first++;
+    if (hp->layers[first].indexer == PUNA_INDEXER_SHARED)
+        puna_key_mistake(k, "attention.indexer.types", 0, "an indexer in the first layer that attends");
 }
 
 /* ---- parts of a layer ------------------------------------------------------------------- */
@@ -82,17 +88,67 @@ static puna_value turn(puna_network *net, puna_value x, int32_t il, int32_t n_he
     return p_join(g, p_columns(g, x, n_head, 0, n_nope), turned, n_head);
 }
 
-/* A query or key of the indexer. */
-static puna_value turn_index(puna_network *net, puna_value x, int32_t il, int32_t n_head)
+/* A query or key of the indexer; block: as in puna_rope_params. */
+static puna_value turn_index(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t block)
 {
     puna_plan *g = &net->plan;
     const puna_indexer *p = &net->hp.indexer;
     const int32_t n_nope = p->head_dim - net->hp.n_rot;
+    if (net->hp.n_rot == 0)
+        return x;
     if (!p->rotates_last || n_nope == 0)
-        return puna_build_rope_paired(net, x, il, n_head, p->head_dim, p->pairing);
+        return puna_build_rope_paired(net, x, il, n_head, p->head_dim, p->pairing, block);
     puna_value turned = p_columns(g, x, n_head, n_nope, net->hp.n_rot);
-    turned = puna_build_rope_paired(net, turned, il, n_head, net->hp.n_rot, p->pairing);
+    turned = puna_build_rope_paired(net, turned, il, n_head, net->hp.n_rot, p->pairing, block);
     return p_join(g, p_columns(g, x, n_head, 0, n_nope), turned, n_head);
+}
+
+/* The key of the block that ends with a row: a sum that is weighted by what another product says of the block's rows
+ * and by their places in it. */
+static puna_value pooled_key(puna_network *net, puna_value k, puna_value h, const puna_compressor *c)
+{
+    puna_plan *g = &net->plan;
+    const puna_indexer *x = &net->hp.indexer;
+    const puna_cache_layout rows = { .n_head = 1, .head_dim_k = 2 * x->head_dim, .v_in_k = true };
+    const puna_compress_params p = { .cache = p_cache(g, &rows),
+                                     .n_out = x->head_dim,
+                                     .block = x->key_block };
+    puna_value scores =
+        p_embed(g, c->positions, &(puna_embed_params){ .source = PUNA_EMBED_CYCLE, .scale = 1 });
+    scores = p_add(g, p_linear(g, h, c->gate, NULL), scores);
+    p_k_store(g, p_join(g, k, scores, 1), p.cache);
+    return p_compress(g, &p);
+}
+
+/* Or their mean. */
+static puna_value mean_key(puna_network *net, puna_value k)
+{
+    const puna_indexer *x = &net->hp.indexer;
+    const uint64_t n = (uint64_t)x->key_block, width = (uint64_t)x->head_dim;
+    puna_tensor *taps = puna_build_vector(net, n * width);
+    float *to = taps ? (float *)(uintptr_t)taps->data : NULL;
+    for (uint64_t i = 0; to && i < n * width; i++)
+        to[i] = 1 / (float)n;
+    if (taps) {
+        taps->ne[0] = n;
+        taps->ne[1] = width;
+    }
+    return p_conv1d(&net->plan, k, taps, NULL, PUNA_ACT_IDENTITY);
+}
+
+static puna_value index_key(puna_network *net, puna_value h, int32_t il)
+{
+    puna_plan *g = &net->plan;
+    const puna_layer *l = &net->layers[il];
+    const puna_indexer *x = &net->hp.indexer;
+    const puna_norm_params norm = { .kind = PUNA_NORM_LAYER, .eps = x->eps, .group = x->head_dim };
+    const bool weighted = l->index_compressor.gate != NULL;
+    puna_value k = p_linear(g, h, l->index_k, NULL);
+    k = x->pooled && !weighted ? mean_key(net, k) : k;
+    k = l->index_q_norm ? puna_build_norm(net, k, l->index_k_norm, NULL)
+                        : p_norm_groups(g, k, l->index_k_norm, l->index_k_norm_bias, &norm);
+    k = x->pooled && weighted ? pooled_key(net, k, h, &l->index_compressor) : k;
+    return turn_index(net, k, il, 1, x->pooled ? x->key_block : 0);
 }
 
 /* Files rotate what the indexer compares by a Hadamard matrix for the
@@ -115,15 +171,15 @@ puna_value puna_build_select(puna_network *net, puna_value h, puna_value from, i
                              .n_top = x->n_top,
                              .key_block = x->key_block,
                              .n_local = x->n_local,
+                             .rectified = x->pooled,
+                             .ended = x->pooled,
+                             .tail = x->pooled,
                              .scale = 1 / sqrtf((float)x->head_dim * (float)x->n_head) };
-    const puna_norm_params norm = { .kind = PUNA_NORM_LAYER, .eps = x->eps, .group = x->head_dim };
-    puna_value k = p_linear(g, h, l->index_k, NULL), q = p_linear(g, from, l->index_q, NULL);
-    k = l->index_q_norm ? puna_build_norm(net, k, l->index_k_norm, NULL)
-                        : p_norm_groups(g, k, l->index_k_norm, l->index_k_norm_bias, &norm);
+    puna_value q = p_linear(g, from, l->index_q, NULL);
     q = l->index_q_norm ? puna_build_norm(net, q, l->index_q_norm, NULL) : q;
-    p_k_store(g, turn_index(net, k, il, 1), p.cache);
+    p_k_store(g, index_key(net, h, il), p.cache);
     puna_value weights = l->index_weights ? p_linear(g, h, l->index_weights, NULL) : -1;
-    net->selected = p_select_keys(g, turn_index(net, q, il, x->n_head), weights, &p);
+    net->selected = p_select_keys(g, turn_index(net, q, il, x->n_head, 0), weights, &p);
     return net->selected;
 }
 
@@ -160,13 +216,18 @@ static puna_value attend_absorbed(puna_network *net, puna_value q, puna_value c,
     p.head_dim = layout.head_dim_k;
     p.head_dim_v = layout.head_dim_v;
     p.cache = p_cache(g, &layout);
-    puna_value q_nope = p_linear_heads(g, p_columns(g, q, p.n_head, 0, m->n_nope), l->k_b);
-    puna_value q_pe = rope(net, p_columns(g, q, p.n_head, m->n_nope, n_rot), il, p.n_head, n_rot);
-    q = p_join(g, q_nope, q_pe, p.n_head);
-    p_k_store(g, p_join(g, c, k_pe, 1), p.cache);
+    puna_value q_nope = p_linear_heads(g, n_rot > 0 ? p_columns(g, q, p.n_head, 0, m->n_nope) : q, l->k_b);
+    if (n_rot > 0) {
+        puna_value q_pe = rope(net, p_columns(g, q, p.n_head, m->n_nope, n_rot), il, p.n_head, n_rot);
+        q = p_join(g, q_nope, q_pe, p.n_head);
+        c = p_join(g, c, k_pe, 1);
+    } else
+        q = q_nope;
+    p_k_store(g, c, p.cache);
     puna_value o;
     if (selected >= 0) {
-        p.n_lists = p.key_block = 1;
+        p.n_lists = 1;
+        p.key_block = net->hp.indexer.key_block;
         o = p_attention_selected(g, q, selected, &p, l->sinks);
     } else
         o = p_attention(g, q, &p, l->sinks, NULL);
@@ -205,12 +266,14 @@ puna_value puna_build_latent(puna_network *net, puna_value h, int32_t il)
     if (l->q_a)
         lora_q = puna_build_norm(net, p_linear(g, h, l->q_a, NULL), l->q_a_norm, NULL);
     q = p_linear(g, lora_q, l->q_a ? l->q_b : l->wq, NULL);
-    puna_value kv = p_linear(g, h, l->kv_a, NULL);
-    puna_value c = puna_build_norm(net, p_columns(g, kv, 1, 0, m->n_lora), l->kv_a_norm, NULL);
-    puna_value k_pe = p_columns(g, kv, 1, m->n_lora, n_rot);
-    if (l->k_norm)
-        k_pe = puna_build_norm(net, k_pe, l->k_norm, NULL);
-    k_pe = rope(net, k_pe, il, 1, n_rot);
+    puna_value kv = p_linear(g, h, l->kv_a, NULL), k_pe = -1;
+    puna_value c = n_rot > 0 ? p_columns(g, kv, 1, 0, m->n_lora) : kv;
+    c = puna_build_norm(net, c, l->kv_a_norm, NULL);
+    if (n_rot > 0) {
+        k_pe = p_columns(g, kv, 1, m->n_lora, n_rot);
+        k_pe = l->k_norm ? puna_build_norm(net, k_pe, l->k_norm, NULL) : k_pe;
+        k_pe = rope(net, k_pe, il, 1, n_rot);
+    }
     puna_value o = net->hp.absorbed
                        ? attend_absorbed(net, q, c, k_pe, puna_build_select(net, h, lora_q, il), il, m)
                        : attend_expanded(net, q, c, k_pe, il, m);

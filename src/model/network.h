@@ -33,6 +33,16 @@ typedef struct puna_hyper_tensors {
     const puna_tensor *fn, *base, *scale;
 } puna_hyper_tensors;
 
+/* The same in other hyper-connections (qwen4.c): what a branch reads goes through few columns. */
+typedef struct puna_hyper_low {
+    const puna_tensor *norm, *down, *up, *inject;
+} puna_hyper_low;
+
+/* What a layer does with rows by the last tokens. */
+typedef struct puna_ngram_tensors {
+    const puna_tensor *key, *value, *norm_key, *norm_query, *norm_conv, *conv;
+} puna_ngram_tensors;
+
 /* What makes one vector of a block of tokens (DeepSeek-V4). */
 typedef struct puna_compressor {
     const puna_tensor *kv, *gate, *positions, *norm;
@@ -59,6 +69,8 @@ typedef struct puna_layer {
         *shared_down_scale, *shared_weight;
     const puna_tensor *q_a, *q_a_norm, *q_b, *kv_a, *kv_a_norm, *kv_b, *k_b, *v_b; /* of latent attention */
     puna_hyper_tensors hyper_attn, hyper_ffn;
+    puna_hyper_low hyper_low_attn, hyper_low_ffn;
+    puna_ngram_tensors ngram;
     const puna_tensor *wo_a, *expert_table;
     puna_compressor compressor, index_compressor;
     const puna_tensor *index_q, *index_q_norm, *index_k, *index_k_norm, *index_k_norm_bias, *index_weights;
@@ -78,6 +90,8 @@ typedef struct puna_network {
     const puna_tensor *output_norm, *output_norm_bias, *output, *output_bias;
     const puna_tensor *rope_factors, *rope_long, *rope_short;
     puna_hyper_tensors hyper_head;
+    puna_hyper_low hyper_low_head;
+    const puna_tensor *ngram_table;
     const puna_tensor *layer_embedding, *layer_proj, *layer_proj_norm; /* inputs of all layers side by side */
     const puna_tensor *altup_proj, *altup_unembd, *low_init;
     const puna_tensor *head, *head_bias, *head_norm, *head_output, *head_output_bias, *dense_2, *dense_3;
@@ -122,7 +136,7 @@ struct puna_arch {
     const char *name;
     puna_rope_pairing pairing;
     puna_activation activation;
-    puna_activation attn_gate; /* of attn_gate.weight */
+    puna_activation attn_gate; /* of attn_gate.weight; of delta nets, too */
     uint32_t traits;
     puna_hparams defaults;     /* what absent keys mean */
     puna_sets needs, may;      /* tensors; those of experts in layers that have any */
@@ -198,8 +212,8 @@ puna_value puna_build_layer(puna_network *net, puna_value x, int32_t il, bool la
 void puna_build_output(puna_network *net, puna_value x);
 /* Rotated as the layer's positions are; n_head heads of head_dim values. */
 puna_value puna_build_rope(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim);
-puna_value puna_build_rope_paired(puna_network *net, puna_value x, int32_t il, int32_t n_head, int32_t head_dim,
-                                  puna_rope_pairing pairing);
+puna_value puna_build_rope_paired(puna_network *net, puna_value x, int32_t il, int32_t n_head,
+                                  int32_t head_dim, puna_rope_pairing pairing, int32_t block);
 /* Attention of a layer, up to its output matrix; and with it. */
 puna_value puna_build_attention(puna_network *net, puna_value h, int32_t il);
 puna_value puna_build_attention_out(puna_network *net, puna_value h, int32_t il);
@@ -233,13 +247,22 @@ puna_value puna_build_select(puna_network *net, puna_value h, puna_value from, i
 /* For puna_arch.attention. */
 puna_value puna_build_latent(puna_network *net, puna_value h, int32_t il);
 
+/* ---- delta nets ------------------------------------------------------------------------------ */
+
+/* For puna_arch.adjust of those with experts. */
+void puna_key_delta_experts(puna_hparams *hp, puna_keys *k);
+/* For puna_arch.attention: the query's matrix makes a gate for what each head saw, too. */
+puna_value puna_build_gated_attention(puna_network *net, puna_value h, int32_t il);
+/* For puna_arch.mixer. */
+puna_value puna_build_delta_net(puna_network *net, puna_value h, int32_t il);
+
 /* ---- hyper-connections ----------------------------------------------------------------------- */
 
 /* "hyper_connection.*". */
 void puna_key_hyper(puna_keys *k, puna_hparams *hp);
 
-/* For puna_arch.build: a decoder with several residual streams, of the architecture's own attention and build.c's
- * feed-forward part. */
+/* For puna_arch.build: a decoder with several residual streams, of the architecture's own attention and mixer and
+ * build.c's feed-forward part; without a head that weighs the streams, their mean is its result. */
 void puna_build_hyper(puna_network *net);
 
 #endif

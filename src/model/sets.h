@@ -42,6 +42,8 @@ typedef enum puna_dim {
     PUNA_DIM_STREAM,      /* how many there are */
     PUNA_DIM_HYPER,       /* numbers that a branch has of them */
     PUNA_DIM_HYPER_SCALES,
+    PUNA_DIM_HYPER_LOW,   /* columns that what a branch reads goes through */
+    PUNA_DIM_NGRAM_TAPS,
     PUNA_DIM_LORA_O,
     PUNA_DIM_COMPRESS,    /* tokens of a block that becomes one vector */
     PUNA_DIM_COMPRESS_K,  /* what such a vector is made of, for each token; twice as much in overlapping blocks */
@@ -71,7 +73,8 @@ typedef enum puna_dim {
     X(WKV7_GATE) X(CHANNEL_MIX) X(CHANNEL_MIX_GATE)                                                               \
     X(LORA_Q) X(LORA_KV) X(KV_B) X(LATENT_HEADS) X(INDEXER) X(HYPER) X(HYPER_HEAD) X(INDEXER_DIRECT)              \
     X(INDEX_QUERY) X(KV_ONE)                                                                                      \
-    X(LORA_O) X(COMPRESSOR) X(INDEX_COMPRESSOR) X(EXPERT_TABLE)
+    X(LORA_O) X(COMPRESSOR) X(INDEX_COMPRESSOR) X(EXPERT_TABLE)                                                   \
+    X(KDA_PACE) X(KDA_PACE_ROW) X(INDEX_POOL) X(HYPER_LOW) X(NGRAM)
 
 typedef enum puna_set_number {
 #define X(name) PUNA_SET_NUMBER_##name,
@@ -109,7 +112,8 @@ _Static_assert(PUNA_N_SETS <= 128, "sets of tensors fill 128 bits");
     (PUNA_SET(SSM) | PUNA_SET(SSM_CONV_BIAS) | PUNA_SET(SSM_X) | PUNA_SET(SSM_NORM) | PUNA_SET(SSM_INNER_NORMS) |   \
      PUNA_SET(SSM_SCALE) | PUNA_SET(DELTA) | PUNA_SET(DELTA_QKV) | PUNA_SET(DELTA_IN) | PUNA_SET(DELTA_BA) |        \
      PUNA_SET(DELTA_BETA) | PUNA_SET(DELTA_SCALE) | PUNA_SET(SHORTCONV) | PUNA_SET(KDA) | PUNA_SET(KDA_LOW) |       \
-     PUNA_SET(LIGHTNING) | PUNA_SET(WKV) | PUNA_SET(WKV_LERP) | PUNA_SET(WKV_LERPS) | PUNA_SET(WKV_NORM) |          \
+     PUNA_SET(KDA_PACE) | PUNA_SET(KDA_PACE_ROW) | PUNA_SET(LIGHTNING) | PUNA_SET(WKV) | PUNA_SET(WKV_LERP) |       \
+     PUNA_SET(WKV_LERPS) | PUNA_SET(WKV_NORM) |                                                                     \
      PUNA_SET(WKV6) | PUNA_SET(WKV6_FIRST) | PUNA_SET(WKV6_BIAS) | PUNA_SET(WKV7) | PUNA_SET(WKV7_GATE))
 
 #endif

@@ -23,7 +23,8 @@ typedef enum puna_activation {
     PUNA_ACT_SOFTPLUS,
     PUNA_ACT_IDENTITY,
     PUNA_ACT_EXP,
-    PUNA_ACT_XIELU /* arXiv 2411.13010; a: alpha_n, alpha_p, beta, eps */
+    PUNA_ACT_XIELU,      /* arXiv 2411.13010; a: alpha_n, alpha_p, beta, eps */
+    PUNA_ACT_SIGNED_ROOT /* of the magnitude, or of a[0] where that is more; 0 stays 0 */
 } puna_activation;
 
 typedef struct puna_act_params {
@@ -93,7 +94,8 @@ typedef struct puna_attention_params {
 } puna_attention_params;
 
 /* Keys are chosen in blocks of consecutive positions, the first at 0. A block is worth what the best of its keys is
- * that the query sees: sum over heads of q k, or with weights of weight * max(q k, 0). Lists divide the heads. */
+ * that the query sees: sum over heads of q k, or rectified of max(q k, 0), and with weights of weight * max(q k, 0).
+ * Lists divide the heads. */
 typedef struct puna_select_params {
     int32_t n_head, head_dim;
     int32_t cache;     /* of one head's keys alone */
@@ -101,7 +103,9 @@ typedef struct puna_select_params {
     int32_t key_block; /* positions of a block */
     int32_t n_local;   /* the query's own block and those before it that are chosen whatever they score */
     float scale;       /* of weights */
+    bool rectified;
     bool ended;        /* a block has one key, at its last position */
+    bool tail;         /* and the query's own block is chosen beside the others as long as it has not ended */
 } puna_select_params;
 
 /* The cache keeps values and then scores of each row. A result is the sum over a block's rows of values, weighted by a
@@ -139,6 +143,16 @@ typedef struct puna_experts_params {
     bool weight_first;   /* the input is weighted, not the result */
     puna_glu_params glu; /* without a gate: its activation */
 } puna_experts_params;
+
+/* A hash of the last n tokens t, newest first: all t[i] * factors[i], xor. For each n from 2 to n_gram it chooses n_each
+ * rows, number h of all being row hash % count[h] + first[h]; they lie side by side. From an `end` on, and before the
+ * first, all earlier tokens count as `end`. What is pointed to outlives the plan. */
+enum { PUNA_NGRAM_TOKENS = 8, PUNA_NGRAM_ROWS = 64 }; /* at most */
+typedef struct puna_ngram_params {
+    int32_t n_gram, n_each, end, state;
+    const uint64_t *factors;       /* [n_gram] */
+    const uint32_t *first, *count; /* [(n_gram - 1) * n_each] */
+} puna_ngram_params;
 
 typedef struct puna_conv_params {
     puna_activation activation;

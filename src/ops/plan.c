@@ -34,6 +34,9 @@ uint64_t puna_node_bytes(const puna_node *node, uint64_t n_rows)
         return 0;
     if (node->op == PUNA_OP_EMBED)
         return n_rows * puna_tensor_row_bytes(node->weight);
+    if (node->op == PUNA_OP_NGRAM)
+        return n_rows * puna_tensor_row_bytes(node->weight) *
+               (uint64_t)((node->p.ngram.n_gram - 1) * node->p.ngram.n_each);
     if (node->op != PUNA_OP_MOE_FFN)
         return node->weight ? node->weight->size_bytes : 0;
     const uint64_t n_expert = node->more[PUNA_EXPERTS_DOWN]->ne[2],

@@ -58,6 +58,7 @@ typedef struct puna_node {
         puna_route_params route;
         puna_experts_params experts;
         puna_conv_params conv;
+        puna_ngram_params ngram;
         puna_ssm_params ssm;
         puna_memory_params memory;
         int32_t state; /* SHIFT */
@@ -152,7 +153,8 @@ int32_t p_cache(puna_plan *g, const puna_cache_layout *layout);                 
 int32_t p_state(puna_plan *g, int32_t n_floats);                                    /* -> state index */
 void p_kv_store(puna_plan *g, puna_value k, puna_value v, int32_t cache);
 void p_k_store(puna_plan *g, puna_value k, int32_t cache);                          /* into one with v_in_k */
-/* -> [T, n_lists * n_top]: numbers of blocks, ascending, -1 after the last; weights [T, n_head], -1: none. */
+/* -> [T, n_lists * n_top] (with `tail` one more of each list): numbers of blocks, ascending, -1 after the last;
+ * weights [T, n_head], -1: none. */
 puna_value p_select_keys(puna_plan *g, puna_value q, puna_value weights, const puna_select_params *p);
 /* sinks [n_head]: a score that takes weight and gives no value; bias {n_head, n_buckets}; both may be NULL. */
 puna_value p_attention(puna_plan *g, puna_value q, const puna_attention_params *p, const puna_tensor *sinks,
@@ -176,6 +178,7 @@ puna_value p_repeat(puna_plan *g, puna_value x, int32_t times); /* [T, w] -> [T,
 puna_value p_divisor(puna_plan *g, puna_value x, puna_norm_kind kind, float eps);
 /* x: n parts side by side; weights [T, m * n] -> m parts: y_j = sum_i weights[j * n + i] x_i. */
 puna_value p_mix(puna_plan *g, puna_value x, puna_value weights, int32_t n);
+puna_value p_mean(puna_plan *g, puna_value x, int32_t n); /* of n parts side by side */
 /* Each of n_group parts of x, followed by that of y. */
 puna_value p_join(puna_plan *g, puna_value x, puna_value y, int32_t n_group);
 puna_value p_balance(puna_plan *g, puna_value x, int32_t n_rounds, float eps); /* [T, n * n], columns together -> rows together */
@@ -198,6 +201,8 @@ puna_value p_moe_ffn(puna_plan *g, puna_value x, puna_value route, const puna_ex
 /* w {n_taps, width}, the last for the row itself; bias may be NULL. */
 puna_value p_conv1d(puna_plan *g, puna_value x, const puna_tensor *w, const puna_tensor *bias,
                     puna_activation activation);
+/* -> [T, rows * width of the table]; p->state is not read. */
+puna_value p_ngram(puna_plan *g, const puna_tensor *table, const puna_ngram_params *p);
 /* [T, w] -> the row before, zeros before the first. */
 puna_value p_shift(puna_plan *g, puna_value x);
 /* x [T, n_head * n]; dt [T, n_head]; bc [T, 2 * n_group * n_state]: all of b, then c. a [n_head] or {n_state, n_head};

@@ -28,13 +28,15 @@ puna_value p_select_keys(puna_plan *g, puna_value q, puna_value weights, const p
                           (uint64_t)(p->n_head * p->head_dim));
         return -1;
     }
-    if (p->n_lists < 1 || p->n_head % p->n_lists || p->n_top < 1 || p->n_top > INT32_MAX / p->n_lists ||
-        p->key_block < 1 || p->n_local < 0) {
+    const int32_t n_tail = p->tail ? 1 : 0;
+    if (p->n_lists < 1 || p->n_head % p->n_lists || p->n_top < 1 ||
+        p->n_top > INT32_MAX / p->n_lists - n_tail || p->key_block < 1 || p->n_local < 0 ||
+        (p->tail && !p->ended)) {
         puna_plan_mistake(g, NULL, "selected keys", (uint64_t)p->n_top, 1);
         return -1;
     }
     puna_node node = { .op = PUNA_OP_SELECT_KEYS, .in = { q, weights }, .p.select = *p };
-    return puna_plan_record(g, node, p->n_lists * p->n_top, false);
+    return puna_plan_record(g, node, p->n_lists * (p->n_top + n_tail), false);
 }
 
 puna_value p_compress(puna_plan *g, const puna_compress_params *p)

@@ -144,3 +144,17 @@ puna_value p_mix(puna_plan *g, puna_value x, puna_value weights, int32_t n)
     node.p.columns.n_group = n;
     return puna_plan_record(g, node, width / n * (n_weights / n), g->values[x].per_output);
 }
+
+puna_value p_mean(puna_plan *g, puna_value x, int32_t n)
+{
+    if (!puna_plan_usable(g, x))
+        return -1;
+    const int32_t width = puna_plan_width(g, x);
+    if (n < 1 || width % n) {
+        puna_plan_mistake(g, NULL, "parts of a mean", (uint64_t)n, (uint64_t)width);
+        return -1;
+    }
+    puna_node node = { .op = PUNA_OP_MIX, .in = { x, -1 } };
+    node.p.columns.n_group = n;
+    return puna_plan_record(g, node, width / n, g->values[x].per_output);
+}

@@ -51,6 +51,28 @@ puna_value p_conv1d(puna_plan *g, puna_value x, const puna_tensor *w, const puna
     return puna_plan_record(g, node, width, false);
 }
 
+puna_value p_ngram(puna_plan *g, const puna_tensor *table, const puna_ngram_params *p)
+{
+    int32_t n_rows;
+    if (!puna_plan_matrix(g, table, 0, 1, &n_rows))
+        return -1;
+    const int64_t n = p->n_gram < 2 || p->n_gram > PUNA_NGRAM_TOKENS || p->n_each < 1
+                          ? 0
+                          : ((int64_t)p->n_gram - 1) * p->n_each;
+    if (n < 1 || n > PUNA_NGRAM_ROWS || n > INT32_MAX / (int64_t)table->ne[0]) {
+        puna_plan_mistake(g, table, "rows of a token", (uint64_t)n, PUNA_NGRAM_ROWS);
+        return -1;
+    }
+    for (int64_t i = 0; i < n; i++)
+        if (p->count[i] < 1 || (uint64_t)p->first[i] + p->count[i] > (uint64_t)n_rows) {
+            puna_plan_mistake(g, table, "rows", (uint64_t)n_rows, (uint64_t)p->first[i] + p->count[i]);
+            return -1;
+        }
+    puna_node node = { .op = PUNA_OP_NGRAM, .weight = table, .p.ngram = *p };
+    node.p.ngram.state = p_state(g, p->n_gram - 1);
+    return puna_plan_record(g, node, (int32_t)n * (int32_t)table->ne[0], false);
+}
+
 puna_value p_shift(puna_plan *g, puna_value x)
 {
     if (!all_rows(g, x))

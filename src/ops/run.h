@@ -56,7 +56,7 @@ void puna_balance_row(const puna_node *node, const float *x, float *y, size_t n)
 
 void puna_pooled_row(puna_pool_kind kind, const puna_batch *batch, const float *x, int32_t row, float *y,
                      size_t n);
-/* One row of DIVISOR and MIX. */
+/* One row of DIVISOR and MIX; weights NULL: the mean. */
 float puna_divisor(const puna_norm_params *p, const float *x);
 void puna_mix_row(const puna_node *node, const float *x, size_t n_in, const float *weights, float *y,
                   size_t n);

@@ -9,8 +9,9 @@
 #include "engine/engine.h"
 #include "gguf/gguf_write.h"
 #include "harness.h"
+#include "ops/run.h"
 
-enum { VOCAB = 48, LONGEST = 90, SAID = 60, MAX_LAYERS = 3 };
+enum { VOCAB = 48, LONGEST = 90, SAID = 60, MAX_LAYERS = 3, MAX_NUMBERS = 26, MAX_LISTS = 6 };
 
 /* ---- making models ---------------------------------------------------------------------- */
 
@@ -19,6 +20,14 @@ typedef struct number {
     float value;
     bool real;
 } number;
+
+/* Integers of 64 bits, or of 32. */
+typedef struct list {
+    const char *key;
+    bool wide;
+    size_t n;
+    uint64_t values[4];
+} list;
 
 typedef struct weight {
     int layers; /* bits of the layers that have it; 0: of the model */
@@ -31,8 +40,9 @@ typedef struct recipe {
     const char *arch;
     int32_t n_layer;
     int32_t kv_heads[MAX_LAYERS];
-    number numbers[20];
-    weight weights[48];
+    number numbers[MAX_NUMBERS];
+    list lists[MAX_LISTS];
+    weight weights[64];
     float says[4]; /* the first logits after SAID tokens by llama.cpp (tools/reference/arch_logits.c); 0: it cannot run it */
 } recipe;
 
@@ -223,6 +233,79 @@ static const recipe time_mixing_in_qwen2 = {
     .says = { 0.9342982f, -0.02054633f, 0.8856596f, -1.707001f },
 };
 
+/* Three layers: one with a state, one that chooses blocks of tokens, one that looks at what that chose. */
+static const recipe kda_and_blocks = {
+    .arch = "glm5-next", .n_layer = 3, .kv_heads = { 0, 1, 1 },
+    .numbers = { { "ssm.conv_kernel", 4, false }, { "kda.head_dim", 6, false }, { "kda.gate_lower_bound", -0.3f, true },
+                 { "attention.key_length_mla", 8, false }, { "attention.value_length_mla", 6, false }, { "attention.q_lora_rank", 12, false },
+                 { "attention.kv_lora_rank", 10, false }, { "rope.dimension_count", 0, false }, { "attention.key_length", 10, false },
+                 { "attention.value_length", 10, false }, { "expert_count", 4, false }, { "expert_used_count", 2, false },
+                 { "expert_feed_forward_length", 12, false }, { "expert_shared_count", 1, false }, { "expert_weights_scale", 1.5f, true },
+                 { "leading_dense_block_count", 1, false }, { "swiglu_clamp_exp", 0.4f, true }, { "attention.indexer.head_count", 12, false },
+                 { "attention.indexer.key_length", 8, false }, { "attention.indexer.top_k", 16, false }, { "attention.indexer.kpool", 4, false },
+                 { "hyper_connection.count", 4, false }, { "hyper_connection.sinkhorn_iterations", 3, false },
+                 { "hyper_connection.epsilon", 1e-3f, true } },
+    .lists = { { "attention.indexer.types", false, 3, { 0, 1, 0 } } },
+    .weights = { ENDS, NORM(0, "output_norm.weight"), NORM(7, "attn_norm.weight"), NORM(7, "ffn_norm.weight"), GATED(1),
+                 { 7, "hc_attn_fn.weight", { 64, 24 }, 0, 0.3f }, { 7, "hc_attn_base.weight", { 24 }, 0, 0.5f },
+                 { 7, "hc_attn_scale.weight", { 3 }, 0.5f, 0.4f }, { 7, "hc_ffn_fn.weight", { 64, 24 }, 0, 0.3f },
+                 { 7, "hc_ffn_base.weight", { 24 }, 0, 0.5f }, { 7, "hc_ffn_scale.weight", { 3 }, 0.5f, 0.4f },
+                 { 1, "attn_q.weight", { 16, 12 }, 0, 0.4f }, { 1, "attn_k.weight", { 16, 12 }, 0, 0.4f },
+                 { 1, "attn_v.weight", { 16, 12 }, 0, 0.4f }, { 1, "ssm_conv1d_q.weight", { 4, 1, 12 }, 0, 0.5f },
+                 { 1, "ssm_conv1d_k.weight", { 4, 1, 12 }, 0, 0.5f }, { 1, "ssm_conv1d_v.weight", { 4, 1, 12 }, 0, 0.5f },
+                 { 1, "ssm_f_a.weight", { 16, 6 }, 0, 0.4f }, { 1, "ssm_f_b.weight", { 6, 12 }, 0, 0.4f },
+                 { 1, "ssm_g_a.weight", { 16, 6 }, 0, 0.4f }, { 1, "ssm_g_b.weight", { 6, 12 }, 0, 0.4f },
+                 { 1, "ssm_beta.weight", { 16, 2 }, 0, 0.4f }, { 1, "ssm_a", { 2 }, -0.6f, 0.3f }, { 1, "ssm_dt.bias", { 12 }, 0, 0.4f },
+                 { 1, "ssm_norm.weight", { 6 }, 1, 0.3f }, { 1, "attn_output.weight", { 12, 16 }, 0, 0.4f },
+                 { 6, "attn_q_a.weight", { 16, 12 }, 0, 0.4f }, { 6, "attn_q_a_norm.weight", { 12 }, 1, 0.3f },
+                 { 6, "attn_q_b.weight", { 12, 16 }, 0, 0.4f }, { 6, "attn_kv_a_mqa.weight", { 16, 10 }, 0, 0.4f },
+                 { 6, "attn_kv_a_norm.weight", { 10 }, 1, 0.3f }, { 6, "attn_k_b.weight", { 8, 10, 2 }, 0, 0.4f },
+                 { 6, "attn_v_b.weight", { 10, 6, 2 }, 0, 0.4f }, { 6, "attn_output.weight", { 12, 16 }, 0, 0.6f },
+                 { 2, "indexer.attn_k.weight", { 16, 8 }, 0, 0.4f }, { 2, "indexer.k_norm.weight", { 8 }, 1, 0.3f },
+                 { 2, "indexer.k_norm.bias", { 8 }, 0, 0.3f }, { 2, "indexer.proj.weight", { 16, 12 }, 0, 0.4f },
+                 { 2, "indexer.attn_q_b.weight", { 12, 96 }, 0, 0.4f }, { 2, "indexer_compressor_gate.weight", { 16, 8 }, 0, 0.5f },
+                 { 2, "indexer_compressor_ape.weight", { 8, 4 }, 0, 0.5f }, EXPERTS(6, 12), SHARED(6, 12),
+                 { 6, "exp_probs_b.bias", { 4 }, 0, 0.4f } },
+    .says = { -2.130521f, -1.051908f, 0.7159563f, 1.486428f },
+};
+
+/* Rows by the last tokens in the first layer; the second chooses blocks, the third looks at all. */
+static const recipe delta_and_blocks = {
+    .arch = "qwen4exp", .n_layer = 3, .kv_heads = { 1, 1, 1 },
+    .numbers = { { "ssm.conv_kernel", 4, false }, { "ssm.inner_size", 32, false }, { "ssm.state_size", 8, false },
+                 { "ssm.time_step_rank", 4, false }, { "ssm.group_count", 2, false }, { "rope.dimension_sections", 4, false },
+                 { "expert_count", 4, false }, { "expert_used_count", 2, false }, { "expert_feed_forward_length", 12, false },
+                 { "expert_shared_feed_forward_length", 10, false }, { "hyper_connection.count", 4, false },
+                 { "hyper_connection.low_rank", 5, false }, { "attention.indexer.head_count", 4, false },
+                 { "attention.indexer.key_length", 12, false }, { "attention.indexer.top_k", 12, false }, { "ple.ngram_size", 3, false },
+                 { "ple.heads_per_ngram", 2, false }, { "ple.conv_kernel", 3, false }, { "ple.eos_token_id", 4, false },
+                 { "embedding_length_per_layer_input", 4, false } },
+    .lists = { { "attention.recurrent_layers", false, 3, { 1, 0, 0 } }, { "attention.compress_ratios", false, 3, { 0, 4, 0 } },
+               { "ple.layers", false, 1, { 0 } },
+               { "ple.layer_multipliers", true, 3, { 35184372088891, 19088743920117, 0xfedcba9876543211 } },
+               { "ple.head_offsets", true, 4, { 0, 11, 24, 41 } }, { "ple.head_vocab_sizes", true, 4, { 11, 13, 17, 19 } } },
+    .weights = { ENDS, { 0, "per_layer_token_embd.weight", { 4, 64 }, 0, 1 }, { 0, "output_hc_norm.weight", { 16, 4 }, 1, 0.3f },
+                 { 0, "output_hc_down.weight", { 64, 5 }, 0, 0.4f }, { 0, "output_hc_up.weight", { 5, 64 }, 0, 0.5f },
+                 { 7, "hc_attn_norm.weight", { 16, 4 }, 1, 0.3f }, { 7, "hc_attn_down.weight", { 64, 5 }, 0, 0.4f },
+                 { 7, "hc_attn_up.weight", { 5, 64 }, 0, 0.5f }, { 7, "hc_attn_inject.weight", { 64, 4 }, 0, 0.4f },
+                 { 7, "hc_ffn_norm.weight", { 16, 4 }, 1, 0.3f }, { 7, "hc_ffn_down.weight", { 64, 5 }, 0, 0.4f },
+                 { 7, "hc_ffn_up.weight", { 5, 64 }, 0, 0.5f }, { 7, "hc_ffn_inject.weight", { 64, 4 }, 0, 0.4f },
+                 EXPERTS(7, 12), SHARED(7, 10), { 7, "ffn_gate_inp_shexp.weight", { 16 }, 0, 0.4f },
+                 { 1, "ple_key.weight", { 16, 64 }, 0, 0.4f }, { 1, "ple_value.weight", { 16, 16 }, 0, 0.5f },
+                 { 1, "ple_norm_key.weight", { 16, 4 }, 1, 0.3f }, { 1, "ple_norm_query.weight", { 16, 4 }, 1, 0.3f },
+                 { 1, "ple_norm_conv.weight", { 16, 4 }, 1, 0.3f }, { 1, "ple_conv1d.weight", { 3, 64 }, 0, 0.5f },
+                 { 6, "attn_q.weight", { 16, 32 }, 0, 0.6f }, { 6, "attn_k.weight", { 16, 8 }, 0, 0.6f },
+                 { 6, "attn_v.weight", { 16, 8 }, 0, 0.6f }, { 6, "attn_output.weight", { 16, 16 }, 0, 0.8f },
+                 { 6, "attn_q_norm.weight", { 8 }, 1, 0.3f }, { 6, "attn_k_norm.weight", { 8 }, 1, 0.3f },
+                 { 6, "indexer.q_proj.weight", { 16, 48 }, 0, 0.4f }, { 6, "indexer.k_proj.weight", { 16, 12 }, 0, 0.4f },
+                 { 6, "indexer.q_norm.weight", { 12 }, 1, 0.3f }, { 6, "indexer.k_norm.weight", { 12 }, 1, 0.3f },
+                 { 1, "attn_qkv.weight", { 16, 64 }, 0, 0.4f }, { 1, "attn_gate.weight", { 16, 32 }, 0, 0.4f },
+                 { 1, "ssm_conv1d.weight", { 4, 64 }, 0, 0.5f }, { 1, "ssm_dt.bias", { 4 }, 0, 0.5f }, { 1, "ssm_a", { 4 }, -0.3f, 0.3f },
+                 { 1, "ssm_beta.weight", { 16, 4 }, 0, 0.4f }, { 1, "ssm_alpha.weight", { 16, 4 }, 0, 0.4f },
+                 { 1, "ssm_norm.weight", { 8 }, 1, 0.3f }, { 1, "ssm_out.weight", { 32, 16 }, 0, 0.4f } },
+    .says = { -0.3649413f, -0.7467543f, 0.6702124f, 0.7061896f },
+};
+
 static puna_status to_buf(void *user, const void *bytes, size_t n, puna_error *err)
 {
     puna_buf *buf = user;
@@ -249,6 +332,26 @@ static void add_vocab(puna_gguf_writer *w)
     puna_gguf_add_i32s(w, "tokenizer.ggml.token_type", types, VOCAB);
 }
 
+static void add_lists(puna_gguf_writer *w, const recipe *r)
+{
+    for (const list *l = r->lists; l < r->lists + MAX_LISTS && l->key; l++) {
+        char key[96];
+        int32_t narrow[4];
+        for (size_t i = 0; i < l->n; i++)
+            narrow[i] = (int32_t)l->values[i];
+        snprintf(key, sizeof key, "%s.%s", r->arch, l->key);
+        if (l->wide)
+            puna_gguf_add_meta(w, &(puna_meta){ .key = key,
+                                                .type = PUNA_META_ARRAY,
+                                                .element = PUNA_META_U64,
+                                                .n = l->n,
+                                                .data = (const unsigned char *)l->values,
+                                                .size_bytes = l->n * sizeof *l->values });
+        else
+            puna_gguf_add_i32s(w, key, narrow, l->n);
+    }
+}
+
 static void add_numbers(puna_gguf_writer *w, const recipe *r)
 {
     static const number shared[] = {
@@ -261,7 +364,7 @@ static void add_numbers(puna_gguf_writer *w, const recipe *r)
     };
     char key[96];
     puna_gguf_add_text(w, "general.architecture", r->arch);
-    for (size_t i = 0; i < sizeof shared / sizeof *shared + 20; i++) {
+    for (size_t i = 0; i < sizeof shared / sizeof *shared + MAX_NUMBERS; i++) {
         const number *n =
             i < sizeof shared / sizeof *shared ? &shared[i] : &r->numbers[i - sizeof shared / sizeof *shared];
         if (!n->key)
@@ -274,6 +377,7 @@ static void add_numbers(puna_gguf_writer *w, const recipe *r)
         else
             puna_gguf_add_u32(w, key, (uint32_t)n->value);
     }
+    add_lists(w, r);
     snprintf(key, sizeof key, "%s.block_count", r->arch);
     puna_gguf_add_u32(w, key, (uint32_t)r->n_layer);
     snprintf(key, sizeof key, "%s.attention.head_count_kv", r->arch);
@@ -592,6 +696,25 @@ static void lightning_attention(void)
     every_way(&linear_attention);
 }
 
+static void kda_beside_blocks(void)
+{
+    every_way(&kda_and_blocks);
+}
+
+static void delta_net_beside_blocks(void)
+{
+    every_way(&delta_and_blocks);
+}
+
+/* Where a sum of products is nearly or exactly nothing. */
+static void signed_roots(void)
+{
+    const puna_act_params p = { .kind = PUNA_ACT_SIGNED_ROOT, .a = { 1e-6f } };
+    static const float pairs[][2] = { { 4, 2 }, { -9, -3 }, { 1e-8f, 1e-3f }, { -1e-8f, -1e-3f }, { 0, 0 } };
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        CHECK_NEAR(puna_activate(&p, pairs[i][0]), pairs[i][1], 1e-7);
+}
+
 /* ---- what the recorder refuses ----------------------------------------------------------- */
 
 static puna_tensor vector(const float *values, uint64_t n, uint64_t rows)
@@ -646,6 +769,30 @@ REFUSED(memory_no_first, p_memory_scan(g, &(puna_memory_inputs){ x, x, x, x, -1,
 REFUSED(memory_no_b, p_memory_scan(g, &(puna_memory_inputs){ x, x, x, x, x, -1 }, NULL,
                                    &(puna_memory_params){ .rule = PUNA_MEMORY_RANK1, .n_head = 8, .n_head_k = 8 }))
 REFUSED(memory_selected, p_memory_scan(g, &(puna_memory_inputs){ x, selected, x, x, -1, -1 }, NULL, &(puna_memory_params){ .n_head = 8, .n_head_k = 8 }))
+REFUSED(mean_parts, p_mean(g, x, 3))
+REFUSED(tail_of_keys, p_select_keys(g, x, -1, &(puna_select_params){ .n_head = 1, .head_dim = 8, .n_lists = 1, .n_top = 1, .key_block = 2, .tail = true,
+                      .cache = p_cache(g, &(puna_cache_layout){ .n_head = 1, .head_dim_k = 8, .v_in_k = true }) }))
+
+/* Four rows at most; the table has four. */
+static void ngram(puna_plan *g, const puna_tensor *v, int32_t n_gram, int32_t n_each, uint32_t first, uint32_t count)
+{
+    static const uint64_t factors[PUNA_NGRAM_TOKENS + 1] = { 1 };
+    uint32_t firsts[PUNA_NGRAM_ROWS + 1], counts[PUNA_NGRAM_ROWS + 1];
+    puna_tensor table = *v;
+    table.ne[1] = 4;
+    for (int i = 0; i <= PUNA_NGRAM_ROWS; i++) {
+        firsts[i] = i == 1 ? first : 0;
+        counts[i] = i == 1 ? count : 4;
+    }
+    p_ngram(g, &table, &(puna_ngram_params){ n_gram, n_each, 0, 0, factors, firsts, counts });
+}
+REFUSED(ngram_of_one, ngram(g, v, 1, 2, 0, 4))
+REFUSED(ngram_too_long, ngram(g, v, PUNA_NGRAM_TOKENS + 1, 2, 0, 4))
+REFUSED(ngram_without_rows, ngram(g, v, 2, 0, 0, 4))
+REFUSED(ngram_of_many_rows, ngram(g, v, 2, PUNA_NGRAM_ROWS + 1, 0, 4))
+REFUSED(ngram_empty_range, ngram(g, v, 2, 2, 0, 0))
+REFUSED(ngram_past_the_table, ngram(g, v, 2, 2, 1, 4))
+REFUSED(ngram_far_past_the_table, ngram(g, v, 2, 2, UINT32_MAX, UINT32_MAX))
 
 static void wrong_shapes_are_refused(void)
 {
@@ -668,6 +815,15 @@ static void wrong_shapes_are_refused(void)
     TRY_IT(memory_no_first);
     TRY_IT(memory_no_b);
     TRY_IT(memory_selected);
+    TRY_IT(mean_parts);
+    TRY_IT(tail_of_keys);
+    TRY_IT(ngram_of_one);
+    TRY_IT(ngram_too_long);
+    TRY_IT(ngram_without_rows);
+    TRY_IT(ngram_of_many_rows);
+    TRY_IT(ngram_empty_range);
+    TRY_IT(ngram_past_the_table);
+    TRY_IT(ngram_far_past_the_table);
 #undef TRY_IT
 }
 
@@ -682,6 +838,9 @@ static const test_case cases[] = {
     TEST(kimi_delta_attention),
     TEST(lightning_attention), TEST(delta_net_in_one), TEST(plamo2),
     TEST(rwkv6_in_qwen2),
+    TEST(kda_beside_blocks),
+    TEST(delta_net_beside_blocks),
+    TEST(signed_roots),
     TEST(wrong_shapes_are_refused),
 };
 

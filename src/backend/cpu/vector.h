@@ -46,7 +46,8 @@ enum { PUNA_VECTOR_SOME = 256 }; /* values that glu activates at a time */
  * (Chebyshev) to 3e-8. */
 static inline bool puna_vector_has(puna_activation activation)
 {
-    return activation != PUNA_ACT_SOFTPLUS && activation != PUNA_ACT_XIELU && activation != PUNA_ACT_EXP;
+    return activation != PUNA_ACT_SOFTPLUS && activation != PUNA_ACT_XIELU && activation != PUNA_ACT_EXP &&
+           activation != PUNA_ACT_SIGNED_ROOT;
 }
 
 /* What a group of n values is multiplied with; square: the sum of squares around the mean. */

@@ -10,8 +10,7 @@
 
 /* ---- attention -------------------------------------------------------------------------- */
 
-/* The query's matrix makes a gate for what each head saw, too. */
-static puna_value gated_attention(puna_network *net, puna_value h, int32_t il)
+puna_value puna_build_gated_attention(puna_network *net, puna_value h, int32_t il)
 {
     puna_plan *g = &net->plan;
     const puna_layer *l = &net->layers[il];
@@ -90,7 +89,7 @@ static puna_value delta_net(puna_network *net, const delta_inputs *in, const pun
     puna_value v = p_columns(g, qkv, 1, 2 * n_keys, s->n_inner);
     puna_value o = p_memory_scan(g, &(puna_memory_inputs){ q, k, v, decay, beta, -1 }, NULL, &p);
     o = p_norm_groups(g, o, l->ssm.norm, NULL, &norm);
-    return p_glu(g, in->gate, o, &(puna_glu_params){ .activation = PUNA_ACT_SILU });
+    return p_glu(g, in->gate, o, &(puna_glu_params){ .activation = net->arch->attn_gate });
 }
 
 static puna_value next_mixer(puna_network *net, puna_value h, int32_t il)
@@ -99,7 +98,7 @@ static puna_value next_mixer(puna_network *net, puna_value h, int32_t il)
     return delta_net(net, &in, &net->layers[il], false);
 }
 
-static puna_value qwen35_mixer(puna_network *net, puna_value h, int32_t il)
+puna_value puna_build_delta_net(puna_network *net, puna_value h, int32_t il)
 {
     const delta_inputs in = apart_inputs(net, h, &net->layers[il]);
     return delta_net(net, &in, &net->layers[il], true);
@@ -159,7 +158,7 @@ static void qwen35_keys(puna_hparams *hp, puna_keys *k)
     turning_sections(hp, k);
 }
 
-static void qwen35moe_keys(puna_hparams *hp, puna_keys *k)
+void puna_key_delta_experts(puna_hparams *hp, puna_keys *k)
 {
     qwen35_keys(hp, k);
     expert_keys(hp, k);
@@ -188,7 +187,7 @@ const puna_arch puna_arch_qwen3next = {
     .never = NOT_PLAIN,
     .aliases = norm_after_attention,
     .adjust = qwen3next_keys,
-    .attention = gated_attention,
+    .attention = puna_build_gated_attention,
     .mixer = next_mixer,
     .tiny = TINY,
 };
@@ -203,8 +202,8 @@ const puna_arch puna_arch_qwen35 = {
     .never = NOT_PLAIN,
     .aliases = norm_after_attention,
     .adjust = qwen35_keys,
-    .attention = gated_attention,
-    .mixer = qwen35_mixer,
+    .attention = puna_build_gated_attention,
+    .mixer = puna_build_delta_net,
     .tiny = TINY,
 };
 
@@ -217,8 +216,8 @@ const puna_arch puna_arch_qwen35moe = {
     .may = PUNA_SET(Q_GATED_BIAS) | PUNA_SET(DELTA_SCALE) | DELTA_EXPERTS_MAY,
     .never = NOT_PLAIN,
     .aliases = norm_after_attention,
-    .adjust = qwen35moe_keys,
-    .attention = gated_attention,
-    .mixer = qwen35_mixer,
+    .adjust = puna_key_delta_experts,
+    .attention = puna_build_gated_attention,
+    .mixer = puna_build_delta_net,
     .tiny = TINY,
 };

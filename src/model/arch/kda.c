@@ -1,5 +1,6 @@
 /* kda.c - Kimi Delta Attention (arXiv 2510.26692): delta nets in which every column of a key decays at its own pace,
- * beside layers of latent attention: Kimi-Linear, Ling 3. */
+ * beside layers of latent attention: Kimi-Linear, Ling 3; and beside latent attention to chosen blocks of tokens, with
+ * several residual streams: GLM-5.3. */
 #include <math.h>
 #include <stddef.h>
 
@@ -22,7 +23,8 @@ static puna_value decay(puna_network *net, puna_value h, const puna_layer *l)
     f = p_affine(g, f, 1, NULL, l->ssm.dt_bias, 0);
     if (s->decay_limit >= 0)
         return p_affine(g, p_act(g, f, &(puna_act_params){ .kind = PUNA_ACT_SOFTPLUS }), 1, pace, NULL, 0);
-    f = p_act(g, p_affine(g, f, 1, pace, NULL, 0), &(puna_act_params){ .kind = PUNA_ACT_SIGMOID });
+    f = p_affine(g, f, s->decay_below ? -1 : 1, pace, NULL, 0);
+    f = p_act(g, f, &(puna_act_params){ .kind = PUNA_ACT_SIGMOID });
     return p_affine(g, f, s->decay_limit, NULL, NULL, 0);
 }
 
@@ -33,8 +35,9 @@ static puna_value kda_mixer(puna_network *net, puna_value h, int32_t il)
     const puna_delta *d = &l->delta;
     const puna_state_hparams *s = &net->hp.state;
     const int32_t n = s->head_dim;
+    const float unit_eps = s->unit_eps > 0 ? s->unit_eps : net->hp.norm_eps;
     /* A root mean square over n values is their root of squares over sqrt(n). */
-    const puna_norm_params unit = { .kind = PUNA_NORM_RMS, .eps = net->hp.norm_eps / (float)n, .group = n };
+    const puna_norm_params unit = { .kind = PUNA_NORM_RMS, .eps = unit_eps / (float)n, .group = n };
     const puna_norm_params norm = { .kind = PUNA_NORM_RMS, .eps = net->hp.norm_eps, .group = n };
     const puna_memory_params p = {
         .rule = PUNA_MEMORY_DELTA, .n_head = s->n_rank, .n_head_k = s->n_rank, .scale = 1 / (float)n
@@ -123,6 +126,68 @@ static void bailingmoe3_keys(puna_hparams *hp, puna_keys *k)
     sections(hp, k);
 }
 
+/* A block of the indexer, and what is so in all files of the architecture. */
+static void pool_keys(puna_hparams *hp, puna_keys *k)
+{
+    puna_key_need(k, "attention.indexer.kpool");
+    const int32_t block = puna_key_int(k, "attention.indexer.kpool", 2, 2, 1 << 10);
+    if (!puna_key_flag(k, "attention.indexer.kpool_select_tail", true))
+        puna_key_mistake(k, "attention.indexer.kpool_select_tail", 0,
+                         "true: tokens that see none are not supported");
+    hp->indexer.pooled = true;
+    hp->indexer.key_block = block;
+    for (int32_t i = 0; i < hp->n_layer; i++)
+        hp->layers[i].indexer = 1;
+    puna_key_layers_int(k, hp, "attention.indexer.types", offsetof(puna_layer_hparams, indexer), 0, 1);
+    for (int32_t i = 0; i < hp->n_layer; i++) {
+        puna_layer_hparams *l = &hp->layers[i];
+        if (l->recurrent)
+            l->indexer = PUNA_INDEXER_NONE;
+        else
+            l->indexer = l->indexer ? PUNA_INDEXER_OWN : PUNA_INDEXER_SHARED;
+        l->compress = l->indexer == PUNA_INDEXER_OWN ? block : 0;
+    }
+    puna_key_indexer(k, hp, PUNA_ROPE_NEOX, hp->layer_eps);
+}
+
+static void limit_keys(puna_hparams *hp, puna_keys *k)
+{
+    puna_key_layers_real(k, hp, "swiglu_clamp_exp", offsetof(puna_layer_hparams, expert_limit));
+    for (int32_t i = 0; i < hp->n_layer; i++)
+        hp->layers[i].ff_limit = hp->layers[i].expert_limit;
+    puna_key_layers_real(k, hp, "swiglu_clamp_shexp", offsetof(puna_layer_hparams, ff_limit));
+    hp->early_limit = hp->ff_early_limit = true;
+}
+
+/* Nothing is rotated: delta nets know where tokens are. */
+static void glm5_next_keys(puna_hparams *hp, puna_keys *k)
+{
+    puna_key_need(k, "rope.dimension_count");
+    hp->n_rot = hp->n_rot_window = puna_key_int(k, "rope.dimension_count", 0, 0, 0);
+    kda_keys(hp, k, true);
+    hp->state.decay_limit = puna_key_real(k, "kda.gate_lower_bound", 0);
+    hp->state.decay_below = true;
+    hp->state.unit_eps = 1e-6f;
+    if (hp->state.decay_limit > 0)
+        puna_key_mistake(k, "kda.gate_lower_bound", (int32_t)hp->state.decay_limit, "less than 0");
+    for (int32_t i = 0; i < hp->n_layer; i++)
+        if (hp->layers[i].n_head != hp->state.n_rank)
+            puna_key_mistake(k, "attention.head_count", hp->layers[i].n_head, "as many in all layers");
+    pool_keys(hp, k);
+    puna_key_experts(k, hp,
+                     &(puna_expert_keys){ .gating = PUNA_GATING_SIGMOID,
+                                          .gating_key = true,
+                                          .norm_key = true,
+                                          .scaled = true,
+                                          .own_ff = true,
+                                          .leading = true,
+                                          .n_shared = 1 });
+    limit_keys(hp, k);
+    puna_key_hyper(k, hp);
+    puna_key_need(k, "hyper_connection.sinkhorn_iterations");
+    hp->hyper.n_balance = puna_key_int(k, "hyper_connection.sinkhorn_iterations", 1, 1, 1 << 10);
+}
+
 #define KDA_BASE                                                                                            \
     (PUNA_SET(EMBEDDING) | PUNA_SET(OUTPUT_NORM) | PUNA_SET(ATTN_NORM) | PUNA_SET(FFN_NORM) | PUNA_SET(O) | \
      PUNA_SET(LORA_KV) | PUNA_SET(LATENT_HEADS) | PUNA_SET(KDA) | PUNA_SETS_GATED | PUNA_SETS_EXPERTS |     \
@@ -135,7 +200,7 @@ const puna_arch puna_arch_kimi_linear = {
     .name = "kimi-linear",
     .activation = PUNA_ACT_SILU,
     .defaults = { .rms_eps = 1e-5f },
-    .needs = KDA_BASE | PUNA_SET(OUTPUT) | PUNA_SET(KDA_LOW),
+    .needs = KDA_BASE | PUNA_SET(OUTPUT) | PUNA_SET(KDA_LOW) | PUNA_SET(KDA_PACE),
     .never = QKV_EXTRAS,
     .adjust = kimi_linear_keys,
     .attention = puna_build_latent,
@@ -148,10 +213,24 @@ const puna_arch puna_arch_bailingmoe3 = {
     .pairing = PUNA_ROPE_NORMAL,
     .activation = PUNA_ACT_SILU,
     .defaults = { .rms_eps = 1e-6f },
-    .needs = KDA_BASE | PUNA_SET(LORA_Q) | PUNA_SET(ATTN_GATE),
+    .needs = KDA_BASE | PUNA_SET(LORA_Q) | PUNA_SET(ATTN_GATE) | PUNA_SET(KDA_PACE),
     .never = QKV_EXTRAS | PUNA_SET(O_SCALE),
     .adjust = bailingmoe3_keys,
     .attention = puna_build_latent,
     .mixer = kda_mixer,
+    .tiny = TINY,
+};
+
+const puna_arch puna_arch_glm5_next = {
+    .name = "glm5-next",
+    .activation = PUNA_ACT_SILU,
+    .defaults = { .rms_eps = 1e-6f, .layer_eps = 1e-6f },
+    .needs = KDA_BASE | PUNA_SET(OUTPUT) | PUNA_SET(KDA_LOW) | PUNA_SET(KDA_PACE_ROW) | PUNA_SET(LORA_Q) |
+             PUNA_SET(INDEXER) | PUNA_SET(INDEX_QUERY) | PUNA_SET(INDEX_POOL) | PUNA_SET(HYPER),
+    .never = QKV_EXTRAS | PUNA_SET(QKV) | PUNA_SET(O_SCALE),
+    .adjust = glm5_next_keys,
+    .attention = puna_build_latent,
+    .mixer = kda_mixer,
+    .build = puna_build_hyper,
     .tiny = TINY,
 };

@@ -107,6 +107,8 @@ float puna_activate(const puna_act_params *p, float x)
         return (float)exp(v);
     case PUNA_ACT_XIELU:
         return (float)xielu(p->a, v);
+    case PUNA_ACT_SIGNED_ROOT:
+        return (float)(copysign(sqrt(fmax(fabs(v), (double)p->a[0])), v) * (v != 0));
     }
     return 0;
 }
@@ -265,23 +267,25 @@ void puna_mix_row(const puna_node *node, const float *x, size_t n_in, const floa
                   size_t n)
 {
     const size_t n_part = (size_t)node->p.columns.n_group, width = n_in / n_part;
-    for (size_t at = 0; at < n; at += width, weights += n_part)
+    for (size_t at = 0; at < n; at += width, weights += weights ? n_part : 0)
         for (size_t i = 0; i < width; i++) {
             float sum = 0;
             for (size_t part = 0; part < n_part; part++)
-                sum += weights[part] * x[part * width + i];
-            y[at + i] = sum;
+                sum += weights ? weights[part] * x[part * width + i] : x[part * width + i];
+            y[at + i] = weights ? sum : sum / (float)n_part;
         }
 }
 
 void puna_ref_mix(const puna_run *run, const puna_node *node)
 {
-    const size_t n_in = width_of(run, node->in[0]), n_weights = width_of(run, node->in[1]),
+    const bool weighted = node->in[1] >= 0;
+    const size_t n_in = width_of(run, node->in[0]), n_weights = weighted ? width_of(run, node->in[1]) : 0,
                  n = width_of(run, node->out);
-    const float *x = puna_run_value(run, node->in[0]), *weights = puna_run_value(run, node->in[1]);
+    const float *x = puna_run_value(run, node->in[0]),
+                *weights = weighted ? puna_run_value(run, node->in[1]) : NULL;
     float *y = puna_run_value(run, node->out);
     for (size_t r = 0; r < (size_t)puna_run_n_rows(run, node->out); r++)
-        puna_mix_row(node, x + r * n_in, n_in, weights + r * n_weights, y + r * n, n);
+        puna_mix_row(node, x + r * n_in, n_in, weighted ? weights + r * n_weights : NULL, y + r * n, n);
 }
 
 /* ---- rows ------------------------------------------------------------------------------- */

@@ -78,7 +78,8 @@ static float key_score(const puna_run *run, const puna_select_params *p, const s
         double dot = 0;
         for (int32_t d = 0; d < p->head_dim; d++)
             dot += (double)q[d] * (double)key[d];
-        total += s->weights ? fmax(dot, 0) * (double)s->weights[h] * (double)p->scale : dot;
+        const double high = fmax(dot, 0), bare = p->rectified ? high : dot;
+        total += s->weights ? high * (double)s->weights[h] * (double)p->scale : bare;
     }
     return (float)total;
 }
@@ -89,7 +90,7 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* One list into out[n_top]. */
+/* One list into out[n_top], which a tail makes one longer. */
 static void search(const puna_run *run, const puna_select_params *p, const searcher *s, int32_t list,
                    float *out)
 {
@@ -108,12 +109,18 @@ static void search(const puna_run *run, const puna_select_params *p, const searc
     for (int32_t i = 0; i < p->n_top; i++)
         out[i] = i < h.n ? h.block[i] : -1;
     qsort(out, (size_t)h.n, sizeof *out, ascending);
+    if (p->tail) {
+        out[p->n_top] = -1;
+        if ((s->pos + 1) % p->key_block)
+            out[h.n] = (float)(own + 1);
+    }
 }
 
 void puna_ref_select_keys(const puna_run *run, const puna_node *node)
 {
     const puna_select_params *p = &node->p.select;
-    const size_t n_q = (size_t)p->n_head * (size_t)p->head_dim, n_out = (size_t)p->n_lists * (size_t)p->n_top;
+    const size_t n_q = (size_t)p->n_head * (size_t)p->head_dim, n_list = (size_t)p->n_top + (p->tail ? 1 : 0),
+                 n_out = (size_t)p->n_lists * n_list;
     const float *q = puna_run_value(run, node->in[0]);
     const float *weights = node->in[1] < 0 ? NULL : puna_run_value(run, node->in[1]);
     float *out = puna_run_value(run, node->out);
@@ -126,7 +133,7 @@ void puna_ref_select_keys(const puna_run *run, const puna_node *node)
                                  .pos = span->pos + i,
                                  .weights = weights ? weights + row * (size_t)p->n_head : NULL };
             for (int32_t list = 0; list < p->n_lists; list++)
-                search(run, p, &s, list, out + row * n_out + (size_t)list * (size_t)p->n_top);
+                search(run, p, &s, list, out + row * n_out + (size_t)list * n_list);
         }
     }
 }

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "ops/run.h"
 
 static const float *data(const puna_tensor *t)
@@ -72,6 +73,45 @@ void puna_ref_shift(const puna_run *run, const puna_node *node)
         memcpy(y, state, width * sizeof *y);
         memcpy(y + width, x, ((size_t)span->n - 1) * width * sizeof *y);
         memcpy(state, x + ((size_t)span->n - 1) * width, width * sizeof *state);
+    }
+}
+
+/* ---- tokens before ----------------------------------------------------------------------- */
+
+/* before: the tokens before this one and 1, the newest last; 0 where there is none. */
+static void ngram_row(const puna_ngram_params *p, const puna_tensor *table, int32_t token,
+                      const float *before, float *y)
+{
+    int64_t seen[PUNA_NGRAM_TOKENS] = { token };
+    bool ended = false;
+    for (int32_t i = 1; i < p->n_gram; i++) {
+        const float held = before[p->n_gram - 1 - i];
+        const int64_t earlier = held >= 1 && held <= PUNA_MAX_VOCAB ? (int64_t)held - 1 : p->end;
+        ended = ended || earlier == p->end;
+        seen[i] = ended ? p->end : earlier;
+    }
+    uint64_t hash = (uint64_t)seen[0] * p->factors[0];
+    for (int32_t n = 2, h = 0; n <= p->n_gram; n++) {
+        hash ^= (uint64_t)seen[n - 1] * p->factors[n - 1];
+        for (int32_t i = 0; i < p->n_each; i++, h++, y += table->ne[0])
+            table->format->dequantize(puna_tensor_row(table, hash % p->count[h] + p->first[h]), y,
+                                      table->ne[0]);
+    }
+}
+
+void puna_ref_ngram(const puna_run *run, const puna_node *node)
+{
+    const puna_ngram_params *p = &node->p.ngram;
+    const size_t width = width_of(run, node->out), n_before = (size_t)p->n_gram - 1;
+    for (int32_t s = 0; s < run->batch->n_spans; s++) {
+        const puna_span *span = &run->batch->spans[s];
+        float *before = puna_kv_state(run->kv, p->state, span->slot);
+        for (int32_t r = span->first; r < span->first + span->n; r++) {
+            const int32_t token = run->batch->tokens[r];
+            ngram_row(p, node->weight, token, before, puna_run_value(run, node->out) + (size_t)r * width);
+            memmove(before, before + 1, (n_before - 1) * sizeof *before);
+            before[n_before - 1] = (float)(token + 1);
+        }
     }
 }
 
